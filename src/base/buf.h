@@ -23,7 +23,7 @@ int buf_vprintf(struct buf *b, const char *fmt, va_list ap);
 int buf_put_json(struct buf *b, struct str s);   /* as a quoted JSON string; invalid UTF-8 becomes U+FFFD */
 int buf_put_base64(struct buf *b, struct str s); /* standard alphabet, padded */
 static inline struct str buf_str(const struct buf *b) { return (struct str){b->p ? b->p : "", b->n}; }
-char *buf_take(struct buf *b, size_t *n);        /* the owned content (never NULL unless out of memory); b is empty after */
+char *buf_take(struct buf *b, size_t *n);        /* the owned content (never NULL unless out of memory); b is empty after, `code` stays until buf_reset */
 
 int base64_decode(struct str in, struct buf *out); /* accepts missing padding; ERR_PROTO on other junk */
 void hex_encode(const void *p, size_t n, char *out /* 2n+1 */);

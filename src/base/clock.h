@@ -21,13 +21,15 @@ static inline int64_t clock_mono(const struct clock *c) { return c->mono_ns(c->u
 int time_format_iso(int64_t ns, char out[TIME_ISO_MAX]);
 /* ISO 8601 date or date-time, with Z, an offset or (taken as UTC) none. 0 or ERR_ARG. */
 int time_parse_iso(struct str s, int64_t *ns);
+/* The same for the years 0000 to 9999: seconds since 1970 and 0..999999999 ns. */
+int time_parse_iso_wide(struct str s, int64_t *secs, int32_t *nanos);
 /* "90s", "2h", "1d", "500ms", "1h30m", "1.5s", "250us", "10ns", "2w". 0, ERR_ARG, or ERR_LIMIT past 100 years. */
 int duration_parse(struct str s, int64_t *ns);
 /* The shortest such text ("1h30m", "0s"). Returns the length. */
 int duration_format(int64_t ns, char out[TIME_ISO_MAX]);
-/* Calendar fields in UTC, for os.date; month 1..12, wday 0 = Sunday. */
+/* Calendar fields in UTC, for os.date; month 1..12, wday 0 = Sunday, yday 0 = 1 January. */
 struct time_fields { int year, month, day, hour, min, sec, wday, yday; int64_t ns; };
 void time_fields_utc(int64_t ns, struct time_fields *out);
-int64_t time_from_fields(const struct time_fields *f); /* fields out of range are normalised */
+int64_t time_from_fields(const struct time_fields *f); /* fields out of range are normalised; saturates */
 
 #endif

@@ -16,7 +16,7 @@ void *mem_dup(const void *p, size_t n);      /* owned copy or NULL */
 
 /* Test port: the n-th allocation from now fails (once, or from then on). 0 turns it off. */
 void mem_fail_at(long n, bool from_then_on);
-long mem_alloc_count(void);
+long mem_alloc_count(void); /* allocations and resizes asked for since the start */
 
 /* An arena: many small things freed at once. Allocation failure is sticky: calls return a usable zeroed
  * scratch object or NULL as documented, and arena_failed() tells at the end; check it before trusting content. */
