@@ -79,6 +79,10 @@ int wf_op_update_accept(struct wf_run *r, struct str update_id, struct err *e);
 int wf_op_update_reject(struct wf_run *r, struct str update_id, const struct rec *failure, struct err *e);
 int wf_op_update_complete(struct wf_run *r, struct str update_id, const struct rec *result, const struct rec *failure, struct err *e);
 
+/* Fills kind, id, name, where and due_ns of what a pending future stands for; false when no operation is behind it (spawned
+ * coroutines, channels). For the script side's wf_pending_add. */
+bool wf_op_describe(struct wf_run *r, uint64_t future, struct wf_pending *out);
+
 /* ---- script side: what machines ask for, in the order of jobs (TEMPORAL.md 1.7) ---- */
 int script_open(struct wf_run *r, struct err *e);   /* sandbox, "moonloop" table, loads the entry's top (definitions only). ERR_SCRIPT with file:line */
 void script_close(struct wf_run *r);
@@ -93,6 +97,9 @@ void script_cancel(struct wf_run *r, struct str cause); /* the run was asked to 
 enum sandbox_status script_run(struct wf_run *r);
 void script_query(struct wf_run *r, const struct wf_query *q, struct wf_query_result *out); /* read-only; out lives in r->out_arena */
 void script_reseed(struct wf_run *r, struct str run_id); /* a reset happened */
+/* Behind wf_definitions (workflow.h): same meaning, implemented where the registrations are kept. */
+int script_definitions(struct bundle *b, void (*each)(void *ud, const char *kind, struct str name, struct str options_json),
+                       void *ud, struct err *e);
 /* Every waiting coroutine with its traceback, for __stack_trace; text in r->out_arena. */
 struct str script_stack_trace(struct wf_run *r);
 
@@ -121,6 +128,8 @@ struct wf_run {
     bool terminal;                  /* a terminal command exists: later ones are dropped */
     int64_t wall_ns; uint8_t entropy[32]; /* of the task, for side_effect */
     struct rng rng;                 /* seeded from original_execution_run_id; named streams derive from it */
+    struct str op_where;            /* script side, optional: "file.lua:12" of the wf_op_* call being made, for commands that no future
+                                       stands for (markers, upserts, terminal ones); read during the call, copied by the machines */
     bool read_only;                 /* inside a query or validator: any wf_op_* is an error ERR_ARG "..." */
     bool closed;
 
