@@ -86,6 +86,7 @@ ML_API void ml_close(ml_host *h);                               /* orderly: ends
 ML_API const char *ml_error(const ml_host *h);                  /* text of the last failed call; never NULL */
 ML_API const char *ml_open_error(void);                         /* text of the last failed ml_open of this thread */
 ML_API const char *ml_version(void);
+ML_API int64_t ml_parse_time(const char *iso);                  /* wall ns of an ISO 8601 time; 0 when it is none */
 ML_API int ml_attached(const ml_host *h);                       /* 1: verbs go to another process that owns the file */
 
 /* ---- running ---- */
@@ -99,6 +100,7 @@ ML_API int ml_run(ml_host *h, int (*while_fn)(void *ud), void *ud);
 ML_API void ml_stop(ml_host *h);                                /* safe from any thread and from signal handlers */
 /* 0: nothing of the driven runs can go on without a message from outside; 1: work in flight; 2: waiting for time. */
 ML_API int ml_idle_state(ml_host *h);
+ML_API enum ml_clock ml_clock_mode(ml_host *h);                 /* REAL, VIRTUAL or HOST; FILE when attached */
 ML_API void ml_drive(ml_host *h, const char *workflow_id);      /* the run's tree is driven from now on; NULL: all */
 /* Calls fn(ud) on the host's thread in a later step. Safe from any thread. */
 ML_API int ml_post(ml_host *h, void (*fn)(void *ud), void *ud);
