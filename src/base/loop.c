@@ -1,0 +1,473 @@
+/* The event loop over libuv. What this file keeps true: a handle's memory lives until uv has let go
+ * of it (freed only in close callbacks), no callback comes after a close, posts run in the order
+ * they came, and a timer is never early. Every room with something asynchronous calls it, on the
+ * loop's thread; only loop_post may come from elsewhere. */
+#include "base/loop.h"
+#include "base/mem.h"
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <uv.h>
+
+struct post {
+    loop_fn fn;
+    void *ud;
+    struct post *next;
+};
+
+struct work {
+    uv_work_t req;
+    struct loop *loop;
+    void (*work)(void *ud);
+    void (*done)(void *ud, int status);
+    void *ud;
+    struct work *prev, *next;
+};
+
+struct loop {
+    uv_loop_t uv;
+    uv_async_t async;  /* wakes the loop for posts; unreferenced except during a turn */
+    uv_timer_t waiter; /* bounds the wait of a turn */
+    const struct clock *clock;
+    struct work *works; /* in the pool or waiting for it */
+    bool embedded; /* somebody polls loop_fd(): a turn must leave every descriptor registered */
+    bool closing;
+    pthread_mutex_t lock; /* over the three below */
+    struct post *first, *last;
+    bool closed;
+};
+
+struct loop_timer {
+    uv_timer_t h;
+    loop_fn fn;
+    void *ud;
+};
+
+struct loop_io {
+    uv_poll_t h;
+    struct loop *loop;
+    loop_io_fn fn;
+    void *ud;
+};
+
+/* ---- uv's memory ----
+ * uv aborts the process when it cannot grow its table of descriptors, which it does by realloc. So
+ * that running out of memory stays an error and not a death, a refused realloc is served by the
+ * system; a header tells who gave the block. */
+
+enum { UV_FROM_PORT = 1, UV_FROM_SYSTEM = 2 };
+struct uv_head {
+    size_t from, n;
+};
+
+static void *uv_mem_malloc(size_t n)
+{
+    struct uv_head *h = n < SIZE_MAX - sizeof *h ? mem_alloc(n + sizeof *h) : NULL;
+    if (!h) {
+        return NULL;
+    }
+    *h = (struct uv_head){UV_FROM_PORT, n};
+    return h + 1;
+}
+
+static void *uv_mem_calloc(size_t count, size_t size)
+{
+    if (size && count > SIZE_MAX / size) {
+        return NULL;
+    }
+    void *p = uv_mem_malloc(count * size);
+    if (p) {
+        memset(p, 0, count * size);
+    }
+    return p;
+}
+
+static void uv_mem_free(void *p)
+{
+    if (!p) {
+        return;
+    }
+    struct uv_head *h = (struct uv_head *)p - 1;
+    if (h->from == UV_FROM_SYSTEM) {
+        free(h);
+    } else {
+        mem_free(h);
+    }
+}
+
+static void *uv_mem_realloc(void *p, size_t n)
+{
+    if (!p) {
+        void *fresh = uv_mem_malloc(n);
+        if (fresh) {
+            return fresh;
+        }
+    }
+    if (n == 0) {
+        uv_mem_free(p);
+        return NULL;
+    }
+    if (n >= SIZE_MAX - sizeof(struct uv_head)) {
+        return NULL;
+    }
+    struct uv_head *old = p ? (struct uv_head *)p - 1 : NULL;
+    if (old && old->from == UV_FROM_PORT) {
+        struct uv_head *h = mem_realloc(old, n + sizeof *h);
+        if (h) {
+            h->n = n;
+            return h + 1;
+        }
+    }
+    struct uv_head *h = malloc(n + sizeof *h);
+    if (!h) {
+        return NULL;
+    }
+    *h = (struct uv_head){UV_FROM_SYSTEM, n};
+    if (old) {
+        memcpy(h + 1, p, old->n < n ? old->n : n);
+        uv_mem_free(p);
+    }
+    return h + 1;
+}
+
+static void uv_mem_once(void)
+{
+    uv_replace_allocator(uv_mem_malloc, uv_mem_realloc, uv_mem_calloc, uv_mem_free);
+}
+
+/* ---- posts ---- */
+
+static void run_posts(struct loop *l)
+{
+    pthread_mutex_lock(&l->lock);
+    struct post *p = l->first;
+    l->first = l->last = NULL;
+    pthread_mutex_unlock(&l->lock);
+    while (p) {
+        struct post *next = p->next;
+        p->fn(p->ud);
+        mem_free(p);
+        p = next;
+    }
+}
+
+static void on_async(uv_async_t *h)
+{
+    run_posts(h->data);
+}
+
+int loop_post(struct loop *l, loop_fn fn, void *ud)
+{
+    struct post *p = mem_alloc(sizeof *p);
+    if (!p) {
+        return ERR_NOMEM;
+    }
+    *p = (struct post){fn, ud, NULL};
+    pthread_mutex_lock(&l->lock);
+    if (l->closed) {
+        pthread_mutex_unlock(&l->lock);
+        mem_free(p);
+        return ERR_CLOSED;
+    }
+    if (l->last) {
+        l->last->next = p;
+    } else {
+        l->first = p;
+    }
+    l->last = p;
+    uv_async_send(&l->async); /* under the lock: the handle cannot be closed meanwhile */
+    pthread_mutex_unlock(&l->lock);
+    return 0;
+}
+
+/* ---- opening and closing ---- */
+
+int loop_open(const struct clock *clock, struct loop **out, struct err *e)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, uv_mem_once);
+    struct loop *l = mem_zalloc(sizeof *l);
+    if (!l) {
+        return err_set(e, ERR_NOMEM, "event loop: out of memory");
+    }
+    l->clock = clock;
+    pthread_mutex_init(&l->lock, NULL);
+    int rc = uv_loop_init(&l->uv);
+    if (rc) {
+        goto out;
+    }
+    rc = uv_async_init(&l->uv, &l->async, on_async);
+    if (rc) {
+        uv_loop_close(&l->uv);
+        goto out;
+    }
+    l->async.data = l;
+    uv_unref((uv_handle_t *)&l->async);
+    uv_timer_init(&l->uv, &l->waiter);
+    *out = l;
+    return 0;
+out:
+    pthread_mutex_destroy(&l->lock);
+    mem_free(l);
+    return err_set(e, rc == UV_ENOMEM ? ERR_NOMEM : ERR_IO, "cannot make an event loop: %s",
+                   uv_strerror(rc));
+}
+
+static void complain_open_handle(uv_handle_t *h, void *ud)
+{
+    bool *left = ud;
+    if (!uv_is_closing(h)) {
+        fprintf(stderr, "loop_close: a %s handle was left open\n",
+                uv_handle_type_name(uv_handle_get_type(h)));
+        *left = true;
+    }
+}
+
+void loop_close(struct loop *l)
+{
+    if (!l) {
+        return;
+    }
+    l->closing = true;
+    for (struct work *w = l->works; w; w = w->next) {
+        uv_cancel((uv_req_t *)&w->req); /* one that already runs is waited for */
+    }
+    while (l->works) {
+        uv_run(&l->uv, UV_RUN_ONCE);
+    }
+    for (;;) { /* what was posted still runs; what a post posts, too */
+        pthread_mutex_lock(&l->lock);
+        bool more = l->first != NULL;
+        l->closed = !more;
+        pthread_mutex_unlock(&l->lock);
+        if (!more) {
+            break;
+        }
+        run_posts(l);
+    }
+    uv_close((uv_handle_t *)&l->async, NULL);
+    uv_close((uv_handle_t *)&l->waiter, NULL);
+    bool left = false;
+    uv_walk(&l->uv, complain_open_handle, &left);
+    if (left) {
+        abort(); /* running on would wait for ever; a programmer's error, also in release */
+    }
+    uv_run(&l->uv, UV_RUN_DEFAULT);
+    if (uv_loop_close(&l->uv) != 0) {
+        fprintf(stderr, "loop_close: the loop is not empty\n");
+        abort();
+    }
+    pthread_mutex_destroy(&l->lock);
+    mem_free(l);
+}
+
+struct uv_loop_s *loop_uv(struct loop *l)
+{
+    return &l->uv;
+}
+
+const struct clock *loop_clock(const struct loop *l)
+{
+    return l->clock;
+}
+
+/* ---- running ---- */
+
+static void on_waiter(uv_timer_t *h)
+{
+    (void)h; /* only ends the wait */
+}
+
+/* The whole milliseconds after which `delay_ns` from now has passed, counted from uv's own
+ * truncated "now". */
+static uint64_t uv_delay_ms(struct loop *l, int64_t delay_ns)
+{
+    if (delay_ns <= 0) {
+        return 0;
+    }
+    uv_update_time(&l->uv);
+    uint64_t due = uv_hrtime() + (uint64_t)delay_ns;
+    uint64_t ms = due / (uint64_t)NS_PER_MS + (due % (uint64_t)NS_PER_MS != 0);
+    uint64_t now = uv_now(&l->uv);
+    return ms > now ? ms - now : 0;
+}
+
+bool loop_turn(struct loop *l, int64_t wait_ns)
+{
+    uv_ref(
+        (uv_handle_t *)&l
+            ->async); /* so that the turn polls, and waits for posts, even with nothing else open */
+    if (wait_ns < 0) {
+        uv_run(&l->uv, UV_RUN_ONCE);
+    } else if (wait_ns == 0) {
+        uv_run(&l->uv, UV_RUN_NOWAIT);
+    } else {
+        uv_timer_start(&l->waiter, on_waiter, uv_delay_ms(l, wait_ns), 0);
+        uv_run(&l->uv, UV_RUN_ONCE);
+        uv_timer_stop(&l->waiter);
+    }
+    if (l->embedded) {
+        uv_run(&l->uv, UV_RUN_NOWAIT); /* uv registers new descriptors only when it polls */
+    }
+    uv_unref((uv_handle_t *)&l->async);
+    pthread_mutex_lock(&l->lock);
+    bool posts = l->first != NULL;
+    pthread_mutex_unlock(&l->lock);
+    return posts || uv_loop_alive(&l->uv) != 0;
+}
+
+int loop_fd(struct loop *l)
+{
+    l->embedded = true;
+    return uv_backend_fd(&l->uv);
+}
+
+int64_t loop_next_timer_ns(struct loop *l)
+{
+    if (!uv_loop_alive(&l->uv)) {
+        return -1; /* uv itself answers 0 here */
+    }
+    uv_update_time(&l->uv);
+    int ms = uv_backend_timeout(&l->uv);
+    return ms < 0 ? -1 : ms * NS_PER_MS;
+}
+
+/* ---- timers ---- */
+
+static void on_timer(uv_timer_t *h)
+{
+    struct loop_timer *t = h->data;
+    t->fn(t->ud);
+}
+
+static void on_timer_closed(uv_handle_t *h)
+{
+    mem_free(h->data);
+}
+
+int loop_timer_open(struct loop *l, loop_fn fn, void *ud, struct loop_timer **out)
+{
+    struct loop_timer *t = mem_zalloc(sizeof *t);
+    if (!t) {
+        return ERR_NOMEM;
+    }
+    uv_timer_init(&l->uv, &t->h);
+    t->h.data = t;
+    t->fn = fn;
+    t->ud = ud;
+    *out = t;
+    return 0;
+}
+
+void loop_timer_start(struct loop_timer *t, int64_t delay_ns)
+{
+    struct loop *l = (struct loop *)((char *)t->h.loop - offsetof(struct loop, uv));
+    uv_timer_start(&t->h, on_timer, uv_delay_ms(l, delay_ns), 0);
+}
+
+void loop_timer_stop(struct loop_timer *t)
+{
+    uv_timer_stop(&t->h);
+}
+
+void loop_timer_close(struct loop_timer *t)
+{
+    if (t) {
+        uv_close((uv_handle_t *)&t->h, on_timer_closed);
+    }
+}
+
+/* ---- descriptors ---- */
+
+static void on_io(uv_poll_t *h, int status, int events)
+{
+    struct loop_io *io = h->data;
+    int seen = ((events & UV_READABLE) ? LOOP_READ : 0) | ((events & UV_WRITABLE) ? LOOP_WRITE : 0);
+    io->fn(io->ud, seen, status < 0 ? ERR_IO : 0);
+}
+
+static void on_io_closed(uv_handle_t *h)
+{
+    mem_free(h->data);
+}
+
+int loop_io_open(struct loop *l, int fd, loop_io_fn fn, void *ud, struct loop_io **out)
+{
+    struct loop_io *io = mem_zalloc(sizeof *io);
+    if (!io) {
+        return ERR_NOMEM;
+    }
+    int rc = uv_poll_init(&l->uv, &io->h, fd);
+    if (rc) {
+        mem_free(io);
+        return rc == UV_ENOMEM ? ERR_NOMEM : rc == UV_EEXIST ? ERR_EXISTS : ERR_IO;
+    }
+    io->h.data = io;
+    io->loop = l;
+    io->fn = fn;
+    io->ud = ud;
+    *out = io;
+    return 0;
+}
+
+void loop_io_want(struct loop_io *io, int events)
+{
+    int want = ((events & LOOP_READ) ? UV_READABLE : 0) | ((events & LOOP_WRITE) ? UV_WRITABLE : 0);
+    if (want) {
+        uv_poll_start(&io->h, want, on_io);
+    } else {
+        uv_poll_stop(&io->h);
+    }
+}
+
+void loop_io_close(struct loop_io *io)
+{
+    if (io) {
+        uv_close((uv_handle_t *)&io->h, on_io_closed);
+    }
+}
+
+/* ---- work off the loop ---- */
+
+static void on_work(uv_work_t *req)
+{
+    struct work *w = req->data;
+    w->work(w->ud);
+}
+
+static void on_work_done(uv_work_t *req, int status)
+{
+    struct work *w = req->data;
+    *(w->prev ? &w->prev->next : &w->loop->works) = w->next;
+    if (w->next) {
+        w->next->prev = w->prev;
+    }
+    w->done(w->ud, status == UV_ECANCELED ? ERR_CANCELED : status < 0 ? ERR_IO : 0);
+    mem_free(w);
+}
+
+int loop_work(struct loop *l, void (*work)(void *ud), void (*done)(void *ud, int status), void *ud)
+{
+    if (l->closing) {
+        return ERR_CLOSED;
+    }
+    struct work *w = mem_zalloc(sizeof *w);
+    if (!w) {
+        return ERR_NOMEM;
+    }
+    w->loop = l;
+    w->work = work;
+    w->done = done;
+    w->ud = ud;
+    w->req.data = w;
+    if (uv_queue_work(&l->uv, &w->req, on_work, on_work_done)) {
+        mem_free(w);
+        return ERR_IO;
+    }
+    w->next = l->works;
+    if (w->next) {
+        w->next->prev = w;
+    }
+    l->works = w;
+    return 0;
+}
