@@ -20,6 +20,9 @@ bool value_to_bytes(lua_State *L, int idx, struct str *out); /* is it one? slice
 void value_set_list(lua_State *L, int idx);                  /* gives the table at idx the list metatable (ml.list) */
 bool value_is_list(lua_State *L, int idx);
 
+/* Sets the fields null, list, bytes and json {encode, decode} of the table at idx: the "moonloop" tables of both kinds of state. */
+void value_install(lua_State *L, int idx);
+
 /* Appends canonical JSON of the value at idx. `root` names it in error paths. ERR_ARG, ERR_LIMIT, ERR_NOMEM. Never raises. */
 int value_encode(lua_State *L, int idx, struct buf *out, const char *root, struct err *e);
 /* The same, indented, for people. */
