@@ -19,6 +19,7 @@ struct worker_opts {
     struct wf_limits limits;
     uint64_t slice_instructions;      /* 0: 1 million */
     struct str noop_name;             /* ML_TESTING */
+    bool watchdog;                    /* a thread interrupts a slice that lasts longer than 2 s; false: instruction slices alone */
     void (*on_script_error)(void *ud, struct str workflow_id, struct str text); /* a run was blocked, for progress displays */
     void *ud;
 };
@@ -50,5 +51,20 @@ void worker_on_ready(struct worker *w, void (*fn)(void *ud), void *ud);
 
 /* Replays a history against a script's newest text, without an engine. Report as JSON {ok, events, batches, error?, event?, drift: []}; ERR_NONDET when it does not match. */
 int worker_replay(struct bundle *b, struct rec *const *events, size_t n, const struct wf_limits *limits, struct buf *report, struct err *e);
+
+/* ---- for the host ---- */
+/* The bundle with this digest among the loaded scripts and the cached ones, or from the backend; a new reference. */
+int worker_bundle(struct worker *w, struct str digest, struct bundle **out, struct err *e);
+/* Is there a loaded script with a workflow of this type? */
+bool worker_knows_workflow(const struct worker *w, struct str type);
+/* Another engine takes the place of the old one (a snapshot was loaded): drops cached runs and tasks, serves again. */
+void worker_rebind(struct worker *w, struct backend *b);
+/* Answers one query by replaying a history on a bundle, without an engine. Borrowed for the callback's call. */
+typedef void (*worker_query_fn)(void *ud, const struct wf_query_result *r);
+int worker_query(struct bundle *b, struct rec *const *events, size_t n, struct str type, const struct rec *args,
+                 const struct wf_limits *limits, worker_query_fn fn, void *ud, struct err *e);
+/* What a run waits for, as the JSON that the engine keeps: [{kind, name, id, where, due}]. */
+int worker_pending_json(const struct wf_pending *p, size_t n, struct buf *out);
+size_t worker_cached_runs(const struct worker *w);
 
 #endif
