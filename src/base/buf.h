@@ -26,6 +26,7 @@ static inline struct str buf_str(const struct buf *b) { return (struct str){b->p
 char *buf_take(struct buf *b, size_t *n);        /* the owned content (never NULL unless out of memory); b is empty after, `code` stays until buf_reset */
 
 int base64_decode(struct str in, struct buf *out); /* accepts missing padding; ERR_PROTO on other junk */
+int base64_decode_to(struct str in, char *out, size_t *n); /* the same into in.n / 4 * 3 + 3 bytes; may be written on failure */
 void hex_encode(const void *p, size_t n, char *out /* 2n+1 */);
 int hex_decode(struct str in, void *out, size_t n); /* exactly n bytes */
 

@@ -82,7 +82,7 @@ static int b64_value(char c)
     return -1;
 }
 
-int base64_decode(struct str in, struct buf *out)
+int base64_decode_to(struct str in, char *out, size_t *n)
 {
     size_t pad = 0;
     while (in.n > 0 && pad < 2 && in.p[in.n - 1] == '=') {
@@ -91,16 +91,30 @@ int base64_decode(struct str in, struct buf *out)
     }
     if (in.n % 4 == 1 || (pad && (in.n + pad) % 4 != 0)) return ERR_PROTO;
     unsigned v = 0, bits = 0;
+    char *to = out;
     for (size_t i = 0; i < in.n; i++) {
         int d = b64_value(in.p[i]);
         if (d < 0) return ERR_PROTO;
         v = (v << 6 | (unsigned)d) & 0xFFFF;
         bits += 6;
-        if (bits >= 8) {
-            bits -= 8;
-            int rc = buf_putc(out, (char)(unsigned char)(v >> bits & 0xFF));
-            if (rc) return rc;
-        }
+        if (bits < 8) continue;
+        bits -= 8;
+        *to++ = (char)(unsigned char)(v >> bits & 0xFF);
+    }
+    *n = (size_t)(to - out);
+    return 0;
+}
+
+int base64_decode(struct str in, struct buf *out)
+{
+    char part[768 + 3];
+    while (in.n > 0) { /* whole groups of four, so that only the last part may be padded */
+        size_t take = in.n > 1024 ? 1024 : in.n, n = 0;
+        if (take < in.n && in.p[take - 1] == '=') return ERR_PROTO;
+        int rc = base64_decode_to(str_make(in.p, take), part, &n);
+        if (!rc) rc = buf_put(out, part, n);
+        if (rc) return rc;
+        in = str_make(in.p + take, in.n - take);
     }
     return out->code;
 }

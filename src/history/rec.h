@@ -28,6 +28,8 @@ enum rec_kind {
 #define REC_REPEATED 1u
 #define REC_MAP 2u    /* repeated entry message {1 key, 2 value}; a JSON object */
 #define REC_WIDE 4u   /* a 64-bit integer: a string in JSON */
+#define REC_PRESENCE 8u /* a scalar of a oneof: zero, when set, is written */
+#define REC_FIELDS_MAX 64 /* fields a message may declare */
 
 struct rec_enum_value { const char *name; int number; };
 struct rec_enum { const char *name; const struct rec_enum_value *values; size_t n; };
@@ -99,7 +101,7 @@ enum rec_tags {
 
 /* ---- building (all tolerate r == NULL after an arena failure) ---- */
 struct rec *rec_new(struct arena *a, const struct rec_type *t);
-void rec_set_int(struct rec *r, int tag, int64_t v);  /* INT, BOOL, ENUM, TIME, DURATION; 0 clears (proto3 default) except for TIME */
+void rec_set_int(struct rec *r, int tag, int64_t v);  /* INT, BOOL, ENUM, TIME, DURATION; 0 clears (proto3 default) except for TIME and oneof members */
 void rec_set_double(struct rec *r, int tag, double v);
 void rec_set_str(struct rec *r, int tag, struct str s);   /* STR, BYTES; borrowed slice; absent or empty clears */
 void rec_set_copy(struct rec *r, int tag, struct str s);  /* the same, copied into the arena */
