@@ -1,0 +1,219 @@
+-- What the specs share: scripts in temporary folders, run by the real program, with output, errors and exit code taken apart.
+-- MOONLOOP is the program (ctest sets it); JSON is decoded by the program's own codec through `moonloop run` of a plain script only
+-- where a spec is about that; here by the small reader below, so that a defect of the codec cannot hide itself.
+local M = {}
+
+M.program = os.getenv("MOONLOOP") or "build/moonloop"
+M.root = os.getenv("MOONLOOP_ROOT") or "."
+
+local function quote(s) return "'" .. tostring(s):gsub("'", "'\\''") .. "'" end
+
+local function read(path)
+  local f = io.open(path, "rb")
+  if not f then return "" end
+  local s = f:read("a")
+  f:close()
+  return s
+end
+
+local function write(path, text)
+  local f = assert(io.open(path, "wb"))
+  f:write(text)
+  f:close()
+end
+
+-- ---- a small JSON reader ----
+local function decode(s)
+  local at = 1
+  local value
+  local function blank() at = s:find("[^ \t\r\n]", at) or #s + 1 end
+  local function fail(what) error(("JSON: %s at byte %d of %s"):format(what, at, s:sub(1, 200)), 0) end
+  local escapes = { b = "\b", f = "\f", n = "\n", r = "\r", t = "\t" }
+  local function text()
+    local out = {}
+    at = at + 1
+    while true do
+      local from, to = s:find('^[^"\\]+', at)
+      if from then out[#out + 1] = s:sub(from, to) at = to + 1 end
+      local c = s:sub(at, at)
+      if c == '"' then at = at + 1 return table.concat(out) end
+      if c ~= "\\" then fail("string") end
+      local e = s:sub(at + 1, at + 1)
+      if e == "u" then
+        out[#out + 1] = utf8.char(tonumber(s:sub(at + 2, at + 5), 16))
+        at = at + 6
+      else
+        out[#out + 1] = escapes[e] or e
+        at = at + 2
+      end
+    end
+  end
+  local function list()
+    local out = {}
+    at = at + 1
+    blank()
+    if s:sub(at, at) == "]" then at = at + 1 return out end
+    while true do
+      out[#out + 1] = value()
+      blank()
+      local c = s:sub(at, at)
+      at = at + 1
+      if c == "]" then return out end
+      if c ~= "," then fail("list") end
+    end
+  end
+  local function object()
+    local out = {}
+    at = at + 1
+    blank()
+    if s:sub(at, at) == "}" then at = at + 1 return out end
+    while true do
+      blank()
+      local key = text()
+      blank()
+      if s:sub(at, at) ~= ":" then fail("object") end
+      at = at + 1
+      out[key] = value()
+      blank()
+      local c = s:sub(at, at)
+      at = at + 1
+      if c == "}" then return out end
+      if c ~= "," then fail("object") end
+    end
+  end
+  function value()
+    blank()
+    local c = s:sub(at, at)
+    if c == "{" then return object() end
+    if c == "[" then return list() end
+    if c == '"' then return text() end
+    for word, v in pairs { ["true"] = true, ["false"] = false, ["null"] = M.null } do
+      if s:sub(at, at + #word - 1) == word then at = at + #word return v end
+    end
+    local number = s:match("^-?%d+%.?%d*[eE]?[+-]?%d*", at)
+    if not number then fail("value") end
+    at = at + #number
+    return math.tointeger(tonumber(number)) and not number:find("[.eE]") and math.tointeger(tonumber(number)) or tonumber(number)
+  end
+  local v = value()
+  blank()
+  if at <= #s then fail("text after the value") end
+  return v
+end
+
+M.null = setmetatable({}, { __tostring = function() return "null" end })
+M.decode = decode
+
+-- ---- folders and programs ----
+local Dir = {}
+Dir.__index = Dir
+
+-- A temporary folder; files is { name = text }.
+function M.dir(files)
+  local p = io.popen("mktemp -d /tmp/moonloop-spec-XXXXXX")
+  local path = p:read("l")
+  p:close()
+  local d = setmetatable({ path = path, db = path .. "/t.db" }, Dir)
+  for name, text in pairs(files or {}) do d:write(name, text) end
+  return d
+end
+
+function Dir:write(name, text)
+  local folder = name:match("^(.*)/")
+  if folder then os.execute("mkdir -p " .. quote(self.path .. "/" .. folder)) end
+  write(self.path .. "/" .. name, text)
+end
+
+function Dir:read(name) return read(self.path .. "/" .. name) end
+
+function Dir:remove() os.execute("rm -rf " .. quote(self.path)) end
+
+-- Runs the program with arguments in the folder. options: env, stdin, timeout (seconds, 60). Returns { code, out, err, value }.
+function Dir:exec(args, options)
+  options = options or {}
+  local parts = { "cd " .. quote(self.path) .. " &&" }
+  parts[#parts + 1] = "MOONLOOP_DB=" .. quote(self.db)
+  for k, v in pairs(options.env or {}) do parts[#parts + 1] = k .. "=" .. quote(v) end
+  parts[#parts + 1] = "timeout -s KILL " .. (options.timeout or 60)
+  parts[#parts + 1] = quote(M.program)
+  for _, a in ipairs(args) do parts[#parts + 1] = quote(a) end
+  if options.stdin then write(self.path .. "/.stdin", options.stdin) end
+  parts[#parts + 1] = "<" .. (options.stdin and ".stdin" or "/dev/null") .. " >.out 2>.err"
+  local _, how, code = os.execute(table.concat(parts, " "))
+  local r = { code = how == "exit" and code or 128 + code, out = read(self.path .. "/.out"), err = read(self.path .. "/.err") }
+  local ok, v = pcall(decode, r.out)
+  if ok then r.value = v end
+  return r
+end
+
+-- Starts a program in the background; returns { pid, wait() }.
+function Dir:spawn(args, name)
+  name = name or "bg"
+  local parts = {}
+  for _, a in ipairs(args) do parts[#parts + 1] = quote(a) end
+  local p = io.popen(("cd %s && MOONLOOP_DB=%s sh -c '%s %s >%s.out 2>%s.err </dev/null & echo $!'"):format(quote(self.path), quote(self.db), M.program,
+    table.concat(parts, " "):gsub("'", "'\\''"), name, name))
+  local pid = p:read("l")
+  p:close()
+  return { pid = pid, kill = function(_, signal) os.execute(("kill -%s %s 2>/dev/null"):format(signal or "KILL", pid)) end }
+end
+
+-- Waits until fn() is true; an error after `seconds` (10) that says what did not come.
+function M.eventually(what, fn, seconds)
+  local tries = (seconds or 10) * 50
+  for _ = 1, tries do
+    local v = fn()
+    if v then return v end
+    os.execute("sleep 0.02")
+  end
+  error("did not happen: " .. what, 2)
+end
+
+-- The usual case: one script, run in virtual time. Returns the result of exec, with .dir removed unless options.keep.
+-- body is the script's text without the first line `local ml = require "moonloop"`.
+function M.run(body, options)
+  options = options or {}
+  local d = M.dir { ["s.lua"] = 'local ml = require "moonloop"\n' .. body }
+  local args = { "run", "s.lua", "--clock", options.clock or "virtual" }
+  if options.input then
+    args[#args + 1] = "--input"
+    args[#args + 1] = options.input
+  end
+  for _, a in ipairs(options.args or {}) do args[#args + 1] = a end
+  local r = d:exec(args, options)
+  if options.history then r.history = d:exec { "show", options.history, "--json" }.value end
+  if options.keep then r.dir = d else d:remove() end
+  return r
+end
+
+-- The value that the body of a workflow function returns: `M.workflow "return 1 + 1"`. Fails with the program's message otherwise.
+-- options.top goes before the workflow (activities).
+function M.workflow(body, options)
+  options = options or {}
+  local r = M.run((options.top or "") .. "\nml.workflow('w', function(input)\n" .. body .. "\nend)\n", options)
+  if r.code ~= 0 then error(("exit code %d\n%s%s"):format(r.code, r.out, r.err), 2) end
+  return r.value, r
+end
+
+-- The value that the body of an activity returns.
+function M.activity(body, options)
+  options = options or {}
+  options.top = (options.top or "") .. "\nlocal act = ml.activity('act', { timeout = '30s', retry = { max_attempts = 1 } }, function(input)\n" .. body .. "\nend)\n"
+  return M.workflow("return act(input)", options)
+end
+
+-- What a plain script prints.
+function M.program_output(body, options)
+  options = options or {}
+  local d = M.dir { ["s.lua"] = 'local ml = require "moonloop"\n' .. body }
+  local args = { "run", "s.lua" }
+  if options.args then
+    args[#args + 1] = "--"
+    for _, a in ipairs(options.args) do args[#args + 1] = a end
+  end
+  local r = d:exec(args, options)
+  if options.keep then r.dir = d else d:remove() end
+  return r
+end
+
+return M
