@@ -1,0 +1,10 @@
+# The script half of the replayer, compiled here over stubs of the machines half.
+set(wf_script_sources)
+foreach(file wf_sched wf_future wf_api wf_api_activity wf_api_child wf_api_flow wf_api_message wf_api_info)
+  list(APPEND wf_script_sources ${CMAKE_SOURCE_DIR}/src/workflow/${file}.c)
+endforeach()
+add_executable(test_wf_script ${CMAKE_SOURCE_DIR}/tests/unit/test_wf_script.c ${wf_script_sources})
+target_link_libraries(test_wf_script PRIVATE room_script)
+target_include_directories(test_wf_script PRIVATE ${CMAKE_SOURCE_DIR}/tests/support ${CMAKE_SOURCE_DIR}/src)
+add_test(NAME unit.wf_script COMMAND test_wf_script)
+set_tests_properties(unit.wf_script PROPERTIES TIMEOUT 300)
