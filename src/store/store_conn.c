@@ -56,6 +56,22 @@ int conn_error(struct conn *c, int rc, struct err *e, const char *what)
                    os ? strerror(sys) : "");
 }
 
+static int damaged(struct err *e, const char *path, const char *how)
+{
+    return err_set(
+        e, ERR_CORRUPT,
+        "%s is damaged (%s). It was left as it is: keep it, restore a copy or name another file",
+        path, how);
+}
+
+/* An error while only looking: what SQLite cannot make sense of is damage too. */
+static int look_failed(struct conn *c, int rc, struct err *e, const char *path)
+{
+    int code = conn_code(c->db, rc);
+    return code == ERR_CORRUPT || code == ERR_FAILED ? damaged(e, path, sqlite3_errmsg(c->db))
+                                                     : conn_error(c, rc, e, path);
+}
+
 int conn_open(struct conn *c, const struct conn_opts *o, struct err *e)
 {
     memset(c, 0, sizeof *c);
@@ -79,7 +95,7 @@ int conn_open(struct conn *c, const struct conn_opts *o, struct err *e)
     rc = conn_exec(c,
                    "PRAGMA cell_size_check=ON; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-4000");
     if (rc) {
-        int code = conn_error(c, rc, e, o->path);
+        int code = look_failed(c, rc, e, o->path);
         conn_close(c);
         return code;
     }
@@ -131,14 +147,6 @@ static int64_t wal_bytes(const char *path)
     return n > 0 && (size_t)n < sizeof name && stat(name, &st) == 0 ? (int64_t)st.st_size : 0;
 }
 
-static int damaged(struct err *e, const char *path, const char *how)
-{
-    return err_set(
-        e, ERR_CORRUPT,
-        "%s is damaged (%s). It was left as it is: keep it, restore a copy or name another file",
-        path, how);
-}
-
 /* The schema names the version that last changed it, so that an older program can say what to use
  * instead. */
 static int newer(struct conn *c, const char *path, int version, int known, struct err *e)
@@ -175,8 +183,7 @@ static int check_structure(struct conn *c, const char *path, struct err *e)
             code = damaged(e, path, text);
         }
     } else {
-        code = conn_code(c->db, rc) == ERR_CORRUPT ? damaged(e, path, sqlite3_errmsg(c->db))
-                                                   : conn_error(c, rc, e, path);
+        code = look_failed(c, rc, e, path);
     }
     sqlite3_finalize(st);
     return code;
@@ -198,8 +205,7 @@ int conn_verify(struct conn *c, const char *path, int known, bool whole, int *ve
     rc = rc ? rc : conn_i64(c, "PRAGMA page_size", &page);
     rc = rc ? rc : conn_i64(c, "PRAGMA page_count", &pages);
     if (rc) {
-        return conn_code(c->db, rc) == ERR_CORRUPT ? damaged(e, path, sqlite3_errmsg(c->db))
-                                                   : conn_error(c, rc, e, path);
+        return look_failed(c, rc, e, path);
     }
     if (file && wal == 0 && page > 0 && st.st_size % page != 0) {
         return damaged(e, path, "its end is cut off");
@@ -207,6 +213,9 @@ int conn_verify(struct conn *c, const char *path, int known, bool whole, int *ve
     if (app != STORE_APPLICATION_ID && (app != 0 || tables != 0 || user != 0)) {
         return err_set(e, ERR_CORRUPT,
                        "%s is an SQLite file, but not one of moonloop; it was left as it is", path);
+    }
+    if (user < 0 || user > INT32_MAX) {
+        return damaged(e, path, "its version makes no sense");
     }
     if (user > known) {
         return newer(c, path, (int)user, known, e);
