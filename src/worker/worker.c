@@ -83,14 +83,18 @@ void worker_close(struct worker *w)
     mem_free(w);
 }
 
-void worker_rebind(struct worker *w, struct backend *b)
+void worker_unbind(struct worker *w)
 {
     for (struct map_entry *en = w->by_token.first; en; en = en->next) w_call_cancel(en->value, BACKEND_CANCEL_GONE);
     drop_tasks_and_runs(w);
     w_sleeps_drop(w);
     w_bundles_drop(w);
-    w->b = b;
     w->offered = false;
+}
+
+void worker_rebind(struct worker *w, struct backend *b)
+{
+    w->b = b;
     w_serve(w);
 }
 

@@ -57,7 +57,9 @@ int worker_replay(struct bundle *b, struct rec *const *events, size_t n, const s
 int worker_bundle(struct worker *w, struct str digest, struct bundle **out, struct err *e);
 /* Is there a loaded script with a workflow of this type? */
 bool worker_knows_workflow(const struct worker *w, struct str type);
-/* Another engine takes the place of the old one (a snapshot was loaded): drops cached runs and tasks, serves again. */
+/* The engine goes away (a snapshot takes its place): drops cached runs and tasks; until worker_rebind the worker must not be
+ * stepped. worker_rebind serves the new one. */
+void worker_unbind(struct worker *w);
 void worker_rebind(struct worker *w, struct backend *b);
 /* Answers one query by replaying a history on a bundle, without an engine. Borrowed for the callback's call. */
 typedef void (*worker_query_fn)(void *ud, const struct wf_query_result *r);

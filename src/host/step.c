@@ -1,0 +1,123 @@
+/* Running: what is due within a budget, waiting, stopping, and the jumps of virtual time, which happen only when nothing is
+ * in flight. Called by the embedding program's thread. */
+#include "base/mem.h"
+#include "host/host_internal.h"
+
+#define RUN_BUDGET_NS (10 * NS_PER_MS)
+#define VIRTUAL_JUMPS_MAX 1000
+
+/* Nothing is being done right now; only then may virtual time jump. */
+static bool quiet(ml_host *h)
+{
+    return !worker_busy(h->worker) && store_idle(h->store) && !h->loads && !h->programs;
+}
+
+/* Returns whether time moved and something may be ready. */
+static bool advance(ml_host *h)
+{
+    int64_t due = 0;
+    enum engine_clock mode = engine_clock_mode(h->engine);
+    if (mode == ENGINE_CLOCK_HOST) return engine_activity(h->engine, &due) == 2 && due <= engine_now(h->engine) && engine_advance(h->engine);
+    if (mode != ENGINE_CLOCK_VIRTUAL || !quiet(h) || engine_activity(h->engine, &due) != 2) return false;
+    h->at_bound = !engine_advance(h->engine);
+    return !h->at_bound;
+}
+
+int ml_step(ml_host *h, int64_t budget_ns)
+{
+    int64_t end = clock_mono(&h->clock) + budget_ns;
+    bool more = false;
+    for (;;) {
+        more = false;
+        loop_turn(h->loop, 0);
+        if (h->programs) program_step(h, budget_ns, &more);
+        if (h->worker) {
+            store_drain(h->store);
+            int64_t left = end - clock_mono(&h->clock);
+            if (worker_step(h->worker, left > 0 ? left : 0)) more = true;
+            if (!more && advance(h)) more = true;
+        }
+        if (clock_mono(&h->clock) >= end) break;
+        if (!more && !(h->worker && !(h->cfg.flags & ML_NO_THREADS) ? false : h->worker && !store_idle(h->store))) break;
+    }
+    return more;
+}
+
+int ml_wait_fd(ml_host *h) { return loop_fd(h->loop); }
+
+int64_t ml_wait_ns(ml_host *h)
+{
+    if (h->worker && !store_idle(h->store) && (h->snapshot || (h->cfg.flags & ML_NO_THREADS))) return 0;
+    return loop_next_timer_ns(h->loop);
+}
+
+int ml_idle_state(ml_host *h)
+{
+    int64_t due = 0;
+    if (!h->worker) return 1; /* the owner knows */
+    if (!quiet(h)) return 1;
+    int state = engine_activity(h->engine, &due);
+    return state == 2 && h->at_bound ? 0 : state;
+}
+
+enum ml_clock ml_clock_mode(ml_host *h)
+{
+    if (!h->engine) return ML_CLOCK_FILE;
+    switch (engine_clock_mode(h->engine)) {
+    case ENGINE_CLOCK_REAL: return ML_CLOCK_REAL;
+    case ENGINE_CLOCK_VIRTUAL: return ML_CLOCK_VIRTUAL;
+    case ENGINE_CLOCK_HOST: return ML_CLOCK_HOST;
+    case ENGINE_CLOCK_FILE: break;
+    }
+    return ML_CLOCK_FILE;
+}
+
+static void on_count(void *ud, const struct backend_reply *r)
+{
+    ml_host *h = ud;
+    cJSON *j = r->err.code ? NULL : cJSON_ParseWithLength(r->json.p, r->json.n);
+    const cJSON *n = cJSON_IsNumber(j) ? j : cJSON_GetObjectItemCaseSensitive(j, "count");
+    h->open_count = cJSON_IsNumber(n) ? (int64_t)n->valuedouble : 1;
+    cJSON_Delete(j);
+}
+
+/* Without a condition: ended when nothing driven can go on. Returns -1 to go on, else what ml_run returns. */
+static int ended(ml_host *h)
+{
+    if (h->attach) return h->calls ? -1 : 0;
+    if (ml_idle_state(h) != 0) {
+        h->open_count = -1;
+        return -1;
+    }
+    if (h->open_count >= 0) return h->open_count > 0;
+    if (h->open_count == -1) {
+        h->open_count = -2;
+        h->b->ops->count(h->b, STR("{\"status\":\"Running\"}"), on_count, h);
+    }
+    return -1;
+}
+
+int ml_run(ml_host *h, int (*while_fn)(void *ud), void *ud)
+{
+    h->open_count = -1;
+    for (;;) {
+        if (h->stop) {
+            h->stop = 0;
+            return 0;
+        }
+        int more = ml_step(h, RUN_BUDGET_NS);
+        if (more < 0) return more;
+        if (while_fn) {
+            if (!while_fn(ud)) return 0;
+        } else if (!more) {
+            int rc = ended(h);
+            if (rc >= 0) return rc;
+        }
+        if (!more && !h->stop) loop_turn(h->loop, ml_wait_ns(h));
+    }
+}
+
+int ml_post(ml_host *h, void (*fn)(void *ud), void *ud)
+{
+    return loop_post(h->loop, fn, ud);
+}
