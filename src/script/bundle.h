@@ -1,4 +1,5 @@
-/* A bundle: the source text a run was started with. Canonical JSON {api, entry, format, modules: {name: sha256}, native: [...]};
+/* A bundle: the source text a run was started with. Canonical JSON {api, entry, format, lax: [...], modules: {name: sha256}, native: [...]}
+ * (lax: modules from a package path, which read undefined globals as nil; left out when empty);
  * its digest is the SHA-256 of those bytes. Texts are stored once by hash; the host keeps its own bytecode of each.
  * Bundles are counted: bundle_ref/unref. */
 #ifndef ML_SCRIPT_BUNDLE_H
@@ -40,6 +41,11 @@ int bundle_install(struct bundle *b, struct sandbox *sb, lua_State *co, struct e
 /* Where `require name` finds a file for an entry script: the entry's folder first (?.lua, ?/init.lua), then package.path's Lua
  * entries (not strict), then package.cpath (native). ERR_NOTFOUND lists what was tried. *path is owned. */
 int bundle_resolve(const char *entry_path, struct str name, char **path, bool *strict, bool *native, struct err *e);
+
+/* The whole text of a script file, 8 MiB at most. *text is owned, NUL-terminated. ERR_NOTFOUND, ERR_IO, ERR_LIMIT. */
+int bundle_read_text(const char *path, char **text, size_t *n, struct err *e);
+/* Calls each for the module names of literal `require "x"` calls in a text. */
+void bundle_scan_requires(struct str text, void (*each)(void *ud, struct str name), void *ud);
 
 /* Lua modules compiled into the program (lua/moonloop/NAME.lua as "moonloop.NAME"). run_side: those a run may load. */
 struct builtin_module { const char *name; const char *text; size_t n; bool run_side; };

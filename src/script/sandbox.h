@@ -36,7 +36,7 @@ struct sandbox {
     size_t mem_used, mem_max;              /* bytes; mem_max 0: none */
     uint64_t instructions, instructions_max; /* counted since sandbox_budget_reset; max 0: none. Allocated bytes are charged too (1 per 64 bytes) */
     uint64_t slice_left;                   /* instructions until SANDBOX_SLICE */
-    volatile int interrupt;                /* set from outside (watchdog): the next hook ends the slice */
+    volatile int interrupt;                /* set from outside (watchdog). 1: the next hook ends the slice (and clears it); 2: LIMIT_INTERRUPTED */
     enum sandbox_limit limit;
     struct sandbox_scope *scope;           /* of the coroutine being resumed; set by sandbox_resume's caller */
     bool blocking_forbidden;               /* a read-only context (query, validator, side_effect, top of file): sandbox_block raises `forbidden_text` */
@@ -72,6 +72,9 @@ int sandbox_block(lua_State *L, lua_KContext ctx, lua_KFunction k);
 int sandbox_raise_unwinding(lua_State *L);
 /* "file.lua:12" of the script line that called the running binding; "?" when unknown. */
 void sandbox_where(lua_State *L, struct buf *out);
+
+/* After SANDBOX_ERROR of a HOST coroutine: did it end by os.exit? Nothing can catch that. */
+bool sandbox_exit_code(struct sandbox *sb, int *code);
 
 /* ---- modules ---- */
 /* A loader gives the text of a module, or *native = true when it exists but is not Lua (run states get a stand-in that raises on use). */

@@ -1,0 +1,48 @@
+-- The options tables of the API: one source for the argument checks in C, the LuaLS types and the reference.
+-- Types: string, integer, number, boolean, duration, time, table, list, function, any, "options:NAME", "enum:a|b|c".
+-- A "?" at the end is for readers (every option may be absent).
+return {
+  retry = {
+    max_attempts = "integer?", initial = "duration?", backoff = "number?", max = "duration?", non_retryable = "list?",
+  },
+  activity = {
+    timeout = "duration?", schedule_to_close = "duration?", schedule_to_start = "duration?", heartbeat = "duration?",
+    retry = "options:retry?", task_queue = "string?", cancel = "enum:try|wait|abandon?", id = "string?", summary = "string?",
+    description = "string?", input = "any?",
+  },
+  local_activity = {
+    timeout = "duration?", schedule_to_close = "duration?", retry = "options:retry?", retry_threshold = "duration?",
+    cancel = "enum:try|wait|abandon?", summary = "string?", description = "string?", input = "any?",
+  },
+  workflow = {
+    task_queue = "string?", on_error = "enum:block|fail?", execution_timeout = "duration?", run_timeout = "duration?",
+    task_timeout = "duration?", retry = "options:retry?", description = "string?", input = "any?",
+  },
+  child = {
+    id = "string?", task_queue = "string?", execution_timeout = "duration?", run_timeout = "duration?",
+    task_timeout = "duration?", retry = "options:retry?", parent_close = "enum:terminate|abandon|cancel?",
+    id_reuse = "enum:allow|allow_failed_only|reject|terminate?", cron = "string?", memo = "table?",
+    search_attributes = "table?", cancel = "enum:try|wait|wait_requested|abandon?", summary = "string?",
+  },
+  external = { run_id = "string?", child_only = "boolean?", reason = "string?" },
+  continue_as_new = {
+    workflow = "string?", task_queue = "string?", run_timeout = "duration?", task_timeout = "duration?",
+    retry = "options:retry?", memo = "table?", search_attributes = "table?",
+  },
+  fail = { type = "string?", retryable = "boolean?", details = "any?", cause = "any?", retry_after = "duration?" },
+  await = { timeout = "duration?", till = "time?", summary = "string?" },
+  receive = { timeout = "duration?", till = "time?" },
+  sleep = { summary = "string?" },
+  update = { validator = "function?", description = "string?" },
+  http = {
+    headers = "table?", query = "table?", json = "any?", form = "table?", body = "any?", auth = "any?", timeout = "duration?",
+    connect_timeout = "duration?", max_bytes = "integer?", redirects = "integer?", verify = "boolean?", proxy = "string?",
+    on_chunk = "function?", to_file = "string?", idempotency_key = "string?",
+  },
+  process = {
+    args = "list?", cwd = "string?", env = "table?", stdin = "any?", timeout = "duration?", max_output = "integer?",
+    check = "boolean?", on_line = "function?", json = "boolean?",
+  },
+  store_set = { ttl = "duration?", if_version = "integer?", if_absent = "boolean?" },
+  log = { level = "enum:debug|info|warn|error?" },
+}
