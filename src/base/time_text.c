@@ -220,7 +220,7 @@ int duration_parse(struct str s, int64_t *ns)
         int32_t frac = 0;
         size_t digits = 0;
         for (; s.n > 0 && s.p[0] >= '0' && s.p[0] <= '9'; s.p++, s.n--, digits++) {
-            if (whole > DURATION_MAX_NS) past = true;
+            if (whole > DURATION_MAX_NS / 10) past = true;
             else whole = whole * 10 + (s.p[0] - '0');
         }
         if (digits == 0) return ERR_ARG;
