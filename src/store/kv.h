@@ -8,7 +8,8 @@
 extern const char kv_schema_sql[]; /* goes into a migration */
 /* found: 1/0. value is appended to `out`; *version counts writes of the key from 1. Expired keys are not found. */
 int kv_get(struct store *s, struct str ns, struct str key, int64_t now_ns, struct buf *out, int64_t *version, bool *found, struct err *e);
-/* expect_version: -1 any, 0 must not exist, n must be at version n. expires_ns 0: never. Answer STORE_GUARD: the expectation failed. */
+/* Answers come by store_drain as for any batch (out of memory as STORE_STORAGE/ERR_NOMEM).
+ * expect_version: -1 any, 0 must not exist, n must be at version n. expires_ns 0: never. Answer STORE_GUARD: the expectation failed. */
 void kv_set(struct store *s, struct str ns, struct str key, struct str value, int64_t expect_version, int64_t expires_ns, int64_t now_ns,
             store_answer_fn fn, void *ud);
 void kv_delete(struct store *s, struct str ns, struct str key, int64_t expect_version, int64_t now_ns, store_answer_fn fn, void *ud);

@@ -17,8 +17,10 @@ struct sqlfile_result {
 };
 typedef void (*sqlfile_fn)(void *ud, const struct sqlfile_result *r); /* r borrowed for the call */
 int sqlfile_open(struct loop *l, const char *path, struct sqlfile **out, struct err *e);
-void sqlfile_close(struct sqlfile *f); /* waits for nothing: queued statements are answered ERR_CLOSED */
-/* One statement, or several separated by ';' when n_params is 0. Named parameters are given as names[i] (":x") else NULL for positional. */
+/* Waits for nothing: what runs is interrupted, it and what is queued are answered ERR_CLOSED inside the call. */
+void sqlfile_close(struct sqlfile *f);
+/* 0 (fn is then called once, later), ERR_CLOSED, ERR_LIMIT or ERR_NOMEM. Text, values and names are copied; max_rows 0: a million.
+ * moonloop's own file is refused (ERR_ARG). One statement, or several separated by ';' when n_params is 0. Named parameters are given as names[i] (":x") else NULL for positional. */
 int sqlfile_exec(struct sqlfile *f, struct str sql, const struct sqlfile_value *params, const struct str *names, size_t n_params,
                  size_t max_rows, sqlfile_fn fn, void *ud);
 

@@ -28,7 +28,8 @@ struct store_opts {
     bool read_only;        /* no writer, no migrations; for looking at a file that another process owns */
     const struct store_migration *migrations;
     size_t n_migrations;
-    void (*wake)(void *ud); /* from the writer thread: call store_drain soon on your thread */
+    void (*wake)(void *ud); /* from the writer thread: call store_drain soon on your thread. Unthreaded stores never call
+                               it: drain in each turn while !store_idle(). */
     void *wake_ud;
     const struct log *log;
 };
@@ -41,7 +42,10 @@ enum store_answer_kind { STORE_DURABLE, STORE_GUARD, STORE_STORAGE };
 struct store_answer {
     enum store_answer_kind kind;
     int guard;          /* which guard failed, from 0 */
-    struct err err;     /* for STORE_STORAGE: ERR_FULL, ERR_IO, ERR_CORRUPT, ERR_NOMEM */
+    struct err err;     /* for STORE_STORAGE: ERR_FULL, ERR_IO, ERR_CORRUPT, ERR_NOMEM, ERR_BUSY (another process writes);
+                           ERR_FAILED: a statement of this batch is wrong; ERR_LIMIT, ERR_ARG: it could not be built;
+                           ERR_CLOSED, ERR_UNSUPPORTED: the store is closing, or for reading only. After an ERR_IO the
+                           batch is either whole or absent when the file is next opened: look, do not assume. */
     int64_t changes;    /* rows changed by the last statement */
 };
 typedef void (*store_answer_fn)(void *ud, const struct store_answer *a);
@@ -52,7 +56,8 @@ void store_batch_free(struct store_batch *b);
  * `types` tells the values that follow: i int64_t, s struct str (text), b struct str (blob), z const char *, n null, d double.
  * Values are copied. {NULL,0} binds null. Failure is sticky and reported at submit. */
 void store_batch_add(struct store_batch *b, const char *sql, const char *types, ...);
-/* A guard: the statement must change a row (INSERT/UPDATE/DELETE) or return one (SELECT), else the whole batch is undone. */
+/* A guard: the statement must change a row (INSERT/UPDATE/DELETE) or return one (SELECT), else the whole batch is undone.
+ * A guard that breaks a constraint has failed too. */
 void store_batch_guard(struct store_batch *b, const char *sql, const char *types, ...);
 /* Appends all of `from` to `b` and frees `from` (the opaque batch of a caller joins a transition). */
 void store_batch_join(struct store_batch *b, struct store_batch *from);
@@ -62,7 +67,8 @@ void store_drain(struct store *s);           /* delivers answers; unthreaded: ap
 bool store_idle(const struct store *s);      /* nothing queued or unanswered */
 void store_flush(struct store *s);           /* blocks until everything submitted so far is answered */
 
-/* ---- reading (owner's thread; sees committed state) ---- */
+/* ---- reading (owner's thread; sees committed state) ----
+ * Values are copied, the statement's text must live as long as the store. Close every read before store_close. */
 int store_read_open(struct store *s, struct store_read **out, struct err *e, const char *sql, const char *types, ...);
 int store_read_next(struct store_read *r);   /* 1 a row, 0 no more, negative code */
 int64_t store_read_i64(struct store_read *r, int col);

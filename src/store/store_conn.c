@@ -72,9 +72,22 @@ static int look_failed(struct conn *c, int rc, struct err *e, const char *path)
                                                      : conn_error(c, rc, e, path);
 }
 
+static int64_t wal_bytes(const char *path)
+{
+    char name[4096];
+    struct stat st;
+    int n = snprintf(name, sizeof name, "%s-wal", path);
+    return n > 0 && (size_t)n < sizeof name && stat(name, &st) == 0 ? (int64_t)st.st_size : 0;
+}
+
 int conn_open(struct conn *c, const struct conn_opts *o, struct err *e)
 {
+    struct stat st;
     memset(c, 0, sizeof *c);
+    if (stat(o->path, &st) == 0 && st.st_size == 0 && wal_bytes(o->path) > 0) {
+        /* SQLite would delete the log when it first reads */
+        return damaged(e, o->path, "it is empty, but its write-ahead log is not");
+    }
     int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
                 (o->write ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY) |
                 (o->create ? SQLITE_OPEN_CREATE : 0);
@@ -139,14 +152,6 @@ int conn_i64(struct conn *c, const char *sql, int64_t *out)
 
 /* ---- looking before trusting ---- */
 
-static int64_t wal_bytes(const char *path)
-{
-    char name[4096];
-    struct stat st;
-    int n = snprintf(name, sizeof name, "%s-wal", path);
-    return n > 0 && (size_t)n < sizeof name && stat(name, &st) == 0 ? (int64_t)st.st_size : 0;
-}
-
 /* The schema names the version that last changed it, so that an older program can say what to use
  * instead. */
 static int newer(struct conn *c, const char *path, int version, int known, struct err *e)
@@ -195,9 +200,6 @@ int conn_verify(struct conn *c, const char *path, int known, bool whole, int *ve
     struct stat st;
     bool file = strcmp(path, ":memory:") != 0 && stat(path, &st) == 0;
     int64_t wal = file ? wal_bytes(path) : 0;
-    if (file && st.st_size == 0 && wal > 0) {
-        return damaged(e, path, "it is empty, but its write-ahead log is not");
-    }
     int64_t tables = 0, app = 0, user = 0, page = 0, pages = 0;
     int rc = conn_i64(c, "SELECT count(*) FROM sqlite_schema", &tables);
     rc = rc ? rc : conn_i64(c, "PRAGMA application_id", &app);

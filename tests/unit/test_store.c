@@ -419,6 +419,75 @@ static void refusals(void)
     empty_folder();
 }
 
+/* Lays the files down as they were, opens, and says how it went; a refusal must leave both as they
+ * are. */
+static int try_with_log(const char *db, size_t n, const char *wal, size_t n_wal)
+{
+    char wal_path[200];
+    struct store_opts o = options(false);
+    struct store *s = NULL;
+    struct err e = {0};
+    snprintf(wal_path, sizeof wal_path, "%s-wal", db_path);
+    empty_folder();
+    spill(db_path, db, n);
+    spill(wal_path, wal, n_wal);
+    int rc = store_open(&o, &s, &e);
+    if (rc == 0) {
+        store_close(s);
+        return 0;
+    }
+    size_t m, m_wal;
+    char *db_after = slurp(db_path, &m), *wal_after = slurp(wal_path, &m_wal);
+    CHECK(m == n && memcmp(db, db_after, n) == 0);
+    CHECK(m_wal == n_wal && memcmp(wal, wal_after, n_wal) == 0);
+    free(db_after);
+    free(wal_after);
+    return rc;
+}
+
+static void refusals_with_a_log(void)
+{
+    CASE("a damaged file with the log of a killed process: refused, and the log is not written "
+         "into it");
+    struct store_opts o = options(false);
+    struct store *s = must_open(&o);
+    for (int i = 0; i < 400; i++) {
+        struct store_batch *b = store_batch_new(s);
+        put_t(b, i,
+              "a text that fills some pages of the file so that there is something to damage");
+        store_submit(s, b, NULL, NULL);
+    }
+    store_close(s);
+    s = must_open(&o);
+    struct store_batch *b = store_batch_new(s);
+    put_t(b, 1000, "only in the log");
+    store_submit(s, b, NULL, NULL);
+    store_flush(s);
+    char wal_path[200];
+    size_t n, n_wal;
+    snprintf(wal_path, sizeof wal_path, "%s-wal", db_path);
+    char *db = slurp(db_path, &n), *wal = slurp(wal_path, &n_wal); /* as a kill would leave them */
+    CHECK(n_wal > 4096);
+    store_close(s);
+    CHECK_INT(try_with_log(db, n, wal, n_wal), 0);
+    int refused = 0;
+    for (size_t page = 0; page < n / 4096; page++) {
+        char *bad = malloc(n);
+        CHECK(bad != NULL);
+        memcpy(bad, db, n);
+        memset(bad + page * 4096, 0x5a, 4096);
+        int rc = try_with_log(bad, n, wal, n_wal);
+        CHECK(rc == 0 || rc == ERR_CORRUPT); /* 0: the log holds that page */
+        refused += rc != 0;
+        free(bad);
+    }
+    CHECK(refused > 0);
+    CHECK_INT(try_with_log("", 0, wal, n_wal), ERR_CORRUPT);
+    free(db);
+    free(wal);
+    empty_folder();
+}
+
 static void versions(void)
 {
     CASE("an older file is brought up step by step, a newer one refused with the version it needs");
@@ -546,6 +615,7 @@ int main(void)
     joins_and_values();
     chained();
     refusals();
+    refusals_with_a_log();
     versions();
     copies();
     drop_folder();

@@ -3,6 +3,7 @@
  * batch whole or absent, and the file passes its check. The small run is batches i = 1.. of three
  * rows (i, part 0..2) each. */
 #include "base/fault.h"
+#include "store/store_internal.h"
 #include "store/vfs_fault.h"
 #include "store_helpers.h"
 #include <errno.h>
@@ -244,6 +245,40 @@ static void failing_calls(void)
     CHECK(refused > 0 && storage > 0 && healed > 0);
 }
 
+static void failed_sync(void)
+{
+    CASE("after a failed write or sync nothing more is written through that connection; the next "
+         "batch gets a new one");
+    int seen = 0;
+    for (long n = 1; n < 12; n++) {
+        struct store_opts o = options(false);
+        struct note first = {0}, second = {0};
+        vfs_fault_reset();
+        o.vfs = "moonloop-fault";
+        struct store *s = must_open(&o);
+        note_place = 0;
+        submit_batch(s, 1, NULL, NULL);
+        store_flush(s);
+        vfs_fault_io(n, false);
+        submit_batch(s, 2, on_note, &first);
+        store_flush(s);
+        if (first.kind == STORE_STORAGE) {
+            CHECK_INT(first.code, ERR_IO);
+            CHECK(s->writer.db == NULL);
+            seen++;
+        }
+        vfs_fault_reset();
+        submit_batch(s, 3, on_note, &second);
+        store_flush(s);
+        CHECK_INT(second.kind, STORE_DURABLE);
+        CHECK(s->writer.db != NULL);
+        CHECK_INT(must_read_i64(s, "SELECT count(*) FROM t"), first.kind == STORE_DURABLE ? 9 : 6);
+        store_close(s);
+        empty_folder();
+    }
+    CHECK(seen > 3);
+}
+
 static void failing_memory(void)
 {
     CASE("the n-th allocation fails, once and from then on: answered, nothing acknowledged lost");
@@ -361,6 +396,7 @@ int main(void)
     CHECK_INT(points_seen, 6);
     disk_full();
     failing_calls();
+    failed_sync();
     failing_memory();
     power();
     power_is_felt();
