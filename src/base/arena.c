@@ -1,6 +1,7 @@
-/* Arenas: things freed together. Blocks double up to 64 KiB; a large thing gets a block of its own behind the
- * current one, so the room left in that is not lost. Under the address sanitizer the bytes between two things are
- * poisoned, so running over the end of one is found as it is for malloc. */
+/* Arenas: things freed together. Blocks double up to 64 KiB; a large thing gets a block of its own
+ * behind the current one, so the room left in that is not lost. Under the address sanitizer the
+ * bytes between two things are poisoned, so running over the end of one is found as it is for
+ * malloc. */
 #include "base/mem.h"
 
 #include <stdarg.h>

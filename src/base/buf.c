@@ -1,5 +1,5 @@
-/* The growable buffer. An append happens whole or not at all, the first error stays, and the content is
- * NUL-terminated behind its n bytes (the NUL counts towards neither n nor max). */
+/* The growable buffer. An append happens whole or not at all, the first error stays, and the
+ * content is NUL-terminated behind its n bytes (the NUL counts towards neither n nor max). */
 #include "base/buf.h"
 
 #include "base/mem.h"

@@ -66,7 +66,8 @@ int buf_put_base64(struct buf *b, struct str s)
         buf_put(b, four, 4);
     } else if (s.n - i == 2 && !b->code) {
         unsigned v = (unsigned)p[i] << 16 | (unsigned)p[i + 1] << 8;
-        char four[4] = {b64_digits[v >> 18], b64_digits[v >> 12 & 63], b64_digits[v >> 6 & 63], '='};
+        char four[4] = {b64_digits[v >> 18], b64_digits[v >> 12 & 63], b64_digits[v >> 6 & 63],
+                        '='};
         buf_put(b, four, 4);
     }
     return b->code;

@@ -1,5 +1,5 @@
-/* Error records: a code and a text for people. The text is always NUL-terminated and never overflows.
- * Called from every room. */
+/* Error records: a code and a text for people. The text is always NUL-terminated and never
+ * overflows. Called from every room. */
 #include "base/err.h"
 
 #include <stdarg.h>
@@ -46,10 +46,11 @@ int err_prefix(struct err *e, const char *fmt, ...)
 const char *err_name(int code)
 {
     static const char *const names[] = {
-        "ok",           "out of memory", "bad argument", "limit reached", "i/o error",
-        "no space",     "corrupt",       "too new",      "busy",          "not found",
-        "exists",       "closed",        "script error", "non-determinism", "timeout",
-        "canceled",     "guard failed",  "stale",        "unsupported",   "protocol error",
+        "ok",           "out of memory",   "bad argument", "limit reached",
+        "i/o error",    "no space",        "corrupt",      "too new",
+        "busy",         "not found",       "exists",       "closed",
+        "script error", "non-determinism", "timeout",      "canceled",
+        "guard failed", "stale",           "unsupported",  "protocol error",
         "failed",
     };
     int i = -code;

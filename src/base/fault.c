@@ -1,5 +1,6 @@
-/* Fault points. The list is compiled in, so a test can walk it and kill the process at every one; a name that is
- * not in fault_points.def is a mistake of the program and stops a test build at once. */
+/* Fault points. The list is compiled in, so a test can walk it and kill the process at every one; a
+ * name that is not in fault_points.def is a mistake of the program and stops a test build at once.
+ */
 #include "base/fault.h"
 
 #include "base/str.h"
@@ -64,5 +65,6 @@ void fault_hit(const char *name)
 
 void fault_list(void (*each)(void *ud, const char *name), void *ud)
 {
-    for (const struct fault_point *p = points; p->name; p++) each(ud, p->name);
+    for (const struct fault_point *p = points; p->name; p++)
+        each(ud, p->name);
 }

@@ -1,4 +1,5 @@
-/* Hashes. libcrypto's SHA-256 is used through the calls that neither allocate nor fail, so that these cannot. */
+/* Hashes. libcrypto's SHA-256 is used through the calls that neither allocate nor fail, so that
+ * these cannot. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "base/hash.h"
 
@@ -32,8 +33,10 @@ void hash_sha256_hex(struct str s, char out[SHA256_HEX])
 void hash_hmac_sha256(struct str key, struct str s, uint8_t out[SHA256_BYTES])
 {
     uint8_t k[64] = {0}, inner[64], outer[64], h[SHA256_BYTES];
-    if (key.n > sizeof k) hash_sha256(key, k);
-    else if (key.n) memcpy(k, key.p, key.n);
+    if (key.n > sizeof k)
+        hash_sha256(key, k);
+    else if (key.n)
+        memcpy(k, key.p, key.n);
     for (size_t i = 0; i < sizeof k; i++) {
         inner[i] = k[i] ^ 0x36;
         outer[i] = k[i] ^ 0x5C;

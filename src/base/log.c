@@ -1,4 +1,5 @@
-/* Log lines go to the host's sink; below min_level, or without a sink, nothing is even formatted. */
+/* Log lines go to the host's sink; below min_level, or without a sink, nothing is even formatted.
+ */
 #include "base/log.h"
 
 #include <stdarg.h>

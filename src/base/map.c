@@ -1,5 +1,5 @@
-/* The hash table and the ids with generations. Entries are chained per slot and linked in insertion order; the
- * table doubles when it is as full as it has slots. */
+/* The hash table and the ids with generations. Entries are chained per slot and linked in insertion
+ * order; the table doubles when it is as full as it has slots. */
 #include "base/map.h"
 
 #include "base/err.h"
@@ -31,11 +31,13 @@ static struct map_entry **slot_of(const struct map *m, struct str key)
     return &m->slots[(h ^ h >> 32) & (m->cap - 1)];
 }
 
-/* Where the pointer to key's entry is (or would be, at the end of its chain). The table has slots. */
+/* Where the pointer to key's entry is (or would be, at the end of its chain). The table has slots.
+ */
 static struct map_entry **find(const struct map *m, struct str key)
 {
     struct map_entry **at = slot_of(m, key);
-    while (*at && !str_eq((*at)->key, key)) at = &(*at)->chain;
+    while (*at && !str_eq((*at)->key, key))
+        at = &(*at)->chain;
     return at;
 }
 
@@ -79,8 +81,10 @@ int map_set(struct map *m, struct str key, void *value)
     if (key.n) memcpy(copy, key.p, key.n);
     copy[key.n] = '\0';
     *e = (struct map_entry){.key = {copy, key.n}, .value = value, .prev = m->last};
-    if (m->last) m->last->next = e;
-    else m->first = e;
+    if (m->last)
+        m->last->next = e;
+    else
+        m->first = e;
     m->last = e;
     *at = e;
     m->n++;
@@ -94,10 +98,14 @@ void *map_del(struct map *m, struct str key)
     if (!e) return NULL;
     void *value = e->value;
     *at = e->chain;
-    if (e->prev) e->prev->next = e->next;
-    else m->first = e->next;
-    if (e->next) e->next->prev = e->prev;
-    else m->last = e->prev;
+    if (e->prev)
+        e->prev->next = e->next;
+    else
+        m->first = e->next;
+    if (e->next)
+        e->next->prev = e->prev;
+    else
+        m->last = e->prev;
     m->n--;
     mem_free(e);
     return value;
@@ -106,7 +114,7 @@ void *map_del(struct map *m, struct str key)
 /* ---- ids: the slot's number + 1 below, its generation above ---- */
 
 struct idmap_slot {
-    void *p;            /* NULL: free */
+    void *p;             /* NULL: free */
     uint32_t generation; /* of the id that is, or will be, given out */
     uint32_t next_free;  /* number + 1; 0: the last */
 };

@@ -1,5 +1,6 @@
-/* The one allocator. Every allocation of the process passes mem_realloc(), so that a host's hook sees all of
- * them and the test port can make any one fail. Safe from several threads; the hook is set before they start. */
+/* The one allocator. Every allocation of the process passes mem_realloc(), so that a host's hook
+ * sees all of them and the test port can make any one fail. Safe from several threads; the hook is
+ * set before they start. */
 #include "base/mem.h"
 
 #include <stdatomic.h>
@@ -15,9 +16,9 @@ void mem_set_hook(mem_hook_fn fn, void *ud)
 }
 
 #ifdef ML_TESTING
-static atomic_long count;    /* allocations asked for since the start */
-static atomic_long fail_at;  /* the count that fails; 0: none */
-static atomic_bool fail_on;  /* and all after it */
+static atomic_long count;   /* allocations asked for since the start */
+static atomic_long fail_at; /* the count that fails; 0: none */
+static atomic_bool fail_on; /* and all after it */
 
 void mem_fail_at(long n, bool from_then_on)
 {

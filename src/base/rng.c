@@ -1,5 +1,5 @@
-/* Randomness. The only file that asks the system for it; the deterministic generator (xoshiro256**) depends on
- * its seed text alone, for ever, because histories are replayed against it. */
+/* Randomness. The only file that asks the system for it; the deterministic generator (xoshiro256**)
+ * depends on its seed text alone, for ever, because histories are replayed against it. */
 #include "base/rng.h"
 
 #include "base/err.h"
@@ -32,10 +32,9 @@ static void uuid_text(uint8_t b[16], int version, char out[37])
 {
     b[6] = (uint8_t)((b[6] & 0x0F) | version << 4);
     b[8] = (uint8_t)((b[8] & 0x3F) | 0x80);
-    snprintf(out, 37,
-             "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
-             b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14],
-             b[15]);
+    snprintf(out, 37, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0],
+             b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13],
+             b[14], b[15]);
 }
 
 int uuid_v7(const struct entropy *e, int64_t wall_ns, char out[37])
@@ -44,7 +43,8 @@ int uuid_v7(const struct entropy *e, int64_t wall_ns, char out[37])
     int rc = entropy_fill(e, b, sizeof b);
     if (rc) return rc;
     uint64_t ms = wall_ns > 0 ? (uint64_t)wall_ns / 1000000 : 0;
-    for (int i = 0; i < 6; i++) b[i] = (uint8_t)(ms >> (40 - 8 * i));
+    for (int i = 0; i < 6; i++)
+        b[i] = (uint8_t)(ms >> (40 - 8 * i));
     uuid_text(b, 7, out);
     return 0;
 }
@@ -61,7 +61,8 @@ void rng_seed(struct rng *r, struct str seed)
     uint64_t any = 0;
     for (int i = 0; i < 4; i++) {
         uint64_t v = 0;
-        for (int j = 7; j >= 0; j--) v = v << 8 | h[8 * i + j];
+        for (int j = 7; j >= 0; j--)
+            v = v << 8 | h[8 * i + j];
         r->s[i] = v;
         any |= v;
     }
@@ -102,7 +103,8 @@ void rng_uuid(struct rng *r, char out[37])
     uint8_t b[16];
     for (int i = 0; i < 2; i++) {
         uint64_t v = rng_next(r);
-        for (int j = 0; j < 8; j++) b[8 * i + j] = (uint8_t)(v >> (56 - 8 * j));
+        for (int j = 0; j < 8; j++)
+            b[8 * i + j] = (uint8_t)(v >> (56 - 8 * j));
     }
     uuid_text(b, 4, out);
 }

@@ -1,5 +1,6 @@
-/* Times and durations as text and as calendar fields. Arithmetic is done in 128 bits or checked, so that no
- * input, however far out, overflows; what does not fit int64 nanoseconds (years 1677 to 2262) is refused. */
+/* Times and durations as text and as calendar fields. Arithmetic is done in 128 bits or checked, so
+ * that no input, however far out, overflows; what does not fit int64 nanoseconds (years 1677 to
+ * 2262) is refused. */
 #include "base/clock.h"
 #include "base/err.h"
 
@@ -187,11 +188,19 @@ int time_parse_iso(struct str s, int64_t *ns)
     return 0;
 }
 
-static const struct unit { const char *name; int64_t ns; } units[] = {
+static const struct unit {
+    const char *name;
+    int64_t ns;
+} units[] = {
     /* largest first; they must come in this order in a text */
-    {"w", 7 * DAY_S * NS_PER_S}, {"d", DAY_S * NS_PER_S}, {"h", 3600 * NS_PER_S},
-    {"m", 60 * NS_PER_S},        {"s", NS_PER_S},         {"ms", NS_PER_MS},
-    {"us", 1000},                {"ns", 1},
+    {"w", 7 * DAY_S *NS_PER_S},
+    {"d", DAY_S *NS_PER_S},
+    {"h", 3600 * NS_PER_S},
+    {"m", 60 * NS_PER_S},
+    {"s", NS_PER_S},
+    {"ms", NS_PER_MS},
+    {"us", 1000},
+    {"ns", 1},
 };
 #define UNITS (sizeof units / sizeof *units)
 
@@ -199,7 +208,8 @@ static const struct unit { const char *name; int64_t ns; } units[] = {
 static size_t take_unit(struct str *s)
 {
     size_t n = 0;
-    while (n < s->n && s->p[n] >= 'a' && s->p[n] <= 'z') n++;
+    while (n < s->n && s->p[n] >= 'a' && s->p[n] <= 'z')
+        n++;
     for (size_t i = 0; i < UNITS; i++) {
         if (!str_eqz(str_make(s->p, n), units[i].name)) continue;
         s->p += n;
@@ -220,8 +230,10 @@ int duration_parse(struct str s, int64_t *ns)
         int32_t frac = 0;
         size_t digits = 0;
         for (; s.n > 0 && s.p[0] >= '0' && s.p[0] <= '9'; s.p++, s.n--, digits++) {
-            if (whole > DURATION_MAX_NS / 10) past = true;
-            else whole = whole * 10 + (s.p[0] - '0');
+            if (whole > DURATION_MAX_NS / 10)
+                past = true;
+            else
+                whole = whole * 10 + (s.p[0] - '0');
         }
         if (digits == 0) return ERR_ARG;
         if (take_char(&s, ".") && !take_fraction(&s, &frac)) return ERR_ARG;
@@ -250,12 +262,13 @@ int duration_format(int64_t ns, char out[TIME_ISO_MAX])
         if (unit == (uint64_t)NS_PER_S && left % unit != 0) { /* 1.5s, not 1s500ms */
             char frac[24];
             int f = snprintf(frac, sizeof frac, "%09d", (int)(left % unit));
-            while (f > 0 && frac[f - 1] == '0') frac[--f] = '\0';
+            while (f > 0 && frac[f - 1] == '0')
+                frac[--f] = '\0';
             return (int)n + snprintf(out + n, TIME_ISO_MAX - n, "%d.%ss", (int)(left / unit), frac);
         }
         if (unit < (uint64_t)NS_PER_S && left % unit != 0) continue; /* 1500us, not 1ms500us */
-        n += (size_t)snprintf(out + n, TIME_ISO_MAX - n, "%llu%s", (unsigned long long)(left / unit),
-                              units[i].name);
+        n += (size_t)snprintf(out + n, TIME_ISO_MAX - n, "%llu%s",
+                              (unsigned long long)(left / unit), units[i].name);
         left %= unit;
     }
     return (int)n;

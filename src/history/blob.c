@@ -21,20 +21,23 @@ static int list(struct arena *a, const struct rec *history, struct rec ***events
     struct rec **at = arena_alloc(a, count * sizeof(struct rec *));
     const struct rec_field *f = NULL;
     if (!at) return err_set(e, ERR_NOMEM, "out of memory reading %zu events", count);
-    while ((f = rec_each(history, T(history, events), f))) at[i++] = f->v.m;
+    while ((f = rec_each(history, T(history, events), f)))
+        at[i++] = f->v.m;
     *events = at;
     *n = count;
     return 0;
 }
 
-int history_blob_decode(struct arena *a, struct str blob, struct rec ***events, size_t *n, struct err *e)
+int history_blob_decode(struct arena *a, struct str blob, struct rec ***events, size_t *n,
+                        struct err *e)
 {
     struct rec *history = NULL;
     if (blob.n == 0) return err_set(e, ERR_CORRUPT, "a batch of events is empty");
     unsigned version = (unsigned char)blob.p[0];
     if (version > HISTORY_BLOB_VERSION) {
-        return err_set(e, ERR_NEWER, "a batch of events has version %u, this program reads up to %d",
-                       version, HISTORY_BLOB_VERSION);
+        return err_set(e, ERR_NEWER,
+                       "a batch of events has version %u, this program reads up to %d", version,
+                       HISTORY_BLOB_VERSION);
     }
     if (version == 0) return err_set(e, ERR_CORRUPT, "a batch of events has version 0");
     int rc = rec_decode(a, &rec_type_history, str_make(blob.p + 1, blob.n - 1), &history, e);
@@ -51,12 +54,16 @@ int history_to_json(struct rec *const *events, size_t n, struct buf *out, bool p
     arena_init(&scratch, 0);
     struct rec *history = rec_new(&scratch, &rec_type_history);
     for (size_t i = 0; i < n; i++) {
-        if (events[i]) rec_add_msg(history, T(history, events), events[i]);
-        else scratch.failed = true; /* an event that could not be made */
+        if (events[i])
+            rec_add_msg(history, T(history, events), events[i]);
+        else
+            scratch.failed = true; /* an event that could not be made */
     }
     int rc;
-    if (n == 0) rc = buf_puts(out, pretty ? "{\n  \"events\": []\n}" : "{\"events\":[]}");
-    else rc = rec_to_json(history, out, pretty);
+    if (n == 0)
+        rc = buf_puts(out, pretty ? "{\n  \"events\": []\n}" : "{\"events\":[]}");
+    else
+        rc = rec_to_json(history, out, pretty);
     arena_free(&scratch);
     return rc;
 }
@@ -68,7 +75,8 @@ static bool holds_history(const struct json *j)
     struct str key;
     bool first = true;
     ahead.err = NULL;
-    if (json_enter(&ahead, '[') || json_peek(&ahead) != '{' || json_enter(&ahead, '{')) return false;
+    if (json_enter(&ahead, '[') || json_peek(&ahead) != '{' || json_enter(&ahead, '{'))
+        return false;
     while (json_member(&ahead, &first, &key)) {
         if (str_eq(key, STR("events"))) return true;
         json_skip(&ahead);
@@ -85,7 +93,8 @@ static void read_array(struct json *j, struct rec *history)
     }
 }
 
-int history_from_json(struct arena *a, struct str text, struct rec ***events, size_t *n, struct err *e)
+int history_from_json(struct arena *a, struct str text, struct rec ***events, size_t *n,
+                      struct err *e)
 {
     struct json j;
     struct rec *history = NULL;

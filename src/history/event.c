@@ -1,4 +1,5 @@
-/* What is known of each event and command type: its name, where its attributes are, what it means for a run. */
+/* What is known of each event and command type: its name, where its attributes are, what it means
+ * for a run. */
 #include "history/event.h"
 
 enum { COMMAND = 1, TERMINAL = 2, SKIPPABLE = 4 };
@@ -7,9 +8,10 @@ struct kind {
     const char *name;
     uint16_t attrs; /* tag of the attribute message, 0: none */
     uint8_t flags;
-    uint8_t event;  /* of a command: the event type that records it */
+    uint8_t event; /* of a command: the event type that records it */
 };
 
+/* clang-format off */
 #define EV(type, pascal, field, flags) \
     [EVENT_TYPE_##type] = {pascal, TAG_history_event__##field##_event_attributes, flags, 0},
 #define EV_BARE(type, pascal, flags) [EVENT_TYPE_##type] = {pascal, 0, flags, 0},
@@ -111,8 +113,10 @@ static const struct kind events[] = {
 };
 
 #define CMD(type, pascal, field, flags, event) \
-    [COMMAND_TYPE_##type] = {pascal, TAG_command__##field##_command_attributes, flags, EVENT_TYPE_##event},
-#define CMD_BARE(type, pascal, flags, event) [COMMAND_TYPE_##type] = {pascal, 0, flags, EVENT_TYPE_##event},
+    [COMMAND_TYPE_##type] = {pascal, TAG_command__##field##_command_attributes, flags, \
+                             EVENT_TYPE_##event},
+#define CMD_BARE(type, pascal, flags, event) \
+    [COMMAND_TYPE_##type] = {pascal, 0, flags, EVENT_TYPE_##event},
 static const struct kind commands[] = {
     CMD(SCHEDULE_ACTIVITY_TASK, "ScheduleActivityTask", schedule_activity_task, 0,
        ACTIVITY_TASK_SCHEDULED)
@@ -145,6 +149,7 @@ static const struct kind commands[] = {
     CMD_BARE(REQUEST_CANCEL_NEXUS_OPERATION, "RequestCancelNexusOperation", 0,
        NEXUS_OPERATION_CANCEL_REQUESTED)
 };
+/* clang-format on */
 
 static const struct kind *event_kind(int type)
 {

@@ -86,7 +86,10 @@ bool failure_is_canceled(const struct rec *f)
 
 struct str failure_type(const struct rec *f)
 {
-    static const struct { int tag; struct str name; } kinds[] = {
+    static const struct {
+        int tag;
+        struct str name;
+    } kinds[] = {
         {T(failure, timeout_failure_info), STR("Timeout")},
         {T(failure, canceled_failure_info), STR("Canceled")},
         {T(failure, terminated_failure_info), STR("Terminated")},
@@ -130,7 +133,8 @@ static bool listed(const struct rec *policy, struct str type)
 
 bool failure_retryable(const struct rec *f, const struct rec *retry_policy)
 {
-    if (rec_has(f, T(failure, canceled_failure_info)) || rec_has(f, T(failure, terminated_failure_info))) {
+    if (rec_has(f, T(failure, canceled_failure_info)) ||
+        rec_has(f, T(failure, terminated_failure_info))) {
         return false;
     }
     const struct rec *timeout = rec_msg(f, T(failure, timeout_failure_info));

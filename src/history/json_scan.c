@@ -8,7 +8,8 @@ void json_init(struct json *j, struct arena *a, struct str text, struct err *e)
 {
     if (!text.p) text = STR("");
     *j = (struct json){text.p, text.p + text.n, text.p, a, e, 0, 0};
-    if (text.n >= 3 && memcmp(text.p, "\xEF\xBB\xBF", 3) == 0) j->p += 3; /* some tools write a mark */
+    if (text.n >= 3 && memcmp(text.p, "\xEF\xBB\xBF", 3) == 0)
+        j->p += 3; /* some tools write a mark */
 }
 
 int json_fail(struct json *j, int code, const char *fmt, ...)
@@ -30,7 +31,8 @@ int json_fail(struct json *j, int code, const char *fmt, ...)
 
 static void space(struct json *j)
 {
-    while (j->p < j->end && (*j->p == ' ' || *j->p == '\n' || *j->p == '\t' || *j->p == '\r')) j->p++;
+    while (j->p < j->end && (*j->p == ' ' || *j->p == '\n' || *j->p == '\t' || *j->p == '\r'))
+        j->p++;
 }
 
 char json_peek(struct json *j)
@@ -103,7 +105,8 @@ static bool unescape(struct json *j, const char **p, char **to)
     *p += 4;
     if (v >= 0xDC00 && v < 0xE000) return false;
     if (v >= 0xD800 && v < 0xDC00) {
-        if (j->end - *p < 6 || (*p)[0] != '\\' || (*p)[1] != 'u' || !hex4(j, *p + 2, &low)) return false;
+        if (j->end - *p < 6 || (*p)[0] != '\\' || (*p)[1] != 'u' || !hex4(j, *p + 2, &low))
+            return false;
         if (low < 0xDC00 || low >= 0xE000) return false;
         *p += 6;
         v = 0x10000 + ((v - 0xD800) << 10) + (low - 0xDC00);
@@ -159,7 +162,8 @@ int json_string(struct json *j, struct str *out, bool *copied)
 static size_t digits(const char **p, const char *end)
 {
     const char *from = *p;
-    while (*p < end && **p >= '0' && **p <= '9') ++*p;
+    while (*p < end && **p >= '0' && **p <= '9')
+        ++*p;
     return (size_t)(*p - from);
 }
 
@@ -200,7 +204,8 @@ int json_word(struct json *j, const char *word)
 int json_enter(struct json *j, char open)
 {
     if (json_peek(j) != open || !open) return unexpected(j, open == '{' ? "an object" : "an array");
-    if (++j->depth > JSON_DEPTH_MAX) return json_fail(j, ERR_LIMIT, "nested deeper than %d", JSON_DEPTH_MAX);
+    if (++j->depth > JSON_DEPTH_MAX)
+        return json_fail(j, ERR_LIMIT, "nested deeper than %d", JSON_DEPTH_MAX);
     j->p++;
     return 0;
 }
@@ -251,11 +256,13 @@ int json_skip(struct json *j)
         return json_word(j, "null");
     case '{':
         if (json_enter(j, '{')) return j->code;
-        while (json_member(j, &first, &s)) json_skip(j);
+        while (json_member(j, &first, &s))
+            json_skip(j);
         return j->code;
     case '[':
         if (json_enter(j, '[')) return j->code;
-        while (json_element(j, &first)) json_skip(j);
+        while (json_element(j, &first))
+            json_skip(j);
         return j->code;
     default:
         return json_number(j, &s);

@@ -27,8 +27,9 @@ struct rec *payloads_of_json(struct arena *a, struct str json)
     return list;
 }
 
-/* The digest is a chain over the payloads: h(n) = H(h(n-1), length of the encoding, encoding, H(data)). A reference
- * gives the encoding and the digest of what it stands for, so both forms give the same. */
+/* The digest is a chain over the payloads: h(n) = H(h(n-1), length of the encoding, encoding,
+ * H(data)). A reference gives the encoding and the digest of what it stands for, so both forms give
+ * the same. */
 void payloads_digest(const struct rec *payloads, uint8_t out[32])
 {
     const struct rec_field *f = NULL;
@@ -39,10 +40,14 @@ void payloads_digest(const struct rec *payloads, uint8_t out[32])
         struct str encoding = payload_encoding(p);
         uint8_t data[SHA256_BYTES], length[8];
         bool ref = str_eqz(encoding, PAYLOAD_REF) &&
-                   hex_decode(rec_map_get_str(p, T(payload, metadata), STR("digest")), data, sizeof data) == 0;
-        if (ref) encoding = rec_map_get_str(p, T(payload, metadata), STR("of"));
-        else hash_sha256(payload_data(p), data);
-        for (int i = 0; i < 8; i++) length[i] = (uint8_t)((uint64_t)encoding.n >> (8 * i));
+                   hex_decode(rec_map_get_str(p, T(payload, metadata), STR("digest")), data,
+                              sizeof data) == 0;
+        if (ref)
+            encoding = rec_map_get_str(p, T(payload, metadata), STR("of"));
+        else
+            hash_sha256(payload_data(p), data);
+        for (int i = 0; i < 8; i++)
+            length[i] = (uint8_t)((uint64_t)encoding.n >> (8 * i));
         const struct str parts[] = {str_make(chain, sizeof chain), str_make(length, sizeof length),
                                     encoding, str_make(data, sizeof data)};
         hash_sha256_parts(parts, sizeof parts / sizeof *parts, chain);

@@ -1,5 +1,6 @@
-/* Building and reading records. A record is a list of values in the order in which they were set or read, which is
- * also the order in which they are written. Using a tag that the message does not have is a programmer's error. */
+/* Building and reading records. A record is a list of values in the order in which they were set or
+ * read, which is also the order in which they are written. Using a tag that the message does not
+ * have is a programmer's error. */
 #include "history/rec.h"
 
 #include "history/rec_internal.h"
@@ -24,8 +25,10 @@ struct rec_field *rec_append(struct rec *r, const struct rec_field_type *ft)
     f->ft = ft;
     f->tag = ft ? ft->tag : 0;
     f->kind = ft ? ft->kind : (uint8_t)REC_UNKNOWN;
-    if (r->last) r->last->next = f;
-    else r->first = f;
+    if (r->last)
+        r->last->next = f;
+    else
+        r->first = f;
     r->last = f;
     return f;
 }
@@ -297,7 +300,8 @@ const struct rec_field *rec_each(const struct rec *r, int tag, const struct rec_
 {
     if (!r) return NULL;
     const struct rec_field *f = prev ? prev->next : r->first;
-    while (f && (f->tag != (uint32_t)tag || !f->ft)) f = f->next;
+    while (f && (f->tag != (uint32_t)tag || !f->ft))
+        f = f->next;
     return f;
 }
 
@@ -305,7 +309,8 @@ size_t rec_count(const struct rec *r, int tag)
 {
     size_t n = 0;
     const struct rec_field *f = NULL;
-    while ((f = rec_each(r, tag, f))) n++;
+    while ((f = rec_each(r, tag, f)))
+        n++;
     return n;
 }
 

@@ -3,7 +3,8 @@
 #define ML_HISTORY_REC_INTERNAL_H
 #include "history/rec.h"
 
-const struct rec_field_type *rec_field_type_of(const struct rec_type *t, uint32_t tag); /* NULL: none */
+const struct rec_field_type *rec_field_type_of(const struct rec_type *t,
+                                               uint32_t tag); /* NULL: none */
 /* A new value at the end; NULL when the arena failed. The value is the caller's to set. */
 struct rec_field *rec_append(struct rec *r, const struct rec_field_type *ft);
 /* Whether a value is the proto3 default, which is written by leaving it out. */
@@ -22,8 +23,11 @@ static inline size_t rec_field_index(const struct rec *r, const struct rec_field
     return (size_t)(f->ft - r->type->fields);
 }
 
-/* Repeated values may lie apart in the list; writers gather them at the first and skip the rest by this set. */
-struct rec_done { uint64_t bits; };
+/* Repeated values may lie apart in the list; writers gather them at the first and skip the rest by
+ * this set. */
+struct rec_done {
+    uint64_t bits;
+};
 static inline bool rec_done_mark(struct rec_done *d, size_t i)
 {
     bool was = d->bits >> i & 1;

@@ -1,6 +1,6 @@
-/* Protobuf's JSON mapping to records. Strict in JSON, liberal in the mapping where Temporal's tools differ: names in
- * either form, enum values as EVENT_TYPE_X_Y, XY or a number, numbers as text. Unknown members and enum names that a
- * newer tool may write are passed over. */
+/* Protobuf's JSON mapping to records. Strict in JSON, liberal in the mapping where Temporal's tools
+ * differ: names in either form, enum values as EVENT_TYPE_X_Y, XY or a number, numbers as text.
+ * Unknown members and enum names that a newer tool may write are passed over. */
 #include "base/clock.h"
 #include "history/json_scan.h"
 #include "history/rec_internal.h"
@@ -80,10 +80,14 @@ static int read_double(struct json *j, const struct place *at, double *out)
 {
     struct str s;
     if (number_text(j, &s)) return j->code;
-    if (str_eq(s, STR("NaN"))) *out = (double)NAN;
-    else if (str_eq(s, STR("Infinity"))) *out = HUGE_VAL;
-    else if (str_eq(s, STR("-Infinity"))) *out = -HUGE_VAL;
-    else if (!real_number(s, out)) return bad(j, at, "not a number");
+    if (str_eq(s, STR("NaN")))
+        *out = (double)NAN;
+    else if (str_eq(s, STR("Infinity")))
+        *out = HUGE_VAL;
+    else if (str_eq(s, STR("-Infinity")))
+        *out = -HUGE_VAL;
+    else if (!real_number(s, out))
+        return bad(j, at, "not a number");
     if (at->ft->kind == REC_FLOAT) *out = (double)(float)*out;
     return 0;
 }
@@ -93,7 +97,8 @@ static char lower(char c)
     return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
-/* Whether `s` is the value's name behind the enum's prefix in the Pascal form: ActivityTaskScheduled. */
+/* Whether `s` is the value's name behind the enum's prefix in the Pascal form:
+ * ActivityTaskScheduled. */
 static bool pascal_equal(const struct rec_enum *e, const char *value, struct str s)
 {
     value += strlen(e->name) + 1;
@@ -149,7 +154,8 @@ static int read_duration(struct json *j, const struct place *at, int64_t *out)
     bool minus = s.n > 0 && s.p[0] == '-';
     size_t i = minus, whole = 0, part = 0;
     __int128 v = 0;
-    for (; i < s.n && s.p[i] >= '0' && s.p[i] <= '9' && whole < 12; i++, whole++) v = v * 10 + (s.p[i] - '0');
+    for (; i < s.n && s.p[i] >= '0' && s.p[i] <= '9' && whole < 12; i++, whole++)
+        v = v * 10 + (s.p[i] - '0');
     v *= NS_PER_S;
     if (i < s.n && s.p[i] == '.') {
         int64_t unit = NS_PER_S / 10;
@@ -192,7 +198,8 @@ static int read_bytes(struct json *j, const struct place *at, struct str *out)
 static int read_record(struct json *j, struct rec *r, int depth);
 
 /* One value into f. *keep false: it is to be left out. */
-static int read_value(struct json *j, const struct place *at, struct rec_field *f, bool *keep, int depth)
+static int read_value(struct json *j, const struct place *at, struct rec_field *f, bool *keep,
+                      int depth)
 {
     *keep = true;
     switch (f->kind) {
@@ -349,8 +356,10 @@ static int read_record(struct json *j, struct rec *r, int depth)
 struct rec *rec_read_json(struct json *j, const struct rec_type *t)
 {
     struct rec *r = rec_new(j->arena, t);
-    if (!r) nomem(j);
-    else read_record(j, r, 0);
+    if (!r)
+        nomem(j);
+    else
+        read_record(j, r, 0);
     return j->code ? NULL : r;
 }
 

@@ -1,6 +1,6 @@
-/* Records to protobuf's JSON mapping, as Temporal's tools write it: lowerCamelCase names, enum values by name, 64-bit
- * numbers as strings, bytes in base64, times in RFC 3339, maps as objects, an Any with its message spelled out.
- * Unknown fields have no JSON form and are left out. */
+/* Records to protobuf's JSON mapping, as Temporal's tools write it: lowerCamelCase names, enum
+ * values by name, 64-bit numbers as strings, bytes in base64, times in RFC 3339, maps as objects,
+ * an Any with its message spelled out. Unknown fields have no JSON form and are left out. */
 #include "base/clock.h"
 #include "history/rec_internal.h"
 
@@ -72,7 +72,8 @@ static void put_double(struct buf *b, double v, bool is_float)
     }
     for (int digits = is_float ? 6 : 15; digits <= 17; digits++) {
         snprintf(text, sizeof text, "%.*g", digits, v);
-        double back = strtod(text, NULL); /* before the point is put in, in whatever locale it was written */
+        double back =
+            strtod(text, NULL); /* before the point is put in, in whatever locale it was written */
         if (is_float ? (float)back == (float)v : back == v) break;
     }
     for (char *p = text; *p; p++) {
@@ -86,9 +87,12 @@ static void put_duration(struct buf *b, int64_t ns)
     uint64_t left = ns < 0 ? 0 - (uint64_t)ns : (uint64_t)ns;
     unsigned frac = (unsigned)(left % (uint64_t)NS_PER_S);
     buf_printf(b, "\"%s%llu", ns < 0 ? "-" : "", (unsigned long long)(left / (uint64_t)NS_PER_S));
-    if (frac && frac % 1000000 == 0) buf_printf(b, ".%03u", frac / 1000000);
-    else if (frac && frac % 1000 == 0) buf_printf(b, ".%06u", frac / 1000);
-    else if (frac) buf_printf(b, ".%09u", frac);
+    if (frac && frac % 1000000 == 0)
+        buf_printf(b, ".%03u", frac / 1000000);
+    else if (frac && frac % 1000 == 0)
+        buf_printf(b, ".%06u", frac / 1000);
+    else if (frac)
+        buf_printf(b, ".%09u", frac);
     buf_puts(b, "s\"");
 }
 
@@ -108,8 +112,10 @@ static void put_value(struct writer *w, const struct rec_field *f)
         break;
     case REC_ENUM:
         z = rec_enum_name(f->ft->enums, (int)f->v.i);
-        if (z) buf_printf(b, "\"%s\"", z);
-        else buf_printf(b, "%lld", (long long)f->v.i);
+        if (z)
+            buf_printf(b, "\"%s\"", z);
+        else
+            buf_printf(b, "%lld", (long long)f->v.i);
         break;
     case REC_DOUBLE:
     case REC_FLOAT:
@@ -146,8 +152,10 @@ static void put_entry(struct writer *w, bool *first, const struct rec *entry)
     buf_put_json(w->b, rec_str(entry, 1));
     colon(w);
     w->depth++; /* the entry is a message too */
-    if (value) put_value(w, value);
-    else buf_puts(w->b, vt->kind == REC_MSG ? "{}" : "\"\"");
+    if (value)
+        put_value(w, value);
+    else
+        buf_puts(w->b, vt->kind == REC_MSG ? "{}" : "\"\"");
     w->depth--;
 }
 
@@ -175,14 +183,18 @@ static void put_members(struct writer *w, const struct rec *r, bool *first)
     for (const struct rec_field *f = r->first; f && !w->b->code; f = f->next) {
         if (!f->ft) continue;
         bool repeated = f->ft->flags & (REC_REPEATED | REC_MAP);
-        if (repeated ? rec_done_mark(&done, rec_field_index(r, f)) : rec_field_is_default(f)) continue;
+        if (repeated ? rec_done_mark(&done, rec_field_index(r, f)) : rec_field_is_default(f))
+            continue;
         name(w, first, f->ft->json);
-        if (repeated) put_repeated(w, f);
-        else put_value(w, f);
+        if (repeated)
+            put_repeated(w, f);
+        else
+            put_value(w, f);
     }
 }
 
-/* {"@type": url, members of the message}; of a message that we do not know, or cannot read, its bytes. */
+/* {"@type": url, members of the message}; of a message that we do not know, or cannot read, its
+ * bytes. */
 static void put_any(struct writer *w, const struct rec *any, bool *first)
 {
     struct str url = rec_str(any, T(any, type_url)), value = rec_str(any, T(any, value));
@@ -214,8 +226,10 @@ static void put_record(struct writer *w, const struct rec *r)
     if (w->b->code) return;
     w->depth++;
     open_list(w, '{');
-    if (r->type == &rec_type_any) put_any(w, r, &first);
-    else put_members(w, r, &first);
+    if (r->type == &rec_type_any)
+        put_any(w, r, &first);
+    else
+        put_members(w, r, &first);
     close_list(w, '}', first);
     w->depth--;
 }

@@ -1,17 +1,24 @@
-/* Protobuf's wire format to records. Reads any bytes: every length is checked against what is left, nesting is
- * limited, the work is linear in the input. A field that is not in the table, or comes with another wire type than
- * the table says, is kept as raw bytes. */
+/* Protobuf's wire format to records. Reads any bytes: every length is checked against what is left,
+ * nesting is limited, the work is linear in the input. A field that is not in the table, or comes
+ * with another wire type than the table says, is kept as raw bytes. */
 #include "base/clock.h"
 #include "history/rec_internal.h"
 
-enum { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_BYTES = 2, WIRE_GROUP = 3, WIRE_GROUP_END = 4, WIRE_32 = 5 };
+enum {
+    WIRE_VARINT = 0,
+    WIRE_64 = 1,
+    WIRE_BYTES = 2,
+    WIRE_GROUP = 3,
+    WIRE_GROUP_END = 4,
+    WIRE_32 = 5
+};
 
 struct reader {
     const unsigned char *p, *end;
 };
 
-/* A single message may come in parts, which are merged. Nobody writes it so, and every part costs a walk over the
- * earlier ones, so there is a limit. */
+/* A single message may come in parts, which are merged. Nobody writes it so, and every part costs a
+ * walk over the earlier ones, so there is a limit. */
 #define PARTS_MAX 100
 
 struct decoder {
@@ -43,7 +50,8 @@ static bool take_fixed(struct reader *in, size_t n, uint64_t *out)
 {
     if ((size_t)(in->end - in->p) < n) return false;
     uint64_t v = 0;
-    for (size_t i = 0; i < n; i++) v |= (uint64_t)in->p[i] << (8 * i);
+    for (size_t i = 0; i < n; i++)
+        v |= (uint64_t)in->p[i] << (8 * i);
     in->p += n;
     *out = v;
     return true;
@@ -126,7 +134,8 @@ static int64_t int_of(uint8_t kind, uint64_t v)
     return (int64_t)v;
 }
 
-/* Timestamp or Duration; what does not fit int64 nanoseconds is brought to the nearest that does. */
+/* Timestamp or Duration; what does not fit int64 nanoseconds is brought to the nearest that does.
+ */
 static bool time_of(struct str body, int64_t *ns)
 {
     struct reader in = {(const unsigned char *)body.p, (const unsigned char *)body.p + body.n};
@@ -150,7 +159,8 @@ static bool time_of(struct str body, int64_t *ns)
 
 static int decode_body(struct decoder *d, struct rec *r, struct str bytes, int depth);
 
-static int take_packed(struct decoder *d, struct rec *r, const struct rec_field_type *ft, struct str s)
+static int take_packed(struct decoder *d, struct rec *r, const struct rec_field_type *ft,
+                       struct str s)
 {
     struct reader in = {(const unsigned char *)s.p, (const unsigned char *)s.p + s.n};
     while (in.p < in.end) {
@@ -170,7 +180,7 @@ static int take_known(struct decoder *d, struct rec *r, struct rec_field *f, str
     uint64_t v = 0;
     struct str s = {NULL, 0};
     unsigned wire = wire_of(f->kind);
-    bool ok = wire == WIRE_VARINT ? take_varint(in, &v)
+    bool ok = wire == WIRE_VARINT  ? take_varint(in, &v)
               : wire == WIRE_BYTES ? take_bytes(in, &s)
                                    : take_fixed(in, wire == WIRE_64 ? 8 : 4, &v);
     if (!ok) return bad(d, r->type, "a value is cut off");
@@ -205,8 +215,8 @@ static int take_known(struct decoder *d, struct rec *r, struct rec_field *f, str
     }
 }
 
-static int take_unknown(struct decoder *d, struct rec *r, struct reader *in, const unsigned char *from,
-                        uint32_t tag, unsigned wire)
+static int take_unknown(struct decoder *d, struct rec *r, struct reader *in,
+                        const unsigned char *from, uint32_t tag, unsigned wire)
 {
     if (!skip_value(in, tag, wire)) return bad(d, r->type, "an unknown field is cut off");
     struct rec_field *f = rec_append(r, NULL);
@@ -219,12 +229,15 @@ static int take_unknown(struct decoder *d, struct rec *r, struct reader *in, con
 static int decode_body(struct decoder *d, struct rec *r, struct str bytes, int depth)
 {
     if (depth > REC_DEPTH_MAX) {
-        return err_set(d->err, ERR_LIMIT, "%s: nested deeper than %d", r->type->name, REC_DEPTH_MAX);
+        return err_set(d->err, ERR_LIMIT, "%s: nested deeper than %d", r->type->name,
+                       REC_DEPTH_MAX);
     }
     struct reader in = {(const unsigned char *)bytes.p, (const unsigned char *)bytes.p + bytes.n};
     const struct rec_type *t = r->type;
-    struct rec_field *single[REC_FIELDS_MAX] = {NULL}; /* so that a repeated single value costs no search */
-    for (const struct rec_field *f = r->first; f; f = f->next) { /* only when a message comes in parts */
+    struct rec_field *single[REC_FIELDS_MAX] = {
+        NULL}; /* so that a repeated single value costs no search */
+    for (const struct rec_field *f = r->first; f;
+         f = f->next) { /* only when a message comes in parts */
         if (f->ft) single[rec_field_index(r, f)] = (struct rec_field *)(uintptr_t)f;
     }
     size_t next = 0;

@@ -1,5 +1,6 @@
-/* Records to protobuf's wire format. Values are written in the order of the list; proto3 defaults are left out,
- * repeated numbers are packed, a map entry always has both its members, unknown fields are copied as they came. */
+/* Records to protobuf's wire format. Values are written in the order of the list; proto3 defaults
+ * are left out, repeated numbers are packed, a map entry always has both its members, unknown
+ * fields are copied as they came. */
 #include "base/clock.h"
 #include "history/rec_internal.h"
 
@@ -25,7 +26,8 @@ static void put_tag(struct buf *b, uint32_t tag, unsigned wire)
 static void put_fixed(struct buf *b, uint64_t v, size_t n)
 {
     char out[8];
-    for (size_t i = 0; i < n; i++) out[i] = (char)(unsigned char)(v >> (8 * i));
+    for (size_t i = 0; i < n; i++)
+        out[i] = (char)(unsigned char)(v >> (8 * i));
     buf_put(b, out, n);
 }
 
@@ -36,8 +38,8 @@ static void put_bytes(struct buf *b, uint32_t tag, struct str s)
     buf_putstr(b, s);
 }
 
-/* A length goes in front of a body whose size is known when it is written: one byte is kept free, and the body is
- * moved when it needs more. Returns where the body starts. */
+/* A length goes in front of a body whose size is known when it is written: one byte is kept free,
+ * and the body is moved when it needs more. Returns where the body starts. */
 static size_t body_begin(struct buf *b, uint32_t tag)
 {
     put_tag(b, tag, WIRE_BYTES);
@@ -49,17 +51,20 @@ static void body_end(struct buf *b, size_t from)
 {
     if (b->code) return;
     size_t n = b->n - from, more = 0;
-    for (uint64_t v = n; v >= 0x80; v >>= 7) more++;
+    for (uint64_t v = n; v >= 0x80; v >>= 7)
+        more++;
     static const char zeros[10];
     if (more && (buf_put(b, zeros, more), b->code)) return;
     if (more) memmove(b->p + from + more, b->p + from, n);
     unsigned char *at = (unsigned char *)b->p + from - 1;
     uint64_t v = n;
-    for (; v >= 0x80; v >>= 7) *at++ = (unsigned char)(v | 0x80);
+    for (; v >= 0x80; v >>= 7)
+        *at++ = (unsigned char)(v | 0x80);
     *at = (unsigned char)v;
 }
 
-/* Timestamp and Duration: {1 seconds, 2 nanos}. A time before 1970 counts nanos forward, a duration has one sign. */
+/* Timestamp and Duration: {1 seconds, 2 nanos}. A time before 1970 counts nanos forward, a duration
+ * has one sign. */
 static void put_time(struct buf *b, uint32_t tag, int64_t ns, bool is_time)
 {
     int64_t secs = ns / NS_PER_S, nanos = ns % NS_PER_S;

@@ -1,4 +1,5 @@
-/* The delay before a further attempt. Computed in doubles and capped, so that no policy overflows. */
+/* The delay before a further attempt. Computed in doubles and capped, so that no policy overflows.
+ */
 #include "base/clock.h"
 #include "history/event.h"
 

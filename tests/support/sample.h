@@ -21,7 +21,8 @@ static const struct rec_type *const sample_types[] = {
 #undef ENUM_END
 #define SAMPLE_TYPES (sizeof sample_types / sizeof *sample_types)
 
-static struct rec *sample_record(struct arena *a, const struct rec_type *t, struct rng *r, int depth);
+static struct rec *sample_record(struct arena *a, const struct rec_type *t, struct rng *r,
+                                 int depth);
 
 static int64_t sample_int(const struct rec_field_type *ft, struct rng *r)
 {
@@ -36,21 +37,25 @@ static int64_t sample_int(const struct rec_field_type *ft, struct rng *r)
     case REC_DURATION:
         return rng_below(r, 2) ? (int64_t)rng_next(r) : -1500000000;
     default:
-        return ft->flags & REC_WIDE ? wide[rng_below(r, 8)] : (int64_t)(1 + rng_below(r, INT32_MAX));
+        return ft->flags & REC_WIDE ? wide[rng_below(r, 8)]
+                                    : (int64_t)(1 + rng_below(r, INT32_MAX));
     }
 }
 
 static struct str sample_text(struct arena *a, bool bytes, struct rng *r)
 {
-    static const struct str texts[] = {STR("plain"), STR("\"quoted\" \\ \n\t\x01"), STR("caf\xc3\xa9 \xf0\x9f\x98\x80")};
+    static const struct str texts[] = {STR("plain"), STR("\"quoted\" \\ \n\t\x01"),
+                                       STR("caf\xc3\xa9 \xf0\x9f\x98\x80")};
     if (!bytes) return texts[rng_below(r, 3)];
     char raw[200];
     size_t n = 1 + rng_below(r, sizeof raw);
-    for (size_t i = 0; i < n; i++) raw[i] = (char)rng_below(r, 256);
+    for (size_t i = 0; i < n; i++)
+        raw[i] = (char)rng_below(r, 256);
     return arena_str(a, str_make(raw, n));
 }
 
-static void sample_value(struct arena *a, struct rec *to, const struct rec_field_type *ft, struct rng *r, int depth)
+static void sample_value(struct arena *a, struct rec *to, const struct rec_field_type *ft,
+                         struct rng *r, int depth)
 {
     bool repeated = ft->flags & REC_REPEATED;
     switch (ft->kind) {
@@ -68,22 +73,27 @@ static void sample_value(struct arena *a, struct rec *to, const struct rec_field
         break;
     case REC_STR:
     case REC_BYTES:
-        if (repeated) rec_add_str(to, ft->tag, sample_text(a, false, r));
-        else rec_set_str(to, ft->tag, sample_text(a, ft->kind == REC_BYTES, r));
+        if (repeated)
+            rec_add_str(to, ft->tag, sample_text(a, false, r));
+        else
+            rec_set_str(to, ft->tag, sample_text(a, ft->kind == REC_BYTES, r));
         break;
     case REC_DOUBLE:
     case REC_FLOAT:
         rec_set_double(to, ft->tag, rng_below(r, 2) ? 1.5 : rng_unit(r) * 1e9);
         break;
     default:
-        if (repeated) rec_add_int(to, ft->tag, sample_int(ft, r));
-        else rec_set_int(to, ft->tag, sample_int(ft, r));
+        if (repeated)
+            rec_add_int(to, ft->tag, sample_int(ft, r));
+        else
+            rec_set_int(to, ft->tag, sample_int(ft, r));
         break;
     }
 }
 
 /* Every field set, to a depth of a few messages below which messages are empty. */
-static struct rec *sample_record(struct arena *a, const struct rec_type *t, struct rng *r, int depth)
+static struct rec *sample_record(struct arena *a, const struct rec_type *t, struct rng *r,
+                                 int depth)
 {
     struct rec *to = rec_new(a, t);
     if (depth > 4) return to;
@@ -91,7 +101,8 @@ static struct rec *sample_record(struct arena *a, const struct rec_type *t, stru
         const struct rec_field_type *ft = &t->fields[i];
         uint64_t n = ft->flags & (REC_REPEATED | REC_MAP) ? 1 + rng_below(r, 3) : 1;
         if (depth > 1 && rng_below(r, 3) == 0) continue;
-        while (n--) sample_value(a, to, ft, r, depth);
+        while (n--)
+            sample_value(a, to, ft, r, depth);
     }
     return to;
 }

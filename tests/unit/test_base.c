@@ -22,10 +22,12 @@ static void test_err(void)
     CHECK_INT(err_set(NULL, ERR_ARG, "nothing"), ERR_ARG);
     err_set(&e, ERR_ARG, "again: %s", e.text); /* its own text as an argument */
     CHECK_STR(e.text, "again: open x: disk 7");
-    for (int i = 0; i < 400; i++) err_prefix(&e, "0123456789");
+    for (int i = 0; i < 400; i++)
+        err_prefix(&e, "0123456789");
     CHECK_INT(strlen(e.text), sizeof e.text - 1);
     CHECK_STR(err_name(ERR_NOTFOUND), "not found");
-    for (int c = 0; c >= ERR_FAILED; c--) CHECK(strcmp(err_name(c), "unknown error") != 0);
+    for (int c = 0; c >= ERR_FAILED; c--)
+        CHECK(strcmp(err_name(c), "unknown error") != 0);
     CHECK_STR(err_name(ERR_FAILED - 1), "unknown error");
     CHECK_STR(err_name(1), "unknown error");
 }
@@ -41,13 +43,14 @@ static void test_str(void)
     CHECK(str_cmp(STR("a"), STR("b")) < 0 && str_cmp(STR("b"), STR("a")) > 0);
     CHECK(str_cmp(STR("a"), STR("ab")) < 0 && str_cmp(STR("ab"), STR("a")) > 0);
     CHECK(str_cmp(STR("\xff"), STR("a")) > 0 && str_cmp(STR(""), (struct str){NULL, 0}) == 0);
-    CHECK(str_starts(STR("abc"), STR("ab")) && !str_starts(STR("a"), STR("ab")) && str_starts(STR(""), STR("")));
+    CHECK(str_starts(STR("abc"), STR("ab")) && !str_starts(STR("a"), STR("ab")) &&
+          str_starts(STR(""), STR("")));
     CHECK_INT(valid("plain text of some length"), 25);
     CHECK_INT(valid("\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80"), 9);
     CHECK_INT(valid("ab\x80"), 2);
     CHECK_INT(valid("\xc0\xaf"), 0);
     CHECK_INT(valid("\xe0\x80\x80"), 0);
-    CHECK_INT(valid("\xed\xa0\x80"), 0);     /* a surrogate */
+    CHECK_INT(valid("\xed\xa0\x80"), 0); /* a surrogate */
     CHECK_INT(valid("\xed\x9f\xbf"), 3);
     CHECK_INT(valid("\xf4\x8f\xbf\xbf"), 4);
     CHECK_INT(valid("\xf4\x90\x80\x80"), 0); /* past the last code point */
@@ -82,11 +85,13 @@ static void test_buf(void)
     CHECK(p && n == 0 && *p == '\0');
     mem_free(p);
     buf_init(&b, 1 << 20);
-    for (int i = 0; i < 100000; i++) buf_putc(&b, (char)('a' + i % 26));
+    for (int i = 0; i < 100000; i++)
+        buf_putc(&b, (char)('a' + i % 26));
     CHECK(b.n == 100000 && b.p[b.n] == '\0' && b.p[99999] == 'a' + 99999 % 26 && !b.code);
     mem_fail_at(1, false);
     CHECK_INT(buf_put(&b, b.p, 0), 0); /* there is room: no allocation */
-    while (!b.code) buf_puts(&b, "0123456789abcdef");
+    while (!b.code)
+        buf_puts(&b, "0123456789abcdef");
     CHECK_INT(b.code, ERR_NOMEM);
     mem_fail_at(0, false);
     buf_free(&b);
@@ -111,9 +116,11 @@ static void test_text(void)
     buf_init(&c, 100000);
     CHECK_STR(json_of(&b, STR("a\"b\\c\n\t\r\b\f\x01/")), "\"a\\\"b\\\\c\\n\\t\\r\\b\\f\\u0001/\"");
     CHECK_STR(json_of(&b, STR("nul\0x")), "\"nul\\u0000x\"");
-    CHECK_STR(json_of(&b, STR("a\xff\xc3\xa9\xe2\x82")), "\"a\xEF\xBF\xBD\xc3\xa9\xEF\xBF\xBD\xEF\xBF\xBD\"");
+    CHECK_STR(json_of(&b, STR("a\xff\xc3\xa9\xe2\x82")),
+              "\"a\xEF\xBF\xBD\xc3\xa9\xEF\xBF\xBD\xEF\xBF\xBD\"");
     CHECK_STR(json_of(&b, (struct str){NULL, 0}), "\"\"");
-    static const char *const b64[][2] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foobar", "Zm9vYmFy"}};
+    static const char *const b64[][2] = {
+        {"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foobar", "Zm9vYmFy"}};
     for (size_t i = 0; i < 5; i++) {
         buf_reset(&b);
         buf_reset(&c);
@@ -132,7 +139,8 @@ static void test_text(void)
     char raw[5000];
     struct rng r;
     rng_seed(&r, STR("base64"));
-    for (size_t i = 0; i < sizeof raw; i++) raw[i] = (char)rng_below(&r, 256);
+    for (size_t i = 0; i < sizeof raw; i++)
+        raw[i] = (char)rng_below(&r, 256);
     for (size_t n = 0; n < sizeof raw; n += 1 + n / 7) {
         buf_reset(&b);
         buf_reset(&c);
@@ -142,10 +150,15 @@ static void test_text(void)
     }
     char hex[11];
     unsigned char bytes[5];
-    hex_encode("\x00\xff\x10" "az", 5, hex);
+    hex_encode("\x00\xff\x10"
+               "az",
+               5, hex);
     CHECK_STR(hex, "00ff10617a");
     CHECK_INT(hex_decode(STR("00FF10617a"), bytes, 5), 0);
-    CHECK(memcmp(bytes, "\x00\xff\x10" "az", 5) == 0);
+    CHECK(memcmp(bytes,
+                 "\x00\xff\x10"
+                 "az",
+                 5) == 0);
     CHECK_INT(hex_decode(STR("00ff10617"), bytes, 5), ERR_ARG);
     CHECK_INT(hex_decode(STR("00ff10617g"), bytes, 5), ERR_ARG);
     buf_free(&b);
@@ -195,7 +208,8 @@ static void test_arena(void)
         for (int k = 0; k < 5; k++) {
             unsigned char *p = arena_alloc(&a, i);
             CHECK(p && (uintptr_t)p % 16 == 0);
-            for (size_t j = 0; j < i; j++) CHECK(p[j] == 0);
+            for (size_t j = 0; j < i; j++)
+                CHECK(p[j] == 0);
             memset(p, 0xAA, i); /* must not reach what comes after */
         }
     }
@@ -275,17 +289,20 @@ static void test_hash(void)
     CHECK_STR(hex, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
     char key[131];
     memset(key, 0xaa, sizeof key);
-    hash_hmac_sha256(str_make(key, sizeof key), STR("Test Using Larger Than Block-Size Key - Hash Key First"), h);
+    hash_hmac_sha256(str_make(key, sizeof key),
+                     STR("Test Using Larger Than Block-Size Key - Hash Key First"), h);
     hex_encode(h, 32, hex);
     CHECK_STR(hex, "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
-    CHECK(hash_fnv(STR("")) == UINT64_C(0xcbf29ce484222325) && hash_fnv(STR("a")) == UINT64_C(0xaf63dc4c8601ec8c));
+    CHECK(hash_fnv(STR("")) == UINT64_C(0xcbf29ce484222325) &&
+          hash_fnv(STR("a")) == UINT64_C(0xaf63dc4c8601ec8c));
 }
 
 static char logged[2000];
 static void sink(void *ud, int level, struct str text, struct str fields)
 {
     (void)ud;
-    snprintf(logged, sizeof logged, "%s|" STR_FMT "|" STR_FMT, log_level_name(level), STR_ARG(text), STR_ARG(fields));
+    snprintf(logged, sizeof logged, "%s|" STR_FMT "|" STR_FMT, log_level_name(level), STR_ARG(text),
+             STR_ARG(fields));
 }
 
 static void test_log(void)
@@ -316,10 +333,13 @@ static int child_status(const char *faults, const char *point, int hits)
     CHECK(pid >= 0);
     if (pid == 0) {
         if (!freopen("/dev/null", "w", stderr)) _exit(9);
-        if (faults) setenv("ML_FAULTS", faults, 1);
-        else unsetenv("ML_FAULTS");
+        if (faults)
+            setenv("ML_FAULTS", faults, 1);
+        else
+            unsetenv("ML_FAULTS");
         fault_init();
-        for (int i = 0; i < hits; i++) FAULT(point);
+        for (int i = 0; i < hits; i++)
+            FAULT(point);
         _exit(7);
     }
     int status = 0;

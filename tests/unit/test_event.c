@@ -12,14 +12,17 @@ static void test_events(void)
     for (size_t i = 0; i < rec_enum_event_type.n; i++) {
         int type = rec_enum_event_type.values[i].number;
         struct rec *attrs, *ev = event_new(&arena, 3, 44, type, &attrs);
-        CHECK(event_id(ev) == 3 && event_time(ev) == 44 && event_type(ev) == type && event_attrs(ev) == attrs);
+        CHECK(event_id(ev) == 3 && event_time(ev) == 44 && event_type(ev) == type &&
+              event_attrs(ev) == attrs);
         if (type == 0) continue;
         /* the name is the enum's in the Pascal form, the attributes' message is named after it */
         char pascal[100], want[120], *p = pascal;
         const char *z = rec_enum_event_type.values[i].name + strlen("EVENT_TYPE");
         for (; *z; z++) {
-            if (*z == '_') *p++ = *++z;
-            else *p++ = (char)(*z + 32);
+            if (*z == '_')
+                *p++ = *++z;
+            else
+                *p++ = (char)(*z + 32);
         }
         *p = '\0';
         CHECK_STR(event_name(type), pascal);
@@ -35,14 +38,16 @@ static void test_events(void)
     CHECK_STR(event_name(-5), "Unknown");
     CHECK_STR(event_name(100000), "Unknown");
     CHECK(!event_is_command(100000) && !event_is_terminal(-1) && !event_attrs(NULL));
-    CHECK(event_is_command(EVENT_TYPE_MARKER_RECORDED) && !event_is_command(EVENT_TYPE_TIMER_FIRED));
+    CHECK(event_is_command(EVENT_TYPE_MARKER_RECORDED) &&
+          !event_is_command(EVENT_TYPE_TIMER_FIRED));
     struct rec *ev = rec_new(&arena, &rec_type_history_event);
     rec_set_int(ev, T(history_event, event_type), 4000);
     CHECK(!event_is_ignorable(ev));
     rec_set_int(ev, T(history_event, worker_may_ignore), 1);
     CHECK(event_is_ignorable(ev));
     CHECK(event_is_ignorable(event_new(&arena, 1, 1, EVENT_TYPE_WORKFLOW_EXECUTION_PAUSED, NULL)));
-    CHECK(!event_is_ignorable(event_new(&arena, 1, 1, EVENT_TYPE_WORKFLOW_PROPERTIES_MODIFIED_EXTERNALLY, NULL)));
+    CHECK(!event_is_ignorable(
+        event_new(&arena, 1, 1, EVENT_TYPE_WORKFLOW_PROPERTIES_MODIFIED_EXTERNALLY, NULL)));
     arena_free(&arena);
 }
 
@@ -83,23 +88,27 @@ static void test_payloads(void)
     struct rec *p = payload_new(&arena, PAYLOAD_JSON, STR("[1]"));
     CHECK(str_eqz(payload_encoding(p), PAYLOAD_JSON) && str_eqz(payload_data(p), "[1]"));
     CHECK(!payload_encoding(rec_new(&arena, &rec_type_payload)).p && !payload_encoding(NULL).p);
-    struct rec *one = payloads_of_json(&arena, STR("[1]")), *none = rec_new(&arena, &rec_type_payloads);
+    struct rec *one = payloads_of_json(&arena, STR("[1]")),
+               *none = rec_new(&arena, &rec_type_payloads);
     CHECK_INT(rec_count(one, T(payloads, payloads)), 1);
     CHECK(digests_equal(NULL, none) && !digests_equal(one, none));
-    struct rec *two = rec_new(&arena, &rec_type_payloads), *other = rec_new(&arena, &rec_type_payloads);
+    struct rec *two = rec_new(&arena, &rec_type_payloads),
+               *other = rec_new(&arena, &rec_type_payloads);
     payloads_add(two, p);
     payloads_add(two, payload_new(&arena, PAYLOAD_PLAIN, STR("")));
     CHECK(!digests_equal(one, two));
     payloads_add(other, payload_new(&arena, PAYLOAD_PLAIN, STR("[1]")));
     CHECK(!digests_equal(one, other)); /* the encoding counts */
     /* a reference to "[1]" */
-    struct rec *refs = rec_new(&arena, &rec_type_payloads), *ref = payload_new(&arena, PAYLOAD_REF, STR("ref text"));
+    struct rec *refs = rec_new(&arena, &rec_type_payloads),
+               *ref = payload_new(&arena, PAYLOAD_REF, STR("ref text"));
     rec_map_set_str(ref, T(payload, metadata), STR("of"), STR(PAYLOAD_JSON));
     rec_map_set_str(ref, T(payload, metadata), STR("digest"),
                     STR("fd58e2b0c3cf4ca10f3fd0e0d0ee5e9d5e1a1b7e4c2a0000000000000000beef"));
     payloads_add(refs, ref);
     CHECK(!digests_equal(one, refs));
-    rec_map_set_str(ref, T(payload, metadata), STR("digest"), STR("080a9ed428559ef602668b4c00f114f1a11c3f6b02a435f0bdc154578e4d7f22"));
+    rec_map_set_str(ref, T(payload, metadata), STR("digest"),
+                    STR("080a9ed428559ef602668b4c00f114f1a11c3f6b02a435f0bdc154578e4d7f22"));
     CHECK(digests_equal(one, refs));
     arena_free(&arena);
 }
@@ -108,32 +117,45 @@ static void test_failures(void)
 {
     CASE("failures");
     struct rec *app = failure_app(&arena, STR("AssetMissing"), STR("gone"), false, NULL, NULL);
-    CHECK(str_eqz(failure_type(app), "AssetMissing") && failure_retryable(app, NULL) && !failure_is_canceled(app));
+    CHECK(str_eqz(failure_type(app), "AssetMissing") && failure_retryable(app, NULL) &&
+          !failure_is_canceled(app));
     CHECK(!failure_retryable(failure_app(&arena, STR("X"), STR("m"), true, NULL, NULL), NULL));
-    CHECK(str_eqz(failure_type(failure_app(&arena, STR(""), STR("m"), false, NULL, NULL)), "ApplicationFailure"));
+    CHECK(str_eqz(failure_type(failure_app(&arena, STR(""), STR("m"), false, NULL, NULL)),
+                  "ApplicationFailure"));
     struct rec *policy = rec_new(&arena, &rec_type_retry_policy);
     rec_add_str(policy, T(retry_policy, non_retryable_error_types), STR("Other"));
     CHECK(failure_retryable(app, policy));
     rec_add_str(policy, T(retry_policy, non_retryable_error_types), STR("AssetMissing"));
     CHECK(!failure_retryable(app, policy));
-    struct rec *slow = failure_timeout(&arena, TIMEOUT_TYPE_START_TO_CLOSE, STR("slow"), NULL, NULL);
+    struct rec *slow =
+        failure_timeout(&arena, TIMEOUT_TYPE_START_TO_CLOSE, STR("slow"), NULL, NULL);
     CHECK(str_eqz(failure_type(slow), "Timeout") && failure_retryable(slow, policy));
-    CHECK(failure_retryable(failure_timeout(&arena, TIMEOUT_TYPE_HEARTBEAT, STR(""), NULL, NULL), NULL));
-    CHECK(!failure_retryable(failure_timeout(&arena, TIMEOUT_TYPE_SCHEDULE_TO_CLOSE, STR(""), NULL, NULL), NULL));
-    CHECK(!failure_retryable(failure_timeout(&arena, TIMEOUT_TYPE_SCHEDULE_TO_START, STR(""), NULL, NULL), NULL));
-    rec_add_str(policy, T(retry_policy, non_retryable_error_types), STR("TemporalTimeout:StartToClose"));
+    CHECK(failure_retryable(failure_timeout(&arena, TIMEOUT_TYPE_HEARTBEAT, STR(""), NULL, NULL),
+                            NULL));
+    CHECK(!failure_retryable(
+        failure_timeout(&arena, TIMEOUT_TYPE_SCHEDULE_TO_CLOSE, STR(""), NULL, NULL), NULL));
+    CHECK(!failure_retryable(
+        failure_timeout(&arena, TIMEOUT_TYPE_SCHEDULE_TO_START, STR(""), NULL, NULL), NULL));
+    rec_add_str(policy, T(retry_policy, non_retryable_error_types),
+                STR("TemporalTimeout:StartToClose"));
     CHECK(!failure_retryable(slow, policy));
     policy = rec_new(&arena, &rec_type_retry_policy);
     rec_add_str(policy, T(retry_policy, non_retryable_error_types), STR("Timeout"));
     CHECK(!failure_retryable(slow, policy));
     struct rec *cancel = failure_canceled(&arena, STR("stop"), NULL);
-    CHECK(failure_is_canceled(cancel) && str_eqz(failure_type(cancel), "Canceled") && !failure_retryable(cancel, NULL));
-    struct rec *act = failure_activity(&arena, 5, 6, STR("A"), STR("1"), RETRY_STATE_CANCEL_REQUESTED, STR("w"), cancel);
-    struct rec *child = failure_child(&arena, STR("w"), STR("r"), STR("T"), 7, 8, RETRY_STATE_TIMEOUT, act);
+    CHECK(failure_is_canceled(cancel) && str_eqz(failure_type(cancel), "Canceled") &&
+          !failure_retryable(cancel, NULL));
+    struct rec *act = failure_activity(&arena, 5, 6, STR("A"), STR("1"),
+                                       RETRY_STATE_CANCEL_REQUESTED, STR("w"), cancel);
+    struct rec *child =
+        failure_child(&arena, STR("w"), STR("r"), STR("T"), 7, 8, RETRY_STATE_TIMEOUT, act);
     CHECK(failure_is_canceled(act) && failure_is_canceled(child));
-    CHECK(str_eqz(failure_type(act), "ActivityFailure") && str_eqz(failure_type(child), "ChildWorkflowFailure"));
+    CHECK(str_eqz(failure_type(act), "ActivityFailure") &&
+          str_eqz(failure_type(child), "ChildWorkflowFailure"));
     CHECK(!failure_is_canceled(failure_app(&arena, STR("X"), STR("m"), false, NULL, cancel)));
-    CHECK(!failure_is_canceled(failure_activity(&arena, 5, 6, STR("A"), STR("1"), 0, STR("w"), app)) && !failure_is_canceled(NULL));
+    CHECK(!failure_is_canceled(
+              failure_activity(&arena, 5, 6, STR("A"), STR("1"), 0, STR("w"), app)) &&
+          !failure_is_canceled(NULL));
     arena_free(&arena);
 }
 
@@ -159,7 +181,8 @@ static void test_retry(void)
     rec_set_int(p, T(retry_policy, initial_interval), INT64_MAX);
     rec_set_int(p, T(retry_policy, maximum_interval), 0);
     rec_set_double(p, T(retry_policy, backoff_coefficient), 1e308);
-    for (int n = 2; n < 10; n++) CHECK(retry_delay(p, n, 0) == INT64_MAX);
+    for (int n = 2; n < 10; n++)
+        CHECK(retry_delay(p, n, 0) == INT64_MAX);
     CHECK(retry_delay(p, INT32_MAX, 0) == INT64_MAX);
     rec_set_double(p, T(retry_policy, backoff_coefficient), 1);
     CHECK(retry_delay(p, 1000, 0) == INT64_MAX);
@@ -228,7 +251,8 @@ static void test_blobs(void)
     CHECK_INT(history_blob_decode(&arena, buf_str(&b), &back, &n, &e), 0);
     CHECK_INT(n, 0);
     buf_reset(&b);
-    CHECK_INT(history_blob_encode((struct rec *[]){NULL}, 1, &b), ERR_NOMEM); /* one that could not be made */
+    CHECK_INT(history_blob_encode((struct rec *[]){NULL}, 1, &b),
+              ERR_NOMEM); /* one that could not be made */
     buf_free(&b);
     buf_init(&b, 100);
     CHECK_INT(history_blob_encode(events, 300, &b), ERR_LIMIT);
@@ -270,7 +294,16 @@ static void test_json(void)
         CHECK_INT(history_from_json(&arena, str_of(none[i]), &back, &n, &e), 0);
         CHECK_INT(n, 0);
     }
-    static const char *const wrong[] = {"", "5", "\"x\"", "[5]", "[[]]", "{\"events\":{}}", "{\"events\":[]}]", "[{\"events\":[]}", "[{}", "{\"events\":[null]}"};
+    static const char *const wrong[] = {"",
+                                        "5",
+                                        "\"x\"",
+                                        "[5]",
+                                        "[[]]",
+                                        "{\"events\":{}}",
+                                        "{\"events\":[]}]",
+                                        "[{\"events\":[]}",
+                                        "[{}",
+                                        "{\"events\":[null]}"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         e.text[0] = '\0';
         CHECK_INT(history_from_json(&arena, str_of(wrong[i]), &back, &n, &e), ERR_PROTO);
@@ -301,7 +334,8 @@ static void test_no_memory(void)
         char *much = arena_alloc(&a, 5000);
         rec_set_msg(attrs, T(ev_activity_task_failed, failure),
                     failure_activity(&a, 1, 2, STR("t"), STR("i"), 1, STR("w"),
-                                     failure_app(&a, STR("T"), STR("m"), true, payloads_of_json(&a, STR("1")), NULL)));
+                                     failure_app(&a, STR("T"), STR("m"), true,
+                                                 payloads_of_json(&a, STR("1")), NULL)));
         int rc = history_blob_encode(&ev, 1, &b);
         if (!rc) rc = history_blob_decode(&a, buf_str(&b), &back, &count, NULL);
         if (!rc) rc = history_to_json(back, count, &c, true);

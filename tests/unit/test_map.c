@@ -13,8 +13,10 @@ static void test_order(void)
     struct map m;
     map_init(&m);
     CHECK(map_get(&m, STR("a")) == NULL && map_del(&m, STR("a")) == NULL);
-    for (int64_t i = 0; i < 4096; i++) CHECK_INT(map_set(&m, map_i64(&i), &things[i]), 0);
-    for (int64_t i = 0; i < 4096; i += 3) CHECK(map_del(&m, map_i64(&i)) == &things[i]);
+    for (int64_t i = 0; i < 4096; i++)
+        CHECK_INT(map_set(&m, map_i64(&i), &things[i]), 0);
+    for (int64_t i = 0; i < 4096; i += 3)
+        CHECK(map_del(&m, map_i64(&i)) == &things[i]);
     int64_t again = 300;
     CHECK_INT(map_set(&m, map_i64(&again), &things[300]), 0); /* goes to the end */
     again = 1;
@@ -36,7 +38,8 @@ static void test_order(void)
     map_free(&m);
     CHECK(m.n == 0 && m.first == NULL);
     CHECK_INT(map_set(&m, STR("text"), &things[0]), 0);
-    CHECK(map_get(&m, STR("text")) == &things[0] && map_get(&m, STR("tex")) == NULL && map_get(&m, STR("")) == NULL);
+    CHECK(map_get(&m, STR("text")) == &things[0] && map_get(&m, STR("tex")) == NULL &&
+          map_get(&m, STR("")) == NULL);
     CHECK_INT(map_set(&m, STR(""), &things[1]), 0);
     CHECK(map_get(&m, STR("")) == &things[1]);
     CHECK(map_del(&m, STR("text")) == &things[0] && map_del(&m, STR("text")) == NULL && m.n == 1);
@@ -58,7 +61,8 @@ static void test_map_failure(void)
         mem_fail_at(0, false);
         if (rc) CHECK_INT(map_set(&m, map_i64(&i), &things[i]), 0);
         CHECK_INT(m.n, i + 1);
-        for (int64_t k = 0; k <= i; k++) CHECK(map_get(&m, map_i64(&k)) == &things[k]);
+        for (int64_t k = 0; k <= i; k++)
+            CHECK(map_get(&m, map_i64(&k)) == &things[k]);
     }
     map_free(&m);
 }
@@ -68,12 +72,14 @@ static void test_ids(void)
     CASE("ids are stale once freed");
     struct idmap m;
     idmap_init(&m);
-    CHECK(idmap_get(&m, 0) == NULL && idmap_get(&m, 1) == NULL && idmap_del(&m, UINT64_C(1) << 32 | 1) == NULL);
+    CHECK(idmap_get(&m, 0) == NULL && idmap_get(&m, 1) == NULL &&
+          idmap_del(&m, UINT64_C(1) << 32 | 1) == NULL);
     uint64_t a = idmap_add(&m, &things[0]);
     CHECK(a != 0 && idmap_get(&m, a) == &things[0]);
     CHECK(idmap_del(&m, a) == &things[0] && idmap_get(&m, a) == NULL && idmap_del(&m, a) == NULL);
     uint64_t b = idmap_add(&m, &things[1]);
-    CHECK(b != a && (uint32_t)b == (uint32_t)a && idmap_get(&m, a) == NULL && idmap_get(&m, b) == &things[1]);
+    CHECK(b != a && (uint32_t)b == (uint32_t)a && idmap_get(&m, a) == NULL &&
+          idmap_get(&m, b) == &things[1]);
     static uint64_t live[4096], dead[20000];
     size_t n_live = 0, n_dead = 0;
     struct rng r;
@@ -89,8 +95,10 @@ static void test_ids(void)
             dead[n_dead++] = live[n_live];
         }
     }
-    for (size_t i = 0; i < n_live; i++) CHECK(idmap_get(&m, live[i]) == &things[i]);
-    for (size_t i = 0; i < n_dead; i++) CHECK(idmap_get(&m, dead[i]) == NULL);
+    for (size_t i = 0; i < n_live; i++)
+        CHECK(idmap_get(&m, live[i]) == &things[i]);
+    for (size_t i = 0; i < n_dead; i++)
+        CHECK(idmap_get(&m, dead[i]) == NULL);
     idmap_free(&m);
     mem_fail_at(1, false);
     CHECK(idmap_add(&m, &things[0]) == 0);

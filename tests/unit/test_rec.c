@@ -21,7 +21,8 @@ static void test_build(void)
     struct arena a;
     arena_init(&a, 0);
     struct rec *p = rec_new(&a, &rec_type_retry_policy);
-    CHECK(!rec_has(p, T(retry_policy, maximum_attempts)) && rec_int(p, T(retry_policy, maximum_attempts)) == 0);
+    CHECK(!rec_has(p, T(retry_policy, maximum_attempts)) &&
+          rec_int(p, T(retry_policy, maximum_attempts)) == 0);
     rec_set_int(p, T(retry_policy, maximum_attempts), 5);
     rec_set_double(p, T(retry_policy, backoff_coefficient), 1.5);
     rec_add_str(p, T(retry_policy, non_retryable_error_types), STR("A"));
@@ -33,7 +34,8 @@ static void test_build(void)
     CHECK(str_eqz(f->v.s, "A"));
     f = rec_each(p, T(retry_policy, non_retryable_error_types), f);
     CHECK(str_eqz(f->v.s, "B") && !rec_each(p, T(retry_policy, non_retryable_error_types), f));
-    rec_set_int(p, T(retry_policy, initial_interval), 0); /* the last one goes; the list's end must hold */
+    rec_set_int(p, T(retry_policy, initial_interval),
+                0); /* the last one goes; the list's end must hold */
     rec_set_int(p, T(retry_policy, maximum_attempts), 0);
     CHECK(!rec_has(p, T(retry_policy, initial_interval)));
     rec_set_int(p, T(retry_policy, maximum_interval), 9);
@@ -46,22 +48,27 @@ static void test_build(void)
     CHECK(rec_has(ev, T(history_event, event_time))); /* 1970 is a time */
     rec_set_int(ev, T(history_event, worker_may_ignore), 17);
     CHECK_INT(rec_int(ev, T(history_event, worker_may_ignore)), 1);
-    CHECK(rec_sub(ev, T(history_event, user_metadata)) == rec_sub(ev, T(history_event, user_metadata)));
+    CHECK(rec_sub(ev, T(history_event, user_metadata)) ==
+          rec_sub(ev, T(history_event, user_metadata)));
 
     struct rec *memo = rec_new(&a, &rec_type_memo);
     struct rec *v = rec_map_set(memo, T(memo, fields), STR("k"));
     rec_set_str(v, T(payload, data), STR("1"));
-    CHECK(rec_map_get(memo, T(memo, fields), STR("k")) == v && !rec_map_get(memo, T(memo, fields), STR("x")));
+    CHECK(rec_map_get(memo, T(memo, fields), STR("k")) == v &&
+          !rec_map_get(memo, T(memo, fields), STR("x")));
     v = rec_map_set(memo, T(memo, fields), STR("k"));
     CHECK_INT(rec_count(memo, T(memo, fields)), 1);
     rec_map_set_str(v, T(payload, metadata), STR("e"), STR(""));
-    CHECK(rec_map_get_str(v, T(payload, metadata), STR("e")).p && !rec_map_get_str(v, T(payload, metadata), STR("f")).p);
+    CHECK(rec_map_get_str(v, T(payload, metadata), STR("e")).p &&
+          !rec_map_get_str(v, T(payload, metadata), STR("f")).p);
 
-    CHECK(!rec_has(NULL, 1) && !rec_int(NULL, 1) && !rec_str(NULL, 1).p && !rec_msg(NULL, 1) && !rec_count(NULL, 1));
+    CHECK(!rec_has(NULL, 1) && !rec_int(NULL, 1) && !rec_str(NULL, 1).p && !rec_msg(NULL, 1) &&
+          !rec_count(NULL, 1));
     rec_set_int(NULL, 1, 1);
     rec_set_str(NULL, 1, STR("x"));
     CHECK(!rec_sub(NULL, 1) && !rec_map_set(NULL, 1, STR("x")) && !rec_clone(&a, NULL));
-    CHECK_STR(rec_enum_name(&rec_enum_event_type, EVENT_TYPE_TIMER_FIRED), "EVENT_TYPE_TIMER_FIRED");
+    CHECK_STR(rec_enum_name(&rec_enum_event_type, EVENT_TYPE_TIMER_FIRED),
+              "EVENT_TYPE_TIMER_FIRED");
     CHECK_STR(rec_enum_name(&rec_enum_event_type, EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ADMITTED),
               "EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ADMITTED");
     CHECK(!rec_enum_name(&rec_enum_event_type, 9999) && !rec_enum_name(&rec_enum_event_type, -1));
@@ -76,7 +83,8 @@ static void test_round_trips(void)
     for (size_t i = 0; i < SAMPLE_TYPES * 5; i++) {
         struct arena a;
         arena_init(&a, 0);
-        struct rec *in = sample_record(&a, sample_types[i % SAMPLE_TYPES], &r, 0), *out = NULL, *copy;
+        struct rec *in = sample_record(&a, sample_types[i % SAMPLE_TYPES], &r, 0), *out = NULL,
+                   *copy;
         struct buf first = encoded(in);
         CHECK(first.n > 0);
         struct err e = {0};
@@ -124,7 +132,8 @@ static void test_forms(void)
     check_again(r, STR(""));
     /* a member of a oneof keeps its zero */
     r = decoded(&a, &rec_type_protocol_message, STR("\x18\x00"));
-    CHECK(rec_has(r, T(protocol_message, event_id)) && !rec_has(r, T(protocol_message, command_index)));
+    CHECK(rec_has(r, T(protocol_message, event_id)) &&
+          !rec_has(r, T(protocol_message, command_index)));
     check_again(r, STR("\x18\x00"));
     /* repeated numbers packed, unpacked and mixed; written packed */
     const struct rec_type *flags = &rec_type_workflow_task_completed_metadata;
@@ -137,22 +146,29 @@ static void test_forms(void)
     r = decoded(&a, &rec_type_user_metadata, STR("\x0a\x03\x12\x01x\x0a\x03\x12\x01y"));
     CHECK(str_eqz(payload_data(rec_msg(r, 1)), "y") && rec_count(r, 1) == 1);
     /* the parts of a map entry in any order, or missing; of equal keys the last */
-    r = decoded(&a, &rec_type_payload, STR("\x0a\x06\x12\x01v\x0a\x01k\x0a\x03\x0a\x01z\x0a\x06\x0a\x01k\x12\x01w"));
+    r = decoded(&a, &rec_type_payload,
+                STR("\x0a\x06\x12\x01v\x0a\x01k\x0a\x03\x0a\x01z\x0a\x06\x0a\x01k\x12\x01w"));
     CHECK(str_eqz(rec_map_get_str(r, 1, STR("k")), "w") && rec_map_get_str(r, 1, STR("z")).p);
-    check_again(decoded(&a, &rec_type_payload, STR("\x0a\x03\x0a\x01z")), STR("\x0a\x05\x0a\x01z\x12\x00"));
-    /* times: negative ones count nanos forward, durations have one sign; out of range goes to the nearest */
+    check_again(decoded(&a, &rec_type_payload, STR("\x0a\x03\x0a\x01z")),
+                STR("\x0a\x05\x0a\x01z\x12\x00"));
+    /* times: negative ones count nanos forward, durations have one sign; out of range goes to the
+     * nearest */
     r = rec_new(&a, &rec_type_history_event);
     rec_set_int(r, T(history_event, event_time), -1);
-    check_again(r, STR("\x12\x11\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x10\xff\x93\xeb\xdc\x03"));
+    check_again(
+        r, STR("\x12\x11\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x10\xff\x93\xeb\xdc\x03"));
     r = rec_new(&a, &rec_type_retry_policy);
     rec_set_int(r, T(retry_policy, initial_interval), -1);
     check_again(r, STR("\x0a\x0b\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"));
     r = decoded(&a, &rec_type_retry_policy, STR("\x0a\x00")); /* there, and zero */
-    CHECK(rec_has(r, T(retry_policy, initial_interval)) && rec_int(r, T(retry_policy, initial_interval)) == 0);
+    CHECK(rec_has(r, T(retry_policy, initial_interval)) &&
+          rec_int(r, T(retry_policy, initial_interval)) == 0);
     check_again(r, STR("\x0a\x00"));
-    r = decoded(&a, &rec_type_retry_policy, STR("\x0a\x0a\x08\xff\xff\xff\xff\xff\xff\xff\xff\x7f"));
+    r = decoded(&a, &rec_type_retry_policy,
+                STR("\x0a\x0a\x08\xff\xff\xff\xff\xff\xff\xff\xff\x7f"));
     CHECK(rec_int(r, T(retry_policy, initial_interval)) == INT64_MAX);
-    r = decoded(&a, &rec_type_history_event, STR("\x12\x0b\x08\x80\x92\xb8\xc3\x98\xfe\xff\xff\xff\x01")); /* year 1 */
+    r = decoded(&a, &rec_type_history_event,
+                STR("\x12\x0b\x08\x80\x92\xb8\xc3\x98\xfe\xff\xff\xff\x01")); /* year 1 */
     CHECK(rec_int(r, T(history_event, event_time)) == INT64_MIN);
     arena_free(&a);
 }
@@ -162,9 +178,14 @@ static void test_unknown(void)
     CASE("unknown fields stay");
     struct arena a;
     arena_init(&a, 0);
-    /* field 99 as varint, 64-bit, bytes, group (with a group inside) and 32-bit; field 2 with a wrong type */
-    struct str in = STR("\x98\x06\x05\x99\x06" "12345678" "\x9a\x06\x02hi\x9b\x06\x08\x01\x13\x14\x9c\x06\x9d\x06" "1234"
-                        "\x10\x07\x12\x01" "d");
+    /* field 99 as varint, 64-bit, bytes, group (with a group inside) and 32-bit; field 2 with a
+     * wrong type */
+    struct str in = STR("\x98\x06\x05\x99\x06"
+                        "12345678"
+                        "\x9a\x06\x02hi\x9b\x06\x08\x01\x13\x14\x9c\x06\x9d\x06"
+                        "1234"
+                        "\x10\x07\x12\x01"
+                        "d");
     struct rec *r = decoded(&a, &rec_type_payload, in);
     CHECK(str_eqz(payload_data(r), "d"));
     check_again(r, in);
@@ -173,9 +194,19 @@ static void test_unknown(void)
     rec_set_str(r, T(payload, data), STR("")); /* takes away the known one only */
     check_again(r, str_make(in.p, in.n - 3));
     static const struct str wrong[] = {
-        STR("\x98\x06"), STR("\x99\x06" "1234567"), STR("\x9a\x06\x05hi"), STR("\x9b\x06\x08\x01"), STR("\x9b\x06\xa4\x06"),
-        STR("\x9c\x06"), STR("\x9e\x06"), STR("\x00\x01"), STR("\x80"), STR("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"),
-        STR("\x12\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01"), STR("\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"),
+        STR("\x98\x06"),
+        STR("\x99\x06"
+            "1234567"),
+        STR("\x9a\x06\x05hi"),
+        STR("\x9b\x06\x08\x01"),
+        STR("\x9b\x06\xa4\x06"),
+        STR("\x9c\x06"),
+        STR("\x9e\x06"),
+        STR("\x00\x01"),
+        STR("\x80"),
+        STR("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"),
+        STR("\x12\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01"),
+        STR("\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"),
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         struct err e = {0};
@@ -190,7 +221,8 @@ static void test_unknown(void)
 static struct rec *chain(struct arena *a, int n)
 {
     struct rec *f = NULL;
-    while (n--) f = failure_app(a, STR("T"), STR("m"), false, NULL, f);
+    while (n--)
+        f = failure_app(a, STR("T"), STR("m"), false, NULL, f);
     return f;
 }
 
@@ -214,7 +246,7 @@ static void test_depth(void)
         struct buf outer;
         buf_init(&outer, 1 << 20);
         buf_putc(&outer, 0x22);
-        for (size_t n = in.n; ; n >>= 7) {
+        for (size_t n = in.n;; n >>= 7) {
             buf_putc(&outer, (char)(unsigned char)(n >= 0x80 ? n | 0x80 : n));
             if (n < 0x80) break;
         }
@@ -226,7 +258,8 @@ static void test_depth(void)
     CHECK_INT(rec_decode(&a, &rec_type_failure, buf_str(&in), &r, NULL), ERR_LIMIT);
     /* a message in endless parts */
     buf_reset(&in);
-    for (int i = 0; i < 100000; i++) buf_put(&in, "\x0a\x00", 2);
+    for (int i = 0; i < 100000; i++)
+        buf_put(&in, "\x0a\x00", 2);
     CHECK_INT(rec_decode(&a, &rec_type_user_metadata, buf_str(&in), &r, NULL), ERR_LIMIT);
     buf_free(&in);
     buf_free(&b);
@@ -247,7 +280,8 @@ static void test_damage(void)
             size_t n = rng_below(&r, b.n + 1);
             char *copy = malloc(n + 1); /* exactly as long, so that reading on is found */
             memcpy(copy, b.p, n);
-            for (uint64_t hits = k % 4; hits && n; hits--) copy[rng_below(&r, n)] = (char)rng_below(&r, 256);
+            for (uint64_t hits = k % 4; hits && n; hits--)
+                copy[rng_below(&r, n)] = (char)rng_below(&r, 256);
             char *tight = malloc(n ? n : 1);
             memcpy(tight, copy, n);
             free(copy);
@@ -270,9 +304,11 @@ static void test_damage(void)
     for (int k = 0; k < 20000; k++) {
         char junk[64];
         size_t n = rng_below(&r, sizeof junk);
-        for (size_t i = 0; i < n; i++) junk[i] = (char)rng_below(&r, k & 1 ? 256 : 24);
+        for (size_t i = 0; i < n; i++)
+            junk[i] = (char)rng_below(&r, k & 1 ? 256 : 24);
         struct rec *out;
-        if (rec_decode(&a, sample_types[(size_t)k % SAMPLE_TYPES], str_make(junk, n), &out, NULL) == 0) {
+        if (rec_decode(&a, sample_types[(size_t)k % SAMPLE_TYPES], str_make(junk, n), &out, NULL) ==
+            0) {
             struct buf b = encoded(out);
             buf_free(&b);
         }

@@ -52,12 +52,31 @@ static void test_iso(void)
     CHECK_INT(iso("1970-01-01T00:00:00.1234567891Z"), 123456789); /* cut, not rounded */
     CHECK_INT(iso("2024-02-29"), iso("2024-03-01") - 86400 * NS_PER_S);
     static const char *const wrong[] = {
-        "", "2026", "2026-3-1", "2026-13-01", "2026-00-10", "2026-02-29", "1900-02-29", "2026-04-31",
-        "2026-03-01T", "2026-03-01T9:00", "2026-03-01T24:00:00Z", "2026-03-01T09:60:00Z", "2026-03-01T09:00:60Z",
-        "2026-03-01T09:00:00.Z", "2026-03-01T09:00:00Zx", "2026-03-01T09:00:00+24:00", "2026-03-01T09:00:00+1",
-        "2026-03-01T09:00:00+01:", "+2026-03-01", " 2026-03-01", "2026-03-01 ", "2026/03/01",
+        "",
+        "2026",
+        "2026-3-1",
+        "2026-13-01",
+        "2026-00-10",
+        "2026-02-29",
+        "1900-02-29",
+        "2026-04-31",
+        "2026-03-01T",
+        "2026-03-01T9:00",
+        "2026-03-01T24:00:00Z",
+        "2026-03-01T09:60:00Z",
+        "2026-03-01T09:00:60Z",
+        "2026-03-01T09:00:00.Z",
+        "2026-03-01T09:00:00Zx",
+        "2026-03-01T09:00:00+24:00",
+        "2026-03-01T09:00:00+1",
+        "2026-03-01T09:00:00+01:",
+        "+2026-03-01",
+        " 2026-03-01",
+        "2026-03-01 ",
+        "2026/03/01",
     };
-    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) CHECK_INT(iso_error(wrong[i]), ERR_ARG);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        CHECK_INT(iso_error(wrong[i]), ERR_ARG);
     CHECK_INT(time_parse_iso(STR("2026-03-01\0"), &(int64_t){0}), ERR_ARG);
     struct rng r;
     rng_seed(&r, STR("iso"));
@@ -78,10 +97,12 @@ static void test_fields(void)
     CASE("calendar fields");
     struct time_fields f;
     time_fields_utc(iso("2024-02-29T23:59:58.25Z"), &f);
-    CHECK(f.year == 2024 && f.month == 2 && f.day == 29 && f.hour == 23 && f.min == 59 && f.sec == 58);
+    CHECK(f.year == 2024 && f.month == 2 && f.day == 29 && f.hour == 23 && f.min == 59 &&
+          f.sec == 58);
     CHECK(f.ns == 250000000 && f.wday == 4 && f.yday == 59);
     time_fields_utc(-1, &f);
-    CHECK(f.year == 1969 && f.month == 12 && f.day == 31 && f.wday == 3 && f.yday == 364 && f.ns == 999999999);
+    CHECK(f.year == 1969 && f.month == 12 && f.day == 31 && f.wday == 3 && f.yday == 364 &&
+          f.ns == 999999999);
     struct rng r;
     rng_seed(&r, STR("fields"));
     for (int i = 0; i < 20000; i++) {
@@ -89,13 +110,16 @@ static void test_fields(void)
         time_fields_utc(ns, &f);
         CHECK(time_from_fields(&f) == ns);
     }
-    f = (struct time_fields){.year = 2026, .month = 14, .day = 0, .hour = 25, .min = -1, .sec = 3600};
+    f = (struct time_fields){
+        .year = 2026, .month = 14, .day = 0, .hour = 25, .min = -1, .sec = 3600};
     CHECK_INT(time_from_fields(&f), iso("2027-02-01T01:59:00Z"));
     f = (struct time_fields){.year = 2026, .month = -11, .day = 1};
     CHECK_INT(time_from_fields(&f), iso("2025-01-01"));
-    f = (struct time_fields){.year = INT32_MAX, .month = INT32_MAX, .day = INT32_MAX, .ns = INT64_MAX};
+    f = (struct time_fields){
+        .year = INT32_MAX, .month = INT32_MAX, .day = INT32_MAX, .ns = INT64_MAX};
     CHECK(time_from_fields(&f) == INT64_MAX);
-    f = (struct time_fields){.year = INT32_MIN, .month = INT32_MIN, .day = INT32_MIN, .hour = INT32_MIN};
+    f = (struct time_fields){
+        .year = INT32_MIN, .month = INT32_MIN, .day = INT32_MIN, .hour = INT32_MIN};
     CHECK(time_from_fields(&f) == INT64_MIN);
 }
 
@@ -121,8 +145,17 @@ static void test_duration(void)
     CHECK_INT(span("10ns"), 10);
     CHECK_INT(span("0s"), 0);
     CHECK_INT(span("876600h"), INT64_C(3155760000) * NS_PER_S);
-    static const char *const wrong[] = {"", "s", "1", "-1s", "+1s", "1 s", " 1s", "1s ", "1x", "1.s", ".5s", "1s1s",
-                                        "1m1h", "1e3s", "1sm", "1S", "s1", "1h30", "0x1s", "1..5s", "--", "999999999999999999999999"};
+    static const char *const wrong[] = {"",     "s",
+                                        "1",    "-1s",
+                                        "+1s",  "1 s",
+                                        " 1s",  "1s ",
+                                        "1x",   "1.s",
+                                        ".5s",  "1s1s",
+                                        "1m1h", "1e3s",
+                                        "1sm",  "1S",
+                                        "s1",   "1h30",
+                                        "0x1s", "1..5s",
+                                        "--",   "999999999999999999999999"};
     int64_t ns = 77;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         CHECK_INT(duration_parse(str_of(wrong[i]), &ns), ERR_ARG);
@@ -132,8 +165,9 @@ static void test_duration(void)
     CHECK_INT(duration_parse(STR("99999999999999999999999999999999999999999w1q"), &ns), ERR_ARG);
     CHECK_INT(duration_parse(STR("9223372036854775807w9223372036854775807d"), &ns), ERR_LIMIT);
     CHECK_INT(ns, 77);
-    static const char *const exact[] = {"0s", "1h30m", "1m30s", "1.5s", "2w", "10d", "1d1h", "250us",
-                                        "1500us", "10ns", "999ms", "1.000000001s", "1h1ms"};
+    static const char *const exact[] = {"0s",    "1h30m",        "1m30s", "1.5s",   "2w",
+                                        "10d",   "1d1h",         "250us", "1500us", "10ns",
+                                        "999ms", "1.000000001s", "1h1ms"};
     char out[TIME_ISO_MAX];
     for (size_t i = 0; i < sizeof exact / sizeof *exact; i++) {
         CHECK_INT(duration_format(span(exact[i]), out), strlen(exact[i]));
