@@ -57,7 +57,7 @@ flow.saga_methods = saga
 
 --- Remembers what undoes the step that was just done; it is called with the arguments given here.
 function saga:compensate(fn, ...)
-  if type(fn) ~= "function" then error("saga:compensate takes a function", 2) end
+  if not core.callable(fn) then error("saga:compensate takes a function", 2) end
   self[#self + 1] = table.pack(fn, ...)
 end
 

@@ -302,7 +302,7 @@ static int standin_index(lua_State *L)
 static int oauth2_handle(lua_State *L)
 {
     lua_newuserdatauv(L, 1, 0);
-    luaL_setmetatable(L, "moonloop.handle");
+    luaL_setmetatable(L, "moonloop.environment");
     return 1;
 }
 

@@ -3,7 +3,6 @@
 #include "workflow/wf_script.h"
 
 #define ACTIVITY_CLASS "moonloop.activity"
-#define DEFAULT_TIMEOUT_NS (600 * INT64_C(1000000000)) /* start to close, when no close timeout is given */
 
 struct activity { struct str name; bool local; };
 
@@ -35,8 +34,8 @@ enum wf_cancel_type api_check_cancel(lua_State *L, int options, const char *fnam
     if (!api_opt_str(L, options, "cancel", &s) || str_eqz(s, "try")) return CANCEL_TRY;
     if (str_eqz(s, "wait")) return CANCEL_WAIT;
     if (str_eqz(s, "abandon")) return CANCEL_ABANDON;
-    if (child && str_eqz(s, "requested")) return CANCEL_WAIT_REQUESTED;
-    luaL_error(L, "%s: cancel is \"try\", \"wait\"%s or \"abandon\"", fname, child ? ", \"requested\"" : "");
+    if (child && str_eqz(s, "wait_requested")) return CANCEL_WAIT_REQUESTED;
+    luaL_error(L, "%s: cancel is \"try\", \"wait\"%s or \"abandon\"", fname, child ? ", \"wait_requested\"" : "");
     return CANCEL_TRY;
 }
 
@@ -46,7 +45,9 @@ static void read_options(lua_State *L, int t, struct wf_activity_opts *o, const 
     struct str s;
     api_opt_duration(L, t, "timeout", fname, &o->start_to_close_ns);
     api_opt_duration(L, t, "schedule_to_close", fname, &o->schedule_to_close_ns);
-    if (!o->start_to_close_ns && !o->schedule_to_close_ns) o->start_to_close_ns = DEFAULT_TIMEOUT_NS;
+    if (o->start_to_close_ns <= 0 && o->schedule_to_close_ns <= 0)
+        luaL_error(L, "%s: an activity needs a timeout (of one attempt) or schedule_to_close: ml.activity(name, { timeout = \"1m\" }, ...)",
+                   fname);
     if (o->local) {
         api_opt_duration(L, t, "retry_threshold", fname, &o->retry_threshold_ns);
     } else {

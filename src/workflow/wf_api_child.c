@@ -4,7 +4,7 @@
 #include "workflow/wf_script.h"
 
 #define CHILD_CLASS "moonloop.child"
-#define HANDLE_CLASS "moonloop.child_handle"
+#define HANDLE_CLASS "moonloop.handle"
 #define EXTERNAL_CLASS "moonloop.external"
 
 struct child { struct str name; };
@@ -50,7 +50,7 @@ static void read_options(lua_State *L, int t, struct wf_child_opts *o)
     static const char *const close_names[] = {"terminate", "abandon", "cancel"};
     static const int close_values[] = {PARENT_CLOSE_POLICY_TERMINATE, PARENT_CLOSE_POLICY_ABANDON,
                                        PARENT_CLOSE_POLICY_REQUEST_CANCEL};
-    static const char *const reuse_names[] = {"allow", "allow_failed", "reject", "terminate"};
+    static const char *const reuse_names[] = {"allow", "allow_failed_only", "reject", "terminate"};
     static const int reuse_values[] = {
         WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE, WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY,
         WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE, WORKFLOW_ID_REUSE_POLICY_TERMINATE_IF_RUNNING};
@@ -61,7 +61,7 @@ static void read_options(lua_State *L, int t, struct wf_child_opts *o)
     if (api_opt_str(L, t, "task_queue", &s)) o->task_queue = api_out(L, s);
     if (api_opt_str(L, t, "cron", &s)) o->cron = api_out(L, s);
     if (api_opt_str(L, t, "summary", &s)) o->summary = api_out(L, s);
-    api_opt_duration(L, t, "timeout", fname, &o->execution_timeout_ns);
+    api_opt_duration(L, t, "execution_timeout", fname, &o->execution_timeout_ns);
     api_opt_duration(L, t, "run_timeout", fname, &o->run_timeout_ns);
     api_opt_duration(L, t, "task_timeout", fname, &o->task_timeout_ns);
     o->parent_close_policy = named(L, t, "parent_close", close_names, close_values, 3);
@@ -169,7 +169,7 @@ static int handle_result_k(lua_State *L, int status, lua_KContext ctx)
 static int handle_result(lua_State *L)
 {
     struct child_handle *h = check_handle(L);
-    api_act(L, "child_handle:result");
+    api_act(L, "handle:result");
     lua_settop(L, 1);
     return api_wait(L, &h->result, 1, false, (lua_KContext)h->result, handle_result_k);
 }
@@ -194,13 +194,13 @@ static int send_signal(lua_State *L, struct str id, struct str run_id, bool chil
 static int handle_signal(lua_State *L)
 {
     struct child_handle *h = check_handle(L);
-    return send_signal(L, h->id, (struct str){0}, true, "child_handle:signal");
+    return send_signal(L, h->id, (struct str){0}, true, "handle:signal");
 }
 
 static int handle_cancel(lua_State *L)
 {
     struct child_handle *h = check_handle(L);
-    struct wf_run *r = api_act(L, "child_handle:cancel");
+    struct wf_run *r = api_act(L, "handle:cancel");
     struct future_box *b = future_box_get(r, h->result);
     if (b) future_cancel(b, lua_isnoneornil(L, 2) ? STR("canceled by the parent") : api_out(L, api_str(L, 2)));
     return 0;
@@ -227,7 +227,13 @@ static int ml_external(lua_State *L)
 {
     struct wf_run *r = api_read(L, "ml.external");
     struct str id = script_text(r, api_str(L, 1));
-    struct str run = lua_isnoneornil(L, 2) ? (struct str){0} : script_text(r, api_str(L, 2));
+    struct str run = {0}, v;
+    if (lua_istable(L, 2)) {
+        api_check_options(L, 2, "external", "ml.external");
+        if (api_opt_str(L, 2, "run_id", &v)) run = script_text(r, v);
+    } else if (!lua_isnoneornil(L, 2)) {
+        run = script_text(r, api_str(L, 2));
+    }
     struct external *x = lua_newuserdatauv(L, sizeof *x, 0);
     *x = (struct external){id, run};
     luaL_setmetatable(L, EXTERNAL_CLASS);
@@ -267,11 +273,11 @@ void api_open_child(lua_State *L)
     static const luaL_Reg external[] = {{"signal", external_signal}, {"cancel", external_cancel}, {NULL, NULL}};
     static const luaL_Reg functions[] = {{"child", ml_child}, {"external", ml_external}, {NULL, NULL}};
     api_class(L, "child", child, child_meta);
-    api_class(L, "child_handle", handle, handle_meta);
+    api_class(L, "handle", handle, handle_meta);
     api_class(L, "external", external, NULL);
     luaL_getmetatable(L, HANDLE_CLASS);
     luaL_getsubtable(L, LUA_REGISTRYINDEX, "moonloop.classes");
-    lua_getfield(L, -1, "child_handle");
+    lua_getfield(L, -1, "handle");
     lua_pushcclosure(L, handle_index, 1);
     lua_setfield(L, -3, "__index");
     lua_pop(L, 2);

@@ -35,7 +35,8 @@ static int sleep_for(lua_State *L, int64_t ns, int idx, const char *fname)
 static int ml_sleep(lua_State *L)
 {
     api_act(L, "ml.sleep");
-    return sleep_for(L, api_check_duration(L, 1, "ml.sleep"), 2, "ml.sleep");
+    bool none = lua_type(L, 1) == LUA_TNUMBER && lua_tonumber(L, 1) <= 0;
+    return sleep_for(L, none ? 0 : api_check_duration(L, 1, "ml.sleep"), 2, "ml.sleep");
 }
 
 static int ml_sleep_until(lua_State *L)
@@ -96,11 +97,31 @@ static int ml_await_k(lua_State *L, int status, lua_KContext ctx)
     return 1;
 }
 
+/* How long to wait: a duration, or options {timeout} or {till}; -1 for ever. */
+static int64_t await_limit(lua_State *L, struct wf_run *r, int idx)
+{
+    static const char fname[] = "ml.await";
+    int64_t ns = -1;
+    if (lua_isnoneornil(L, idx)) return -1;
+    if (!lua_istable(L, idx)) {
+        ns = api_check_duration(L, idx, fname);
+        return ns < 0 ? 0 : ns;
+    }
+    api_check_options(L, idx, "await", fname);
+    if (api_opt_duration(L, idx, "timeout", fname, &ns)) return ns < 0 ? 0 : ns;
+    if (lua_getfield(L, idx, "till") != LUA_TNIL) {
+        ns = api_check_time(L, lua_gettop(L), fname) - r->now_ns;
+        if (ns < 0) ns = 0;
+    }
+    lua_pop(L, 1);
+    return ns;
+}
+
 static int ml_await(lua_State *L)
 {
     struct wf_run *r = api_act(L, "ml.await");
     luaL_checktype(L, 1, LUA_TFUNCTION);
-    int64_t limit = lua_isnoneornil(L, 2) ? -1 : api_check_duration(L, 2, "ml.await");
+    int64_t limit = await_limit(L, r, 2);
     lua_settop(L, 1);
     api_checkpoint(L);
     lua_pushvalue(L, 1);
@@ -285,8 +306,9 @@ static int ml_shield(lua_State *L)
 static int ml_cancel_requested(lua_State *L)
 {
     struct wf_run *r = api_read(L, "ml.cancel_requested");
-    struct task *t = r->script->running;
-    lua_pushboolean(L, r->cancel_requested || (t && (t->cancel_pending || t->canceled)));
+    bool asked = r->cancel_requested;
+    for (const struct task *t = r->script->running; t; t = t->parent) asked = asked || t->cancel_pending || t->canceled;
+    lua_pushboolean(L, asked);
     return 1;
 }
 
@@ -397,6 +419,14 @@ static int core_warn(lua_State *L)
     return 0;
 }
 
+static int core_callable(lua_State *L)
+{
+    bool yes = lua_isfunction(L, 1);
+    if (!yes && luaL_getmetafield(L, 1, "__call") != LUA_TNIL) yes = true;
+    lua_pushboolean(L, yes);
+    return 1;
+}
+
 static int core_is_future(lua_State *L)
 {
     lua_pushboolean(L, luaL_testudata(L, 1, "moonloop.future") != NULL);
@@ -423,7 +453,7 @@ void api_open_flow(lua_State *L)
     /* for lua/moonloop/flow.lua: its own references, so that a replaced public name never changes what it does */
     static const luaL_Reg core[] = {{"settle", core_settle},   {"spawn", ml_spawn},
                                     {"shield", ml_shield},     {"warn", core_warn},
-                                    {"is_future", core_is_future}, {NULL, NULL}};
+                                    {"is_future", core_is_future}, {"callable", core_callable}, {NULL, NULL}};
     luaL_setfuncs(L, functions, 0);
     luaL_newlib(L, core);
     lua_getfield(L, -2, "list");

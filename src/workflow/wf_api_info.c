@@ -3,7 +3,7 @@
 #include "base/log.h"
 #include "workflow/wf_script.h"
 
-#define HANDLE_CLASS "moonloop.handle"
+#define HANDLE_CLASS "moonloop.environment"
 #define STREAM_CLASS "moonloop.random"
 
 /* ---- ml.info ---- */
@@ -155,6 +155,8 @@ static int log_line(lua_State *L, int level)
     struct err e = {0};
     struct str fields = {0};
     size_t n;
+    luaL_checkany(L, 1);
+    lua_settop(L, 2);
     const char *p = luaL_tolstring(L, 1, &n);
     if (s->context == CONTEXT_TOP || r->replaying) return 0;
     struct str text = api_out(L, str_make(p, n));
@@ -439,7 +441,7 @@ void api_open_info(lua_State *L)
         {"__lt", handle_resolve},        {"__le", handle_resolve},    {NULL, NULL}};
     static const luaL_Reg stream[] = {{"uuid", stream_uuid}, {NULL, NULL}};
     static const luaL_Reg stream_meta[] = {{"__call", stream_call}, {NULL, NULL}};
-    api_class(L, "handle", none, handle);
+    api_class(L, "environment", none, handle);
     api_class(L, "random", stream, stream_meta);
     luaL_setfuncs(L, functions, 0);
     luaL_newlib(L, log);

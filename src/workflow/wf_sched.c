@@ -92,6 +92,7 @@ static void task_free(struct task *t)
 {
     struct wf_script *s = t->r->script;
     for (int i = 0; i < WAIT_MAX; i++) waiter_detach(&t->waits[i]);
+    while (t->owned) future_disown(t->owned);
     lua_State *L = t->r->sandbox.L;
     if (L) {
         luaL_unref(L, LUA_REGISTRYINDEX, t->validator_ref);
@@ -420,7 +421,7 @@ static void spawn_ended(struct task *t, bool ok, int nres)
         return;
     }
     b->plain = !was_failure;
-    if (!b->f.waiters && !b->internal)
+    if (!b->f.waiters && !b->internal && !b->observed)
         api_warn(r, LOG_WARN, arena_printf(&r->out_arena, "a spawned coroutine failed while nothing waits for it: " STR_FMT,
                                            STR_ARG(rec_str(f, T(failure, message)))));
     wf_future_fail(r, b->id, f, failure_is_canceled(f));
@@ -481,7 +482,6 @@ static void task_ended(struct task *t, bool ok, int nres)
         if (t->kind == TASK_MAIN) cancel_leftovers(t);
         task_bequeath(t);
     }
-    while (t->owned) future_disown(t->owned);
     task_free(t);
 }
 

@@ -413,7 +413,8 @@ static void step(struct wf_run *r, char *s)
     }
 }
 
-/* Steps are separated by blanks; one that begins with + does not run the coroutines after it. */
+/* Steps are separated by blanks; the coroutines run before the first one (unless it is @) and after each that does not begin
+ * with +. */
 static void play(const char *script, const char *steps, uint64_t slice_size)
 {
     char copy[2000];
@@ -429,7 +430,8 @@ static void play(const char *script, const char *steps, uint64_t slice_size)
     if (script_start(r, STR("w"), json_payloads(r, "{\"x\":1}"), &e) != 0) say("start(%s)", e.text);
     snprintf(copy, sizeof copy, "%s", steps);
     char *save = NULL, *s = strtok_r(copy, " ", &save);
-    if (!s || *s != '+') settle(r);
+    if (!s || *s != '@') settle(r);
+    else s = strtok_r(NULL, " ", &save);
     for (; s && !r->task_failure; s = strtok_r(NULL, " ", &save)) {
         bool more = *s == '+';
         step(r, more ? s + 1 : s);
