@@ -92,12 +92,13 @@ void w_task_drop(struct w_task *k)
 static void on_answer(void *ud, const struct backend_answer *a)
 {
     struct w_task *k = ud;
+    struct worker *w = k->w;
     bool evict = a->kind != BACKEND_OK && a->kind != BACKEND_DISCARDED;
     if (a->kind == BACKEND_DISCARDED && k->run) wf_rollback(k->run->wf, a->rollback_id);
     if (a->kind == BACKEND_STORAGE)
-        log_printf(k->w->o.log, LOG_ERROR, "workflow task of " STR_FMT " could not be stored: %s", STR_ARG(k->t->workflow_id), a->err.text);
+        log_printf(w->o.log, LOG_ERROR, "workflow task of " STR_FMT " could not be stored: %s", STR_ARG(k->t->workflow_id), a->err.text);
     task_end(k, evict);
-    w_ready(k->w);
+    w_ready(w);
 }
 
 static void on_fail_answer(void *ud, const struct backend_answer *a)
