@@ -14,7 +14,15 @@
 
 int api_error(lua_State *L, const struct err *e, const char *name)
 {
+    if (e->code == ERR_NOMEM) return api_nomem(L);
     return luaL_error(L, "%s: %s", name, e->text);
+}
+
+int api_nomem(lua_State *L)
+{
+    struct sandbox *sb = sandbox_of(L);
+    if (sb->limit == LIMIT_NONE) sb->limit = LIMIT_MEMORY;
+    return luaL_error(L, "not enough memory");
 }
 
 static const char *context_text(enum script_context c)
@@ -51,6 +59,7 @@ struct str api_where(lua_State *L)
     struct wf_run *r = run_of(L);
     buf_reset(&r->script->scratch);
     sandbox_where(L, &r->script->scratch);
+    if (r->script->scratch.code == ERR_NOMEM) r->script->nomem = true;
     return script_text(r, buf_str(&r->script->scratch));
 }
 
@@ -63,7 +72,7 @@ struct str api_str(lua_State *L, int idx)
 
 static struct str copied(lua_State *L, struct str from, struct str copy)
 {
-    if (from.p && !copy.p) luaL_error(L, "out of memory");
+    if (from.p && !copy.p) api_nomem(L);
     return copy;
 }
 
@@ -97,7 +106,10 @@ struct rec *api_payloads(lua_State *L, int first, int n, const char *root)
     struct err e = {0};
     struct rec *out = NULL;
     if (n > PAYLOAD_VALUES_MAX) luaL_error(L, "%s: more than %d values", root, PAYLOAD_VALUES_MAX);
-    if (n > 0 && value_to_payloads(L, first, n, &r->out_arena, &out, root, &e) != 0) luaL_error(L, "%s", e.text);
+    if (n > 0 && value_to_payloads(L, first, n, &r->out_arena, &out, root, &e) != 0) {
+        if (e.code == ERR_NOMEM) api_nomem(L);
+        luaL_error(L, "%s", e.text);
+    }
     return out;
 }
 
@@ -106,7 +118,8 @@ int api_push_payloads(lua_State *L, const struct rec *payloads)
     struct err e = {0};
     int n = 0;
     luaL_checkstack(L, PAYLOAD_VALUES_MAX + 8, "too many values");
-    if (value_push_payloads(L, payloads, &n, &e) != 0) return luaL_error(L, "%s", e.text);
+    if (value_push_payloads(L, payloads, &n, &e) != 0)
+        return e.code == ERR_NOMEM ? api_nomem(L) : luaL_error(L, "%s", e.text);
     return n;
 }
 
@@ -240,7 +253,7 @@ static struct def *define(lua_State *L, enum def_kind kind, const char *options,
     if (s->n_defs == s->cap_defs) {
         size_t cap = s->cap_defs ? s->cap_defs * 2 : 8;
         struct def *defs = mem_realloc(s->defs, cap * sizeof *defs);
-        if (!defs) luaL_error(L, "out of memory");
+        if (!defs) api_nomem(L);
         s->defs = defs;
         s->cap_defs = cap;
     }

@@ -207,7 +207,9 @@ static uint64_t spawn(lua_State *L, int nargs, const char *fname)
     if (!t) {
         wf_future_fail(r, b->id, NULL, false);
         wf_future_release(r, b->id);
-        luaL_error(L, "%s: out of memory", fname);
+        (void)fname;
+        api_nomem(L);
+        return 0;
     }
     b->child = t;
     t->future = b->id;

@@ -163,6 +163,7 @@ static int log_line(lua_State *L, int level)
     if (!lua_isnoneornil(L, 2)) {
         buf_reset(&s->scratch);
         if (value_encode(L, 2, &s->scratch, "fields", &e) != 0) { /* a log line never fails a workflow */
+            s->nomem = s->nomem || e.code == ERR_NOMEM;
             buf_reset(&s->scratch);
             buf_puts(&s->scratch, "{\"fields_error\":");
             buf_put_json(&s->scratch, str_of(e.text));
@@ -232,7 +233,10 @@ static struct stream *stream_get(lua_State *L, struct wf_run *r, struct str name
     struct str kept = script_text(r, name);
     struct str seed = arena_printf(&r->out_arena, STR_FMT "/" STR_FMT, STR_ARG(s->seed), STR_ARG(name));
     struct stream *st = mem_zalloc(sizeof *st);
-    if (!st) luaL_error(L, "out of memory");
+    if (!st) {
+        api_nomem(L);
+        return NULL;
+    }
     st->name = kept;
     rng_seed(&st->rng, seed);
     return *at = st;

@@ -38,7 +38,10 @@ static struct handler *handler_set(lua_State *L, enum handler_kind kind, struct 
     if (!h) {
         struct str kept = script_text(r, name);
         h = mem_zalloc(sizeof *h);
-        if (!h) luaL_error(L, "out of memory");
+        if (!h) {
+            api_nomem(L);
+            return NULL;
+        }
         h->kind = kind;
         h->name = kept;
         h->fn_ref = h->validator_ref = LUA_NOREF;
@@ -96,12 +99,16 @@ static void signal_task(lua_State *L, struct wf_run *r, const struct handler *h,
     luaL_checkstack(L, PAYLOAD_VALUES_MAX + 8, "too many values");
     lua_rawgeti(L, LUA_REGISTRYINDEX, h->fn_ref);
     if (value_push_payloads(L, input, &n, &e) != 0) {
+        if (e.code == ERR_NOMEM) api_nomem(L);
         lua_pop(L, 1);
         api_warn(r, LOG_WARN, arena_printf(&r->out_arena, "signal " STR_FMT " was dropped: %s", STR_ARG(h->name), e.text));
         return;
     }
     struct task *t = task_new(r, TASK_SIGNAL, NULL, L, n);
-    if (!t) luaL_error(L, "out of memory");
+    if (!t) {
+        api_nomem(L);
+        return;
+    }
     t->name = h->name;
     t->arrival = arrival;
     task_ready(t);
@@ -152,6 +159,7 @@ void script_signal(struct wf_run *r, struct str name, const struct rec *input, s
     arena_init(&b->arena, 0);
     b->input = input ? rec_clone(&b->arena, input) : NULL;
     b->arrival = arrival;
+    s->nomem = s->nomem || arena_failed(&b->arena);
     if (c->last) c->last->next = b;
     else c->first = b;
     c->last = b;
@@ -165,7 +173,7 @@ static int ml_on_signal(lua_State *L)
     luaL_checktype(L, 2, LUA_TFUNCTION);
     struct handler *h = handler_set(L, HANDLER_SIGNAL, name, 2, 0, "ml.on_signal");
     struct channel *c = channel_get(r, name);
-    if (!c) return luaL_error(L, "out of memory");
+    if (!c) return api_nomem(L);
     while (c->first) { /* taken from the list after the coroutine exists: raising loses nothing */
         signal_task(L, r, h, c->first->input, c->first->arrival);
         buffered_free(channel_take(c));
@@ -179,7 +187,7 @@ static int ml_channel(lua_State *L)
 {
     struct wf_run *r = api_read(L, "ml.channel");
     struct channel *c = channel_get(r, api_str(L, 1));
-    if (!c) return luaL_error(L, "out of memory");
+    if (!c) return api_nomem(L);
     struct channel **u = lua_newuserdatauv(L, sizeof *u, 0);
     *u = c;
     luaL_setmetatable(L, CHANNEL_CLASS);
@@ -293,6 +301,7 @@ static void update_task(lua_State *L, struct wf_run *r, const struct handler *h,
     lua_rawgeti(L, LUA_REGISTRYINDEX, h->fn_ref);
     int fn = lua_gettop(L);
     if (value_push_payloads(L, u->input, &n, &e) != 0) {
+        if (e.code == ERR_NOMEM) api_nomem(L);
         lua_settop(L, fn - 1);
         struct rec *f = failure_app(&r->out_arena, STR("BadArguments"), arena_printf(&r->out_arena, "%s", e.text), true, NULL, NULL);
         if (wf_op_update_reject(r, u->id, f, &e) != 0) luaL_error(L, "%s", e.text);
@@ -313,7 +322,10 @@ static void update_task(lua_State *L, struct wf_run *r, const struct handler *h,
     }
     struct str id = api_keep(r, L, u->id);
     struct task *t = task_new(r, TASK_UPDATE, NULL, L, n);
-    if (!t) luaL_error(L, "out of memory");
+    if (!t) {
+        api_nomem(L);
+        return;
+    }
     t->name = h->name;
     t->update_id = id;
     t->arrival = u->arrival;
@@ -368,6 +380,7 @@ void script_update(struct wf_run *r, struct str update_id, struct str name, cons
     u->id = arena_str(&u->arena, update_id);
     u->name = arena_str(&u->arena, name);
     u->input = input ? rec_clone(&u->arena, input) : NULL;
+    s->nomem = s->nomem || arena_failed(&u->arena);
     if (s->updates_last) s->updates_last->next = u;
     else s->updates = u;
     s->updates_last = u;
@@ -376,7 +389,7 @@ void script_update(struct wf_run *r, struct str update_id, struct str name, cons
 void updates_reject_unknown(struct wf_run *r)
 {
     struct wf_script *s = r->script;
-    while (s->updates && !r->task_failure) {
+    while (s->updates && !script_failed(r)) {
         struct pending_update *u = s->updates;
         struct err e = {0};
         buf_reset(&s->scratch);

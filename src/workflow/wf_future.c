@@ -246,7 +246,7 @@ static void condition_check(struct future_box *b)
     struct check c = {.b = b};
     enum sandbox_status st = script_protect(r, check_predicate, &c);
     if (st == SANDBOX_ERROR) lua_pop(r->sandbox.L, 1);
-    if (st != SANDBOX_DONE || r->task_failure) {
+    if (st != SANDBOX_DONE || script_failed(r)) {
         script_limit(r);
         return;
     }
@@ -261,7 +261,7 @@ static void condition_check(struct future_box *b)
 void conditions_check(struct wf_run *r)
 {
     struct future_box *b = r->script->conds;
-    while (b && !r->task_failure) {
+    while (b && !script_failed(r)) {
         struct future_box *next = b->cond_next;
         condition_check(b);
         b = next;
@@ -275,7 +275,10 @@ struct future_box *api_future(lua_State *L, enum wf_pending_kind kind, struct st
     struct wf_run *r = run_of(L);
     struct str where = api_where(L), kept = script_text(r, name);
     struct wf_future *f = wf_future_new(r, kind);
-    if (!f) luaL_error(L, "out of memory");
+    if (!f) {
+        api_nomem(L);
+        return NULL;
+    }
     f->where = where;
     f->name = kept;
     return box_of(f);

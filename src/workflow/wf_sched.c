@@ -55,7 +55,7 @@ struct str script_text(struct wf_run *r, struct str t)
     const char *known = map_get(&s->texts, t);
     if (known) return (struct str){known, t.n};
     struct str kept = arena_str(&r->keep, t);
-    if (kept.p && map_set(&s->texts, kept, (void *)(uintptr_t)kept.p) != 0) s->scratch.code = ERR_NOMEM;
+    if (!kept.p || map_set(&s->texts, kept, (void *)(uintptr_t)kept.p) != 0) s->nomem = true;
     return kept;
 }
 
@@ -478,7 +478,7 @@ static void task_ended(struct task *t, bool ok, int nres)
     case TASK_UPDATE: update_ended(t, ok, nres); break;
     case TASK_SPAWN: spawn_ended(t, ok, nres); break;
     }
-    if (!r->task_failure) {
+    if (!script_failed(r)) {
         if (t->kind == TASK_MAIN) cancel_leftovers(t);
         task_bequeath(t);
     }
@@ -522,7 +522,7 @@ static bool update_begins(struct task *t)
         struct validate v = {.t = t};
         enum sandbox_status st = script_protect(r, validate_call, &v);
         if (st == SANDBOX_ERROR) lua_pop(r->sandbox.L, 1);
-        if (st != SANDBOX_DONE || r->task_failure) {
+        if (st != SANDBOX_DONE || script_failed(r)) {
             script_limit(r);
             return false;
         }
@@ -579,25 +579,36 @@ static void report_pending(struct wf_run *r)
     }
 }
 
+/* A step that could not keep something must not be believed: its commands are thrown away with the task. */
+static void memory_check(struct wf_run *r)
+{
+    if (!r->script->nomem && !arena_failed(&r->keep) && !arena_failed(&r->out_arena)) return;
+    r->sandbox.limit = LIMIT_MEMORY;
+    script_limit(r);
+}
+
 enum sandbox_status script_run(struct wf_run *r)
 {
     struct wf_script *s = r->script;
-    if (!s->sliced && !r->task_failure) conditions_check(r);
-    while (!r->task_failure) {
+    memory_check(r);
+    if (!s->sliced && !script_failed(r)) conditions_check(r);
+    while (!script_failed(r)) {
         struct task *t = s->sliced;
         s->sliced = NULL;
         if (!t && (t = fifo_take(&s->handlers))) t->arrival = 0; /* only its start goes by arrival */
         if (!t) t = fifo_take(&s->ready);
         if (t) {
             if (task_step(t) == SANDBOX_SLICE) return SANDBOX_SLICE;
-            if (!r->task_failure) conditions_check(r);
+            if (!script_failed(r)) conditions_check(r);
+            memory_check(r);
         } else if (s->updates && (s->main_stepped || !s->main)) {
             updates_reject_unknown(r);
+            memory_check(r);
         } else {
             break;
         }
     }
-    if (r->task_failure) return r->task_limit ? SANDBOX_LIMIT : SANDBOX_ERROR;
+    if (script_failed(r)) return r->task_limit ? SANDBOX_LIMIT : SANDBOX_ERROR;
     report_pending(r);
     return s->main ? SANDBOX_BLOCKED : SANDBOX_DONE;
 }

@@ -143,6 +143,7 @@ struct wf_script {
     int64_t start_ns;
     struct rng chance;            /* inside ml.side_effect */
     int memo_ref, search_ref;     /* tables of values */
+    bool nomem;                   /* something small could not be kept: the task fails after this step */
     struct str spawn_error, spawn_trace; /* the last error raised from a spawned coroutine, and its traceback; out_arena */
 };
 
@@ -159,6 +160,8 @@ void task_wake(struct task *t);
 /* Calls the function and nargs on L's top in a read-only context. nres results, or the error value. */
 enum sandbox_status script_call(struct wf_run *r, lua_State *L, enum script_context c, int nargs, int nres);
 void script_limit(struct wf_run *r);
+/* The task fails already (without memory there may be no record of it). */
+static inline bool script_failed(const struct wf_run *r) { return r->task_limit || r->task_failure != NULL; }
 /* Interned copy in keep of a text that occurs often. */
 struct str script_text(struct wf_run *r, struct str s);
 
@@ -193,6 +196,7 @@ void future_register(lua_State *L);
 
 /* ---- wf_api.c ---- */
 int api_error(lua_State *L, const struct err *e, const char *name); /* raises */
+int api_nomem(lua_State *L); /* raises what no pcall of the script can catch: half a step must not go on without memory */
 /* A binding that makes commands, waits or draws chance: raises outside a coroutine of the run. Sets r->op_where. */
 struct wf_run *api_act(lua_State *L, const char *name);
 /* A binding that only reads the run: raises at the top of a file. */

@@ -297,16 +297,14 @@ static const char prefix[] = "local ml = require 'moonloop'\n"
                              "local l = ml.local_activity('l', { timeout = '5s' }, function() end)\n"
                              "local function main(fn) ml.workflow('w', fn) end\n";
 
-static struct wf_run *run_new(const char *script, struct err *e)
+static struct wf_run *run_of_bundle(struct bundle *b, struct err *e)
 {
-    static char text[20000];
-    snprintf(text, sizeof text, "%s%s", prefix, script);
-    struct bundle *b = bundle_of(text);
-    struct wf_run *r = mem_zalloc(sizeof *r);
+    struct wf_run *r = calloc(1, sizeof *r);
+    CHECK(r);
     arena_init(&r->keep, 0);
     arena_init(&r->out_arena, 0);
     idmap_init(&r->futures);
-    r->bundle = b;
+    r->bundle = bundle_ref(b);
     r->info.namespace_ = STR("default");
     r->info.workflow_id = STR("wf-1");
     r->info.run_id = STR("run-1");
@@ -326,7 +324,7 @@ static struct wf_run *run_new(const char *script, struct err *e)
         bundle_unref(b);
         arena_free(&r->keep);
         arena_free(&r->out_arena);
-        mem_free(r);
+        free(r);
         return NULL;
     }
     sandbox_budget_reset(&r->sandbox, limits.instructions ? limits.instructions : 200000000);
@@ -339,7 +337,17 @@ static void run_free(struct wf_run *r)
     script_close(r);
     arena_free(&r->keep);
     arena_free(&r->out_arena);
-    mem_free(r);
+    free(r);
+}
+
+static struct wf_run *run_new(const char *script, struct err *e)
+{
+    static char text[20000];
+    snprintf(text, sizeof text, "%s%s", prefix, script);
+    struct bundle *b = bundle_of(text);
+    struct wf_run *r = run_of_bundle(b, e);
+    bundle_unref(b);
+    return r;
 }
 
 static uint64_t slice;

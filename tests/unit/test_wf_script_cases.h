@@ -364,6 +364,55 @@ static void traces(void)
     run_free(r);
 }
 
+/* Every allocation fails once: each time the log is whole, or the run could not be opened, or its task fails. No script can
+ * catch it, so nothing goes on with half a step. */
+static long without_memory(struct bundle *b, long at, bool *told)
+{
+    static const char *const steps[] = {"sig:s:5", "upd:1:u:7", "upd:2:nope:7", "ok:1:1", "fail:3:X", "sig:c:2", "cancel", "ok:7:1"};
+    struct err e = {0};
+    n_ops = 0;
+    slice = 100000;
+    buf_reset(&oplog);
+    long before = mem_alloc_count();
+    mem_fail_at(at, false);
+    struct wf_run *r = run_of_bundle(b, &e);
+    *told = !r || script_start(r, STR("w"), NULL, &e) != 0;
+    if (!*told) settle(r);
+    for (size_t i = 0; !*told && i < sizeof steps / sizeof *steps; i++) {
+        char copy[40];
+        snprintf(copy, sizeof copy, "%s", steps[i]);
+        if ((copy[0] == 'o' || copy[0] == 'f') && n_ops < (size_t)atoi(strchr(copy, ':') + 1)) break;
+        step(r, copy);
+        settle(r);
+        *told = r->task_failure || r->task_limit;
+    }
+    long used = mem_alloc_count() - before;
+    mem_fail_at(0, false);
+    if (r) run_free(r);
+    return used;
+}
+
+static void memory(void)
+{
+    CASE("every allocation fails once");
+    static char text[4000];
+    bool told;
+    snprintf(text, sizeof text, "%s%s", prefix,
+             "main(function() ml.on_signal('s', function(v) ml.sleep(v) end) ml.update('u', function(v) return v end, { validator = function() end }) "
+             "a(1) ml.log.info('x', { a = 1 }) pcall(ml.all, { a:async(2), function() ml.sleep(9) end }) ml.channel('c'):receive{ timeout = '9s' } "
+             "ml.saga(function(s) s:compensate(a, 1) ml.timeout('5s', function() ml.await(function() end) end) end) end)");
+    struct bundle *b = bundle_of(text);
+    long n = without_memory(b, 0, &told);
+    char *whole = str_dup(buf_str(&oplog));
+    CHECK(!told && strstr(whole, "canceled"));
+    for (long i = 1; i <= n; i++) {
+        without_memory(b, i, &told);
+        if (!told) CHECK_STR(oplog.p ? oplog.p : "", whole);
+    }
+    mem_free(whole);
+    bundle_unref(b);
+}
+
 static void cases(void)
 {
     basics();
@@ -376,4 +425,5 @@ static void cases(void)
     mutants();
     definitions();
     traces();
+    memory();
 }
