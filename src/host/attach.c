@@ -255,6 +255,8 @@ static void remote_load_free(struct remote_load *q)
     mem_free(q);
 }
 
+static void remote_load_drop(void *ud) { remote_load_free(ud); }
+
 static void remember_load(struct attach *a, const char *path)
 {
     for (struct loaded_path *p = a->loads; p; p = p->next)
@@ -304,7 +306,7 @@ int attach_load(ml_host *h, const char *path, const char *const *args, size_t ar
         if (q) remote_load_free(q);
         return err_set(&h->last, ERR_NOMEM, "out of memory loading %s", path);
     }
-    int rc = host_verb(h, "load", a, on_remote_loaded, q);
+    int rc = host_verb_owned(h, "load", a, on_remote_loaded, q, remote_load_drop);
     if (rc) remote_load_free(q);
     return rc;
 }

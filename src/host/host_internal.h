@@ -35,6 +35,7 @@ struct hcall {
     cJSON *args;                    /* owned */
     ml_reply_fn fn;
     void *ud;
+    void (*drop)(void *ud);         /* frees ud of a call that is never answered; may be NULL */
     uint64_t id;                    /* name on the socket */
     bool sent;                      /* to the owner */
     struct err err;                 /* for answers that fail at once */
@@ -138,6 +139,8 @@ void attach_send(struct attach *a, struct hcall *c);
 int attach_load(ml_host *h, const char *path, const char *const *args, size_t argc, ml_load_fn fn, void *ud);
 /* verbs.c */
 int host_verb(ml_host *h, const char *verb, cJSON *args, ml_reply_fn fn, void *ud); /* takes args */
+/* The same with an ud that is owned by the call: fn or drop gets it, unless the call fails at once. */
+int host_verb_owned(ml_host *h, const char *verb, cJSON *args, ml_reply_fn fn, void *ud, void (*drop)(void *ud));
 struct hcall *hcall_new(ml_host *h, const struct verb *v, cJSON *args, ml_reply_fn fn, void *ud);
 void hcall_run(struct hcall *c);                                /* here, by the engine */
 void hcall_reply(struct hcall *c, const ml_reply *r);           /* answers and frees */

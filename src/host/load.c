@@ -31,7 +31,7 @@ static void env_request(void *ud, struct str verb, struct str json, void (*fn)(v
     struct env_request *q = mem_zalloc(sizeof *q);
     if (verb.n < sizeof name) memcpy(name, verb.p, verb.n);
     if (q) *q = (struct env_request){fn, fn_ud};
-    if (!q || !args || host_verb(h, name, args, env_answered, q)) {
+    if (!q || !args || host_verb_owned(h, name, args, env_answered, q, mem_free)) {
         if (!args || !q) cJSON_Delete(args);
         mem_free(q);
         fn(fn_ud, ERR_ARG, STR("the host cannot do that"));

@@ -73,7 +73,7 @@ static void on_frame(void *ud, cJSON *frame)
     }
     *q = (struct remote){k->s, h, k->id, id->valuedouble};
     struct err before = h->last;
-    int rc = host_verb(h, verb, args ? args : cJSON_CreateObject(), on_reply, q);
+    int rc = host_verb_owned(h, verb, args ? args : cJSON_CreateObject(), on_reply, q, mem_free);
     if (rc) {
         ml_reply r = {.code = rc, .text = h->last.text};
         on_reply(q, &r);

@@ -4,7 +4,7 @@
 #include "host/host_internal.h"
 
 #define RUN_BUDGET_NS (10 * NS_PER_MS)
-#define VIRTUAL_JUMPS_MAX 1000
+#define IDLE_PASSES 3
 
 /* Nothing is being done right now; only then may virtual time jump. */
 static bool quiet(ml_host *h)
@@ -23,22 +23,29 @@ static bool advance(ml_host *h)
     return !h->at_bound;
 }
 
+/* Hosts without a writer thread: something waits to be written by store_drain. */
+static bool writer_due(const ml_host *h)
+{
+    return (h->snapshot || (h->cfg.flags & ML_NO_THREADS)) && h->store && !store_idle(h->store);
+}
+
 int ml_step(ml_host *h, int64_t budget_ns)
 {
     int64_t end = clock_mono(&h->clock) + budget_ns;
     bool more = false;
-    for (;;) {
+    for (int idle = 0; idle < IDLE_PASSES;) { /* what one pass finds may be posted for the next */
         more = false;
         loop_turn(h->loop, 0);
         if (h->programs) program_step(h, budget_ns, &more);
         if (h->worker) {
+            if (writer_due(h)) more = true;
             store_drain(h->store);
             int64_t left = end - clock_mono(&h->clock);
             if (worker_step(h->worker, left > 0 ? left : 0)) more = true;
             if (!more && advance(h)) more = true;
         }
+        idle = more ? 0 : idle + 1;
         if (clock_mono(&h->clock) >= end) break;
-        if (!more && !(h->worker && !(h->cfg.flags & ML_NO_THREADS) ? false : h->worker && !store_idle(h->store))) break;
     }
     return more;
 }
@@ -47,7 +54,7 @@ int ml_wait_fd(ml_host *h) { return loop_fd(h->loop); }
 
 int64_t ml_wait_ns(ml_host *h)
 {
-    if (h->worker && !store_idle(h->store) && (h->snapshot || (h->cfg.flags & ML_NO_THREADS))) return 0;
+    if (writer_due(h)) return 0;
     return loop_next_timer_ns(h->loop);
 }
 

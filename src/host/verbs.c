@@ -41,6 +41,7 @@ void hcall_free(struct hcall *c)
     if (c->prev) c->prev->next = c->next;
     else c->h->calls = c->next;
     if (c->next) c->next->prev = c->prev;
+    if (c->drop) c->drop(c->ud);
     cJSON_Delete(c->args);
     arena_free(&c->arena);
     mem_free(c);
@@ -55,7 +56,10 @@ void hcall_reply(struct hcall *c, const ml_reply *r)
     full.status = or_empty(r->status);
     full.workflow_id = or_empty(r->workflow_id ? r->workflow_id : arg_str(c->args, "id"));
     full.run_id = or_empty(r->run_id);
-    if (c->fn && !c->h->closing) c->fn(c->ud, &full);
+    if (c->fn && !c->h->closing) {
+        c->drop = NULL;
+        c->fn(c->ud, &full);
+    }
     hcall_free(c);
 }
 
@@ -100,6 +104,11 @@ void hcall_run(struct hcall *c)
 
 int host_verb(ml_host *h, const char *verb, cJSON *args, ml_reply_fn fn, void *ud)
 {
+    return host_verb_owned(h, verb, args, fn, ud, NULL);
+}
+
+int host_verb_owned(ml_host *h, const char *verb, cJSON *args, ml_reply_fn fn, void *ud, void (*drop)(void *ud))
+{
     const struct verb *v = verb_find(verb);
     if (!v) {
         cJSON_Delete(args);
@@ -107,6 +116,7 @@ int host_verb(ml_host *h, const char *verb, cJSON *args, ml_reply_fn fn, void *u
     }
     struct hcall *c = hcall_new(h, v, args, fn, ud);
     if (!c) return err_set(&h->last, ERR_NOMEM, "out of memory");
+    c->drop = drop;
     if (h->attach && !v->local_only) attach_send(h->attach, c);
     else hcall_run(c);
     return ML_OK;
