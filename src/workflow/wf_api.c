@@ -535,6 +535,11 @@ int script_open(struct wf_run *r, struct err *e)
     s->memo_ref = s->search_ref = LUA_NOREF;
     buf_init(&s->scratch, 64 * 1024);
     map_init(&s->texts);
+    s->memory_failure = failure_app(&r->keep, STR("MemoryLimit"), STR("there was no memory left to go on"), false, NULL, NULL);
+    if (arena_failed(&r->keep)) {
+        rc = err_set(e, ERR_NOMEM, "out of memory");
+        goto out;
+    }
     sb->mem_max = r->info.limits.memory_bytes ? r->info.limits.memory_bytes : MEMORY_DEFAULT;
     sb->instructions_max = r->info.limits.instructions ? r->info.limits.instructions : INSTRUCTIONS_DEFAULT;
     sb->slice_left = UINT64_MAX / 4;

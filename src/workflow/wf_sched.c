@@ -46,6 +46,9 @@ void script_limit(struct wf_run *r)
                       r->sandbox.mem_max);
         break;
     }
+    if (r->task_failure) return;
+    r->task_failure = r->script->memory_failure; /* there was not even room to say so */
+    r->task_fail_cause = cause;
 }
 
 struct str script_text(struct wf_run *r, struct str t)

@@ -143,6 +143,7 @@ struct wf_script {
     int64_t start_ns;
     struct rng chance;            /* inside ml.side_effect */
     int memo_ref, search_ref;     /* tables of values */
+    const struct rec *memory_failure; /* made at open, in keep */
     bool nomem;                   /* something small could not be kept: the task fails after this step */
     struct str spawn_error, spawn_trace; /* the last error raised from a spawned coroutine, and its traceback; out_arena */
 };
@@ -160,7 +161,6 @@ void task_wake(struct task *t);
 /* Calls the function and nargs on L's top in a read-only context. nres results, or the error value. */
 enum sandbox_status script_call(struct wf_run *r, lua_State *L, enum script_context c, int nargs, int nres);
 void script_limit(struct wf_run *r);
-/* The task fails already (without memory there may be no record of it). */
 static inline bool script_failed(const struct wf_run *r) { return r->task_limit || r->task_failure != NULL; }
 /* Interned copy in keep of a text that occurs often. */
 struct str script_text(struct wf_run *r, struct str s);
