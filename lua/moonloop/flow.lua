@@ -57,7 +57,8 @@ flow.saga_methods = saga
 
 --- Remembers what undoes the step that was just done; it is called with the arguments given here.
 function saga:compensate(fn, ...)
-  if not core.callable(fn) then error("saga:compensate takes a function", 2) end
+  local kind = type(fn) -- an activity is a value that can be called
+  if kind ~= "function" and kind ~= "userdata" and kind ~= "table" then error("saga:compensate takes a function", 2) end
   self[#self + 1] = table.pack(fn, ...)
 end
 

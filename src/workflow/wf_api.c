@@ -328,7 +328,9 @@ void api_open_standins(lua_State *L)
         {"fs", "is I/O; a workflow never does I/O", false},
         {"crypto", "is not part of a workflow (ml.uuid and ml.random are)", false},
         {"heartbeat", "belongs to an activity; a workflow has no attempts", true},
-        {"complete_async", "is I/O; a workflow never does I/O", true},
+        {"complete_later", "belongs to an activity", true},
+        {"complete", "is I/O; a workflow never does I/O", true},
+        {"complete_failed", "is I/O; a workflow never does I/O", true},
     };
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
         if (!list[i].function) {

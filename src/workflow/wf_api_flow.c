@@ -421,14 +421,6 @@ static int core_warn(lua_State *L)
     return 0;
 }
 
-static int core_callable(lua_State *L)
-{
-    bool yes = lua_isfunction(L, 1);
-    if (!yes && luaL_getmetafield(L, 1, "__call") != LUA_TNIL) yes = true;
-    lua_pushboolean(L, yes);
-    return 1;
-}
-
 static int core_is_future(lua_State *L)
 {
     lua_pushboolean(L, luaL_testudata(L, 1, "moonloop.future") != NULL);
@@ -455,7 +447,7 @@ void api_open_flow(lua_State *L)
     /* for lua/moonloop/flow.lua: its own references, so that a replaced public name never changes what it does */
     static const luaL_Reg core[] = {{"settle", core_settle},   {"spawn", ml_spawn},
                                     {"shield", ml_shield},     {"warn", core_warn},
-                                    {"is_future", core_is_future}, {"callable", core_callable}, {NULL, NULL}};
+                                    {"is_future", core_is_future}, {NULL, NULL}};
     luaL_setfuncs(L, functions, 0);
     luaL_newlib(L, core);
     lua_getfield(L, -2, "list");
