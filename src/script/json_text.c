@@ -261,7 +261,8 @@ void json_put_string(struct buf *out, struct str s)
 void json_put_double(struct buf *out, double d)
 {
     char text[40];
-    for (int digits_n = 15; digits_n <= 17; digits_n++) {
+    /* 15 digits always come back as written; the smallest numbers have fewer to begin with */
+    for (int digits_n = fabs(d) < 1e-300 ? 1 : 15; digits_n <= 17; digits_n++) {
         snprintf(text, sizeof text - 3, "%.*g", digits_n, d);
         if (strtod(text, NULL) == d)
             break;

@@ -20,12 +20,23 @@ static lua_KContext entry_of(lua_State *L)
     return (unwinding(sandbox_of(L)) ? ENTRY_UNWINDING : 0) | (thread_flags(L) & THREAD_KILL ? ENTRY_KILL : 0);
 }
 
+/* How deep C calls may nest depends on where a run was interrupted before (a resumed stack nests less), so in a run the
+ * overflow is a limit that ends the task and not an error that a script could branch on. */
+static void check_nesting(lua_State *L)
+{
+    struct sandbox *sb = sandbox_of(L);
+    if (sb->kind == SANDBOX_RUN && sb->limit == LIMIT_NONE && lua_type(L, -1) == LUA_TSTRING &&
+        strstr(lua_tostring(L, -1), "C stack overflow"))
+        sb->limit = LIMIT_MEMORY;
+}
+
 /* After something was caught, with the error value on top: returns false when the script may have it. */
 static bool passes_on(lua_State *L, int status, lua_KContext entry)
 {
     struct sandbox *sb = sandbox_of(L);
     if (status == LUA_ERRMEM && sb->limit == LIMIT_NONE)
         sb->limit = LIMIT_MEMORY;
+    check_nesting(L);
     return sb->limit != LIMIT_NONE || impl_of(sb)->exiting || (unwinding(sb) && !(entry & ENTRY_UNWINDING)) ||
            ((thread_flags(L) & THREAD_KILL) && !(entry & ENTRY_KILL));
 }
@@ -58,6 +69,7 @@ static int root_done(lua_State *L, int status, lua_KContext ctx)
         return lua_gettop(L) - 1;
     if (status == LUA_ERRMEM && sb->limit == LIMIT_NONE)
         sb->limit = LIMIT_MEMORY;
+    check_nesting(L);
     if (lua_getupvalue(L, 1, 1)) {
         struct str s;
         s.p = lua_tolstring(L, -1, &s.n);
