@@ -35,7 +35,7 @@ function flow.all(list)
   local futures = members(list, "ml.all")
   local n = #futures
   local results = core.list {}
-  local group <close> = ending(futures, "another member of ml.all failed")
+  local _ <close> = ending(futures, "another member of ml.all failed")
   local failed = core.settle(futures, "failed")
   if failed then futures[failed]:await() end
   for i = 1, n do results[i] = futures[i]:await() end
@@ -47,7 +47,7 @@ end
 function flow.race(list)
   local futures = members(list, "ml.race")
   if #futures == 0 then error("ml.race needs at least one member", 2) end
-  local group <close> = ending(futures, "another member of ml.race was first")
+  local _ <close> = ending(futures, "another member of ml.race was first")
   local first = core.settle(futures, "any")
   return first, futures[first]:await()
 end
@@ -76,7 +76,7 @@ end
 function flow.saga(fn)
   local s = setmetatable({}, { __index = saga })
   local kept = false
-  local guard <close> = setmetatable({}, { __close = function()
+  local _ <close> = setmetatable({}, { __close = function()
     if not kept and #s > 0 then core.shield(undo, s) end
   end })
   local results = table.pack(fn(s))

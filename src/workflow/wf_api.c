@@ -1,7 +1,9 @@
-/* The "moonloop" table of a run: opening the state, definitions at the top of a file, and what all bindings share.
+/* The "moonloop" table of a run: opening the state, definitions at the top of a file, and what all
+ * bindings share.
  *
- * A run's state loads the bundle's entry once; its top may only define. Then the registry is sealed. Everything that would be
- * I/O exists as a stand-in that raises and names the fix. lua/moonloop/flow.lua is loaded when one of its names is first used. */
+ * A run's state loads the bundle's entry once; its top may only define. Then the registry is
+ * sealed. Everything that would be I/O exists as a stand-in that raises and names the fix.
+ * lua/moonloop/flow.lua is loaded when one of its names is first used. */
 #include "base/log.h"
 #include "workflow/wf_script.h"
 #include <limits.h>
@@ -28,12 +30,18 @@ int api_nomem(lua_State *L)
 static const char *context_text(enum script_context c)
 {
     switch (c) {
-    case CONTEXT_TOP: return "the top of a file defines, it does not act: call it inside an ml.workflow function";
-    case CONTEXT_QUERY: return "a query only reads the state of the run";
-    case CONTEXT_VALIDATOR: return "a validator only reads the state of the run: act in the update's handler";
-    case CONTEXT_PREDICATE: return "the predicate of ml.await only reads the state of the run";
-    case CONTEXT_SIDE_EFFECT: return "ml.side_effect only computes a value: act outside of it";
-    case CONTEXT_TASK: break;
+    case CONTEXT_TOP:
+        return "the top of a file defines, it does not act: call it inside an ml.workflow function";
+    case CONTEXT_QUERY:
+        return "a query only reads the state of the run";
+    case CONTEXT_VALIDATOR:
+        return "a validator only reads the state of the run: act in the update's handler";
+    case CONTEXT_PREDICATE:
+        return "the predicate of ml.await only reads the state of the run";
+    case CONTEXT_SIDE_EFFECT:
+        return "ml.side_effect only computes a value: act outside of it";
+    case CONTEXT_TASK:
+        break;
     }
     return NULL;
 }
@@ -126,21 +134,28 @@ int api_push_payloads(lua_State *L, const struct rec *payloads)
 static struct str attribute_type(lua_State *L, int idx)
 {
     switch (lua_type(L, idx)) {
-    case LUA_TBOOLEAN: return STR("Bool");
-    case LUA_TNUMBER: return lua_isinteger(L, idx) ? STR("Int") : STR("Double");
-    case LUA_TTABLE: return STR("KeywordList");
+    case LUA_TBOOLEAN:
+        return STR("Bool");
+    case LUA_TNUMBER:
+        return lua_isinteger(L, idx) ? STR("Int") : STR("Double");
+    case LUA_TTABLE:
+        return STR("KeywordList");
     case LUA_TSTRING: {
         int64_t ns;
         size_t n;
         const char *p = lua_tolstring(L, idx, &n);
-        return n >= 20 && time_parse_iso(str_make(p, n), &ns) == 0 ? STR("Datetime") : STR("Keyword");
+        return n >= 20 && time_parse_iso(str_make(p, n), &ns) == 0 ? STR("Datetime")
+                                                                   : STR("Keyword");
     }
-    default: return STR("");
+    default:
+        return STR("");
     }
 }
 
-/* The table at idx as a map message name -> payload, in key order. typed: with the metadata of search attributes. */
-struct rec *api_map_payloads(lua_State *L, int idx, const struct rec_type *type, int tag, bool typed, const char *name)
+/* The table at idx as a map message name -> payload, in key order. typed: with the metadata of
+ * search attributes. */
+struct rec *api_map_payloads(lua_State *L, int idx, const struct rec_type *type, int tag,
+                             bool typed, const char *name)
 {
     struct wf_run *r = run_of(L);
     struct err e = {0};
@@ -228,14 +243,18 @@ const struct def *api_find_def(struct wf_script *s, enum def_kind kind, struct s
 /* ---- definitions ---- */
 
 /* Reads (name, [options], [function]); the options table and the function end up at 2 and 3. */
-static struct def *define(lua_State *L, enum def_kind kind, const char *options, const char *fname, bool needs_function)
+static struct def *define(lua_State *L, enum def_kind kind, const char *options, const char *fname,
+                          bool needs_function)
 {
     struct wf_run *r = run_of(L);
     struct wf_script *s = r->script;
-    if (s->sealed) luaL_error(L, "%s: definitions belong to the top of the file, not inside a function", fname);
+    if (s->sealed)
+        luaL_error(L, "%s: definitions belong to the top of the file, not inside a function",
+                   fname);
     struct str name = api_str(L, 1);
     if (!name.n) luaL_error(L, "%s: the name is empty", fname);
-    if (str_starts(name, STR("moonloop."))) luaL_error(L, "%s: names that begin with \"moonloop.\" are reserved", fname);
+    if (str_starts(name, STR("moonloop.")))
+        luaL_error(L, "%s: names that begin with \"moonloop.\" are reserved", fname);
     lua_settop(L, 3);
     if (lua_isfunction(L, 2) && lua_isnil(L, 3)) lua_insert(L, 2);
     if (lua_isnil(L, 2)) {
@@ -243,7 +262,8 @@ static struct def *define(lua_State *L, enum def_kind kind, const char *options,
         lua_replace(L, 2);
     }
     luaL_argcheck(L, lua_istable(L, 2), 2, "a table of options or a function expected");
-    luaL_argcheck(L, lua_isfunction(L, 3) || (!needs_function && lua_isnil(L, 3)), 3, "a function expected");
+    luaL_argcheck(L, lua_isfunction(L, 3) || (!needs_function && lua_isnil(L, 3)), 3,
+                  "a function expected");
     api_check_options(L, 2, options, fname);
     for (size_t i = 0; i < s->n_defs; i++) {
         bool same_space = (s->defs[i].kind == DEF_WORKFLOW) == (kind == DEF_WORKFLOW);
@@ -257,7 +277,8 @@ static struct def *define(lua_State *L, enum def_kind kind, const char *options,
         s->defs = defs;
         s->cap_defs = cap;
     }
-    struct def d = {.kind = kind, .name = api_keep(r, L, name), .has_function = lua_isfunction(L, 3)};
+    struct def d = {
+        .kind = kind, .name = api_keep(r, L, name), .has_function = lua_isfunction(L, 3)};
     lua_pushvalue(L, 3);
     d.fn_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_pushvalue(L, 2);
@@ -285,13 +306,15 @@ static int ml_activity(lua_State *L)
 
 static int ml_local_activity(lua_State *L)
 {
-    return api_new_activity(L, define(L, DEF_LOCAL_ACTIVITY, "local_activity", "ml.local_activity", true));
+    return api_new_activity(
+        L, define(L, DEF_LOCAL_ACTIVITY, "local_activity", "ml.local_activity", true));
 }
 
 static int ml_setup(lua_State *L)
 {
     if (run_of(L)->script->sealed)
-        return luaL_error(L, "ml.setup: definitions belong to the top of the file, not inside a function");
+        return luaL_error(
+            L, "ml.setup: definitions belong to the top of the file, not inside a function");
     luaL_checktype(L, 1, LUA_TFUNCTION);
     return 0; /* it runs only where activities run */
 }
@@ -300,8 +323,8 @@ static int ml_setup(lua_State *L)
 
 static int standin_raise(lua_State *L)
 {
-    return luaL_error(L, "%s %s; put it into an ml.activity and call that", lua_tostring(L, lua_upvalueindex(1)),
-                      lua_tostring(L, lua_upvalueindex(2)));
+    return luaL_error(L, "%s %s; put it into an ml.activity and call that",
+                      lua_tostring(L, lua_upvalueindex(1)), lua_tostring(L, lua_upvalueindex(2)));
 }
 
 static int standin_index(lua_State *L)
@@ -321,7 +344,10 @@ static int oauth2_handle(lua_State *L)
 
 void api_open_standins(lua_State *L)
 {
-    static const struct { const char *name, *why; bool function; } list[] = {
+    static const struct {
+        const char *name, *why;
+        bool function;
+    } list[] = {
         {"http", "is I/O; a workflow never does I/O", false},
         {"store", "is I/O; a workflow never does I/O", false},
         {"process", "is I/O; a workflow never does I/O", false},
@@ -369,7 +395,8 @@ static int nothing(lua_State *L)
     return 0;
 }
 
-/* Replaces what `name` ("ml.log.info", "future:await") names by a function that does nothing. ml's table is at idx. */
+/* Replaces what `name` ("ml.log.info", "future:await") names by a function that does nothing. ml's
+ * table is at idx. */
 static void noop(lua_State *L, int idx, struct str name)
 {
     if (!name.n) return;
@@ -408,7 +435,8 @@ static int ml_index(lua_State *L)
     if (lua_type(L, 2) != LUA_TSTRING) return 0;
     const char *key = lua_tostring(L, 2);
     size_t i = 0, n = sizeof flow_names / sizeof *flow_names;
-    while (i < n && strcmp(key, flow_names[i]) != 0) i++;
+    while (i < n && strcmp(key, flow_names[i]) != 0)
+        i++;
     if (i == n) return 0;
     lua_pushvalue(L, lua_upvalueindex(1));
     lua_pushliteral(L, "moonloop.flow");
@@ -426,7 +454,8 @@ static int ml_index(lua_State *L)
     lua_getfield(L, flow, "saga_methods");
     lua_setfield(L, -2, "saga");
 #ifdef ML_TESTING
-    if (memchr(run_of(L)->info.noop_name.p ? run_of(L)->info.noop_name.p : "", ':', run_of(L)->info.noop_name.n))
+    if (memchr(run_of(L)->info.noop_name.p ? run_of(L)->info.noop_name.p : "", ':',
+               run_of(L)->info.noop_name.n))
         noop(L, 1, run_of(L)->info.noop_name);
 #endif
     lua_pushvalue(L, 2);
@@ -507,7 +536,8 @@ static int load_top(struct wf_run *r, struct err *e)
     if (!co) return err_set(e, ERR_NOMEM, "out of memory");
     rc = bundle_install(r->bundle, sb, co, e);
     if (rc != 0) goto out;
-    sandbox_budget_reset(sb, r->info.limits.instructions ? r->info.limits.instructions : INSTRUCTIONS_DEFAULT);
+    sandbox_budget_reset(sb, r->info.limits.instructions ? r->info.limits.instructions
+                                                         : INSTRUCTIONS_DEFAULT);
     sb->blocking_forbidden = true;
     sb->forbidden_text = "the top of a file defines, it does not act: it cannot wait";
     sb->scope = &scope;
@@ -518,9 +548,13 @@ static int load_top(struct wf_run *r, struct err *e)
     sb->slice_left = 0;
     sb->scope = NULL;
     sb->blocking_forbidden = false;
-    if (st == SANDBOX_ERROR) rc = top_failed(r, co, e);
-    else if (st == SANDBOX_LIMIT) rc = err_set(e, ERR_LIMIT, "the top of the file used up its limit of instructions or memory");
-    else if (st != SANDBOX_DONE) rc = err_set(e, ERR_SCRIPT, "the top of the file waited: it defines, it does not act");
+    if (st == SANDBOX_ERROR)
+        rc = top_failed(r, co, e);
+    else if (st == SANDBOX_LIMIT)
+        rc = err_set(e, ERR_LIMIT,
+                     "the top of the file used up its limit of instructions or memory");
+    else if (st != SANDBOX_DONE)
+        rc = err_set(e, ERR_SCRIPT, "the top of the file waited: it defines, it does not act");
 out:
     sandbox_release(sb, co);
     return rc;
@@ -537,13 +571,15 @@ int script_open(struct wf_run *r, struct err *e)
     s->memo_ref = s->search_ref = LUA_NOREF;
     buf_init(&s->scratch, 64 * 1024);
     map_init(&s->texts);
-    s->memory_failure = failure_app(&r->keep, STR("MemoryLimit"), STR("there was no memory left to go on"), false, NULL, NULL);
+    s->memory_failure = failure_app(&r->keep, STR("MemoryLimit"),
+                                    STR("there was no memory left to go on"), false, NULL, NULL);
     if (arena_failed(&r->keep)) {
         rc = err_set(e, ERR_NOMEM, "out of memory");
         goto out;
     }
     sb->mem_max = r->info.limits.memory_bytes ? r->info.limits.memory_bytes : MEMORY_DEFAULT;
-    sb->instructions_max = r->info.limits.instructions ? r->info.limits.instructions : INSTRUCTIONS_DEFAULT;
+    sb->instructions_max =
+        r->info.limits.instructions ? r->info.limits.instructions : INSTRUCTIONS_DEFAULT;
     sb->slice_left = UINT64_MAX / 4;
     sb->ud = r;
     sb->print = print_line;
@@ -551,11 +587,16 @@ int script_open(struct wf_run *r, struct err *e)
     if (rc != 0) goto out;
     s->opened = true;
     switch (script_protect(r, open_table, r)) {
-    case SANDBOX_DONE: break;
-    case SANDBOX_ERROR: rc = top_failed(r, sb->L, e); break;
+    case SANDBOX_DONE:
+        break;
+    case SANDBOX_ERROR:
+        rc = top_failed(r, sb->L, e);
+        break;
     case SANDBOX_LIMIT:
     case SANDBOX_BLOCKED:
-    case SANDBOX_SLICE: rc = err_set(e, ERR_LIMIT, "out of memory while opening the run"); break;
+    case SANDBOX_SLICE:
+        rc = err_set(e, ERR_LIMIT, "out of memory while opening the run");
+        break;
     }
     if (rc == 0) rc = load_top(r, e);
     if (rc != 0) goto out;
@@ -569,7 +610,13 @@ out:
 
 /* ---- registrations without a run ---- */
 
-struct listing { struct wf_run *r; const struct def *d; struct buf json; int rc; struct err *e; };
+struct listing {
+    struct wf_run *r;
+    const struct def *d;
+    struct buf json;
+    int rc;
+    struct err *e;
+};
 
 static int options_json(lua_State *L)
 {
@@ -590,7 +637,9 @@ static int options_json(lua_State *L)
     return 0;
 }
 
-int script_definitions(struct bundle *b, void (*each)(void *ud, const char *kind, struct str name, struct str options),
+int script_definitions(struct bundle *b,
+                       void (*each)(void *ud, const char *kind, struct str name,
+                                    struct str options),
                        void *ud, struct err *e)
 {
     static const char *const kinds[] = {"workflow", "activity", "local_activity"};
@@ -607,8 +656,10 @@ int script_definitions(struct bundle *b, void (*each)(void *ud, const char *kind
     for (size_t i = 0; rc == 0 && i < r->script->n_defs; i++) {
         buf_reset(&l.json);
         l.d = &r->script->defs[i];
-        if (script_protect(r, options_json, &l) != SANDBOX_DONE) rc = err_set(e, ERR_NOMEM, "out of memory");
-        else rc = l.rc;
+        if (script_protect(r, options_json, &l) != SANDBOX_DONE)
+            rc = err_set(e, ERR_NOMEM, "out of memory");
+        else
+            rc = l.rc;
         if (rc == 0) each(ud, kinds[l.d->kind], l.d->name, buf_str(&l.json));
     }
     script_close(r);

@@ -1,10 +1,14 @@
-/* Activities as a workflow sees them: a callable of the definition that schedules and waits. `act(...)` waits,
- * `act:async(...)` gives a future, `act:with{...}` is the same activity with other options for some calls. */
+/* Activities as a workflow sees them: a callable of the definition that schedules and waits.
+ * `act(...)` waits, `act:async(...)` gives a future, `act:with{...}` is the same activity with
+ * other options for some calls. */
 #include "workflow/wf_script.h"
 
 #define ACTIVITY_CLASS "moonloop.activity"
 
-struct activity { struct str name; bool local; };
+struct activity {
+    struct str name;
+    bool local;
+};
 
 /* Pushes the callable for the definition; its options table is kept as the user value. */
 static void push_activity(lua_State *L, struct str name, bool local, int options)
@@ -35,7 +39,8 @@ enum wf_cancel_type api_check_cancel(lua_State *L, int options, const char *fnam
     if (str_eqz(s, "wait")) return CANCEL_WAIT;
     if (str_eqz(s, "abandon")) return CANCEL_ABANDON;
     if (child && str_eqz(s, "wait_requested")) return CANCEL_WAIT_REQUESTED;
-    luaL_error(L, "%s: cancel is \"try\", \"wait\"%s or \"abandon\"", fname, child ? ", \"wait_requested\"" : "");
+    luaL_error(L, "%s: cancel is \"try\", \"wait\"%s or \"abandon\"", fname,
+               child ? ", \"wait_requested\"" : "");
     return CANCEL_TRY;
 }
 
@@ -46,7 +51,9 @@ static void read_options(lua_State *L, int t, struct wf_activity_opts *o, const 
     api_opt_duration(L, t, "timeout", fname, &o->start_to_close_ns);
     api_opt_duration(L, t, "schedule_to_close", fname, &o->schedule_to_close_ns);
     if (o->start_to_close_ns <= 0 && o->schedule_to_close_ns <= 0)
-        luaL_error(L, "%s: an activity needs a timeout (of one attempt) or schedule_to_close: ml.activity(name, { timeout = \"1m\" }, ...)",
+        luaL_error(L,
+                   "%s: an activity needs a timeout (of one attempt) or schedule_to_close: "
+                   "ml.activity(name, { timeout = \"1m\" }, ...)",
                    fname);
     if (o->local) {
         api_opt_duration(L, t, "retry_threshold", fname, &o->retry_threshold_ns);
@@ -77,7 +84,8 @@ static uint64_t schedule(lua_State *L)
     lua_getiuservalue(L, 2, 1);
     read_options(L, lua_gettop(L), &o, name);
     lua_pop(L, 1);
-    struct future_box *b = api_future(L, a->local ? WF_PENDING_LOCAL : WF_PENDING_ACTIVITY, a->name);
+    struct future_box *b =
+        api_future(L, a->local ? WF_PENDING_LOCAL : WF_PENDING_ACTIVITY, a->name);
     struct err e = {0};
     uint64_t id = b->id;
     if (wf_op_activity(r, &o, id, &e) != 0) {
@@ -122,7 +130,9 @@ static int activity_with(lua_State *L)
 static int activity_inline(lua_State *L)
 {
     struct activity *a = check_activity(L);
-    return luaL_error(L, "%s:inline(...) would run its body here, and a workflow never does I/O; call it as %s(...), which is durable",
+    return luaL_error(L,
+                      "%s:inline(...) would run its body here, and a workflow never does I/O; call "
+                      "it as %s(...), which is durable",
                       a->name.p, a->name.p);
 }
 
@@ -135,8 +145,11 @@ static int activity_tostring(lua_State *L)
 
 void api_open_activity(lua_State *L)
 {
-    static const luaL_Reg methods[] = {
-        {"async", activity_async}, {"with", activity_with}, {"inline", activity_inline}, {NULL, NULL}};
-    static const luaL_Reg meta[] = {{"__call", activity_call}, {"__tostring", activity_tostring}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"async", activity_async},
+                                       {"with", activity_with},
+                                       {"inline", activity_inline},
+                                       {NULL, NULL}};
+    static const luaL_Reg meta[] = {
+        {"__call", activity_call}, {"__tostring", activity_tostring}, {NULL, NULL}};
     api_class(L, "activity", methods, meta);
 }

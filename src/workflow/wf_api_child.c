@@ -1,15 +1,23 @@
-/* Child workflows and other runs: ml.child(name, options) is a callable that starts a child and waits for its result;
- * `:async` gives its future, `:start` waits for the start and gives a handle. ml.external(id, run) signals and cancels a run
- * that is not ours. */
+/* Child workflows and other runs: ml.child(name, options) is a callable that starts a child and
+ * waits for its result;
+ * `:async` gives its future, `:start` waits for the start and gives a handle. ml.external(id, run)
+ * signals and cancels a run that is not ours. */
 #include "workflow/wf_script.h"
 
 #define CHILD_CLASS "moonloop.child"
 #define HANDLE_CLASS "moonloop.handle"
 #define EXTERNAL_CLASS "moonloop.external"
 
-struct child { struct str name; };
-struct child_handle { struct str id, run_id; uint64_t result; };
-struct external { struct str id, run_id; };
+struct child {
+    struct str name;
+};
+struct child_handle {
+    struct str id, run_id;
+    uint64_t result;
+};
+struct external {
+    struct str id, run_id;
+};
 
 static int ml_child(lua_State *L)
 {
@@ -30,7 +38,8 @@ static int ml_child(lua_State *L)
     return 1;
 }
 
-static int named(lua_State *L, int t, const char *key, const char *const *names, const int *values, int n)
+static int named(lua_State *L, int t, const char *key, const char *const *names, const int *values,
+                 int n)
 {
     struct str s;
     if (!api_opt_str(L, t, key, &s)) return 0;
@@ -51,9 +60,10 @@ static void read_options(lua_State *L, int t, struct wf_child_opts *o)
     static const int close_values[] = {PARENT_CLOSE_POLICY_TERMINATE, PARENT_CLOSE_POLICY_ABANDON,
                                        PARENT_CLOSE_POLICY_REQUEST_CANCEL};
     static const char *const reuse_names[] = {"allow", "allow_failed_only", "reject", "terminate"};
-    static const int reuse_values[] = {
-        WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE, WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY,
-        WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE, WORKFLOW_ID_REUSE_POLICY_TERMINATE_IF_RUNNING};
+    static const int reuse_values[] = {WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+                                       WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY,
+                                       WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
+                                       WORKFLOW_ID_REUSE_POLICY_TERMINATE_IF_RUNNING};
     struct wf_run *r = run_of(L);
     struct str s;
     const char *fname = "ml.child";
@@ -74,8 +84,8 @@ static void read_options(lua_State *L, int t, struct wf_child_opts *o)
         o->memo = api_map_payloads(L, -1, &rec_type_memo, T(memo, fields), false, fname);
     lua_pop(L, 1);
     if (lua_getfield(L, t, "search_attributes") != LUA_TNIL)
-        o->search_attributes =
-            api_map_payloads(L, -1, &rec_type_search_attributes, T(search_attributes, indexed_fields), true, fname);
+        o->search_attributes = api_map_payloads(L, -1, &rec_type_search_attributes,
+                                                T(search_attributes, indexed_fields), true, fname);
     lua_pop(L, 1);
 }
 
@@ -174,7 +184,8 @@ static int handle_result(lua_State *L)
     return api_wait(L, &h->result, 1, false, (lua_KContext)h->result, handle_result_k);
 }
 
-static int send_signal(lua_State *L, struct str id, struct str run_id, bool child, const char *fname)
+static int send_signal(lua_State *L, struct str id, struct str run_id, bool child,
+                       const char *fname)
 {
     struct wf_run *r = api_act(L, fname);
     api_checkpoint(L);
@@ -202,7 +213,9 @@ static int handle_cancel(lua_State *L)
     struct child_handle *h = check_handle(L);
     struct wf_run *r = api_act(L, "handle:cancel");
     struct future_box *b = future_box_get(r, h->result);
-    if (b) future_cancel(b, lua_isnoneornil(L, 2) ? STR("canceled by the parent") : api_out(L, api_str(L, 2)));
+    if (b)
+        future_cancel(b, lua_isnoneornil(L, 2) ? STR("canceled by the parent")
+                                               : api_out(L, api_str(L, 2)));
     return 0;
 }
 
@@ -210,8 +223,10 @@ static int handle_index(lua_State *L)
 {
     struct child_handle *h = check_handle(L);
     struct str key = api_str(L, 2), v = {0};
-    if (str_eqz(key, "id")) v = h->id;
-    else if (str_eqz(key, "run_id")) v = h->run_id;
+    if (str_eqz(key, "id"))
+        v = h->id;
+    else if (str_eqz(key, "run_id"))
+        v = h->run_id;
     if (v.p) {
         lua_pushlstring(L, v.p, v.n);
         return 1;
@@ -251,7 +266,8 @@ static int external_cancel(lua_State *L)
     struct external *x = luaL_checkudata(L, 1, EXTERNAL_CLASS);
     struct wf_run *r = api_act(L, "external:cancel");
     api_checkpoint(L);
-    struct str reason = lua_isnoneornil(L, 2) ? STR("canceled by another workflow") : api_out(L, api_str(L, 2));
+    struct str reason =
+        lua_isnoneornil(L, 2) ? STR("canceled by another workflow") : api_out(L, api_str(L, 2));
     struct future_box *b = api_future(L, WF_PENDING_EXTERNAL, x->id);
     struct err e = {0};
     uint64_t future = b->id;
@@ -267,11 +283,15 @@ void api_open_child(lua_State *L)
 {
     static const luaL_Reg child[] = {{"async", child_async}, {"start", child_start}, {NULL, NULL}};
     static const luaL_Reg child_meta[] = {{"__call", child_call}, {NULL, NULL}};
-    static const luaL_Reg handle[] = {
-        {"result", handle_result}, {"signal", handle_signal}, {"cancel", handle_cancel}, {NULL, NULL}};
+    static const luaL_Reg handle[] = {{"result", handle_result},
+                                      {"signal", handle_signal},
+                                      {"cancel", handle_cancel},
+                                      {NULL, NULL}};
     static const luaL_Reg handle_meta[] = {{"__index", handle_index}, {NULL, NULL}};
-    static const luaL_Reg external[] = {{"signal", external_signal}, {"cancel", external_cancel}, {NULL, NULL}};
-    static const luaL_Reg functions[] = {{"child", ml_child}, {"external", ml_external}, {NULL, NULL}};
+    static const luaL_Reg external[] = {
+        {"signal", external_signal}, {"cancel", external_cancel}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"child", ml_child}, {"external", ml_external}, {NULL, NULL}};
     api_class(L, "child", child, child_meta);
     api_class(L, "handle", handle, handle_meta);
     api_class(L, "external", external, NULL);

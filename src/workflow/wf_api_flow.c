@@ -1,7 +1,8 @@
-/* The flow of a workflow: time, conditions, spawned coroutines, time limits, shields, recorded values and patches, and the
- * ways to end. ml.all, ml.race and ml.saga are written in Lua (lua/moonloop/flow.lua) over spawn and core.settle. */
-#include "workflow/wf_script.h"
+/* The flow of a workflow: time, conditions, spawned coroutines, time limits, shields, recorded
+ * values and patches, and the ways to end. ml.all, ml.race and ml.saga are written in Lua
+ * (lua/moonloop/flow.lua) over spawn and core.settle. */
 #include "base/log.h"
+#include "workflow/wf_script.h"
 
 /* ---- time ---- */
 
@@ -19,7 +20,8 @@ static uint64_t start_timer(lua_State *L, int64_t ns, struct str summary, const 
     return id;
 }
 
-/* Waits for ns; a duration of 0 or less needs no command. An options table {summary} may be at idx. */
+/* Waits for ns; a duration of 0 or less needs no command. An options table {summary} may be at idx.
+ */
 static int sleep_for(lua_State *L, int64_t ns, int idx, const char *fname)
 {
     struct str summary = {0}, s;
@@ -72,8 +74,10 @@ static void cond_add(struct wf_run *r, struct future_box *b)
     b->is_cond = true;
     b->cond_prev = s->conds_last;
     b->cond_next = NULL;
-    if (s->conds_last) s->conds_last->cond_next = b;
-    else s->conds = b;
+    if (s->conds_last)
+        s->conds_last->cond_next = b;
+    else
+        s->conds = b;
     s->conds_last = b;
 }
 
@@ -144,8 +148,9 @@ static int ml_await(lua_State *L)
     return api_wait(L, ids, ids[1] ? 2 : 1, false, 0, ml_await_k);
 }
 
-/* core.settle(futures, mode): waits until all are done or one failed ("failed"), one is done ("any"), or all are ("all").
- * The index of the first done one (any) or first failed one (failed), or nil. */
+/* core.settle(futures, mode): waits until all are done or one failed ("failed"), one is done
+ * ("any"), or all are ("all"). The index of the first done one (any) or first failed one (failed),
+ * or nil. */
 static int settle_k(lua_State *L, int status, lua_KContext ctx)
 {
     (void)status;
@@ -182,13 +187,16 @@ static int core_settle(lua_State *L)
         struct future_box *b = api_check_future(L, -1);
         b->observed = true;
         g->ids[i] = b->id;
-        if (b->f.state == FUTURE_PENDING) done = false;
-        else any = true;
+        if (b->f.state == FUTURE_PENDING)
+            done = false;
+        else
+            any = true;
         if (b->f.state == FUTURE_FAILED) failed = true;
         lua_pop(L, 1);
     }
     api_checkpoint(L);
-    if (done || (any && g->mode == SETTLE_ANY) || (failed && g->mode == SETTLE_ALL_OR_FAILED)) return settle_k(L, LUA_OK, 0);
+    if (done || (any && g->mode == SETTLE_ANY) || (failed && g->mode == SETTLE_ALL_OR_FAILED))
+        return settle_k(L, LUA_OK, 0);
     struct future_box *b = api_future(L, WF_PENDING_CONDITION, (struct str){0});
     b->internal = true; /* what it waits for is reported itself */
     b->settle = g;
@@ -248,7 +256,8 @@ static int timeout_k(lua_State *L, int status, lua_KContext ctx)
     if (t->cancel_raise && ids[1]) wf_op_cancel(r, ids[1], STR("canceled"));
     api_waited(L, ids, 2);
     struct future_box *b = future_box_get(r, ids[0]);
-    if (b && b->f.state == FUTURE_PENDING) { /* the time is over: end the coroutine, and wait for that */
+    if (b &&
+        b->f.state == FUTURE_PENDING) { /* the time is over: end the coroutine, and wait for that */
         future_cancel(b, STR("the time is over"));
         lua_pushboolean(L, 1);
         lua_replace(L, 3);
@@ -293,7 +302,8 @@ static int shield_k(lua_State *L, int status, lua_KContext ctx)
     return api_outcome(L, (uint64_t)ctx, true);
 }
 
-/* The body runs in a scope that no cancellation reaches; what was asked meanwhile is delivered after it. */
+/* The body runs in a scope that no cancellation reaches; what was asked meanwhile is delivered
+ * after it. */
 static int ml_shield(lua_State *L)
 {
     struct wf_run *r = api_act(L, "ml.shield");
@@ -309,7 +319,8 @@ static int ml_cancel_requested(lua_State *L)
 {
     struct wf_run *r = api_read(L, "ml.cancel_requested");
     bool asked = r->cancel_requested;
-    for (const struct task *t = r->script->running; t; t = t->parent) asked = asked || t->cancel_pending || t->canceled;
+    for (const struct task *t = r->script->running; t; t = t->parent)
+        asked = asked || t->cancel_pending || t->canceled;
     lua_pushboolean(L, asked);
     return 1;
 }
@@ -337,8 +348,9 @@ static int ml_side_effect(lua_State *L)
         lua_settop(L, 0);
         return api_push_payloads(L, known);
     }
-    rng_seed(&r->script->chance, arena_printf(&r->out_arena, "%llu/%s", (unsigned long long)rng_next(&r->script->chance),
-                                              entropy_hex(r)));
+    rng_seed(&r->script->chance,
+             arena_printf(&r->out_arena, "%llu/%s",
+                          (unsigned long long)rng_next(&r->script->chance), entropy_hex(r)));
     int args = lua_gettop(L) - 1;
     enum sandbox_status st = script_call(r, L, CONTEXT_SIDE_EFFECT, args, LUA_MULTRET);
     if (st != SANDBOX_DONE) return lua_error(L);
@@ -387,7 +399,9 @@ static int ml_continue_as_new(lua_State *L)
     struct wf_can_opts o = {0};
     struct str v;
     struct err e = {0};
-    if (in_update(s->running)) return luaL_error(L, "%s: not in an update handler: set a flag that the main function looks at", fname);
+    if (in_update(s->running))
+        return luaL_error(
+            L, "%s: not in an update handler: set a flag that the main function looks at", fname);
     lua_settop(L, 2);
     o.input = api_payloads(L, 1, lua_isnil(L, 1) ? 0 : 1, "input");
     if (!lua_isnil(L, 2)) {
@@ -396,17 +410,21 @@ static int ml_continue_as_new(lua_State *L)
         if (api_opt_str(L, 2, "task_queue", &v)) o.task_queue = api_out(L, v);
         api_opt_duration(L, 2, "run_timeout", fname, &o.run_timeout_ns);
         api_opt_duration(L, 2, "task_timeout", fname, &o.task_timeout_ns);
-        if (lua_getfield(L, 2, "retry") != LUA_TNIL) o.retry_policy = api_check_retry(L, -1, &r->out_arena, fname);
+        if (lua_getfield(L, 2, "retry") != LUA_TNIL)
+            o.retry_policy = api_check_retry(L, -1, &r->out_arena, fname);
         if (lua_getfield(L, 2, "memo") != LUA_TNIL)
             o.memo = api_map_payloads(L, -1, &rec_type_memo, T(memo, fields), false, fname);
         if (lua_getfield(L, 2, "search_attributes") != LUA_TNIL)
             o.search_attributes =
-                api_map_payloads(L, -1, &rec_type_search_attributes, T(search_attributes, indexed_fields), true, fname);
+                api_map_payloads(L, -1, &rec_type_search_attributes,
+                                 T(search_attributes, indexed_fields), true, fname);
     }
     if (wf_op_continue_as_new(r, &o, &e) != 0) return api_error(L, &e, fname);
     s->running->continued = true;
-    if (s->main && s->main != s->running) task_cancel(s->main, STR("the workflow continues as new"));
-    failure_push(L, failure_app(&r->out_arena, STR("ContinueAsNew"), STR("the workflow continues as new"), true, NULL, NULL));
+    if (s->main && s->main != s->running)
+        task_cancel(s->main, STR("the workflow continues as new"));
+    failure_push(L, failure_app(&r->out_arena, STR("ContinueAsNew"),
+                                STR("the workflow continues as new"), true, NULL, NULL));
     return sandbox_raise_unwinding(L);
 }
 
@@ -444,9 +462,10 @@ void api_open_flow(lua_State *L)
                                          {"continue_as_new", ml_continue_as_new},
                                          {"fail", ml_fail},
                                          {NULL, NULL}};
-    /* for lua/moonloop/flow.lua: its own references, so that a replaced public name never changes what it does */
-    static const luaL_Reg core[] = {{"settle", core_settle},   {"spawn", ml_spawn},
-                                    {"shield", ml_shield},     {"warn", core_warn},
+    /* for lua/moonloop/flow.lua: its own references, so that a replaced public name never changes
+     * what it does */
+    static const luaL_Reg core[] = {{"settle", core_settle},       {"spawn", ml_spawn},
+                                    {"shield", ml_shield},         {"warn", core_warn},
                                     {"is_future", core_is_future}, {NULL, NULL}};
     luaL_setfuncs(L, functions, 0);
     luaL_newlib(L, core);

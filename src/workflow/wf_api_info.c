@@ -1,5 +1,6 @@
-/* What a workflow can know and say without waiting: ml.info, logs, chance from the run's seed, memo and search attributes,
- * handles of the environment (never resolved in a run), and plain values: null, list, bytes, json, time. */
+/* What a workflow can know and say without waiting: ml.info, logs, chance from the run's seed, memo
+ * and search attributes, handles of the environment (never resolved in a run), and plain values:
+ * null, list, bytes, json, time. */
 #include "base/log.h"
 #include "workflow/wf_script.h"
 
@@ -44,8 +45,10 @@ static void set_execution(lua_State *L, const char *key, const struct rec *x)
     lua_setfield(L, -2, key);
 }
 
-/* Pushes a copy of the run's table of memo or search attributes, made from the start's record when first used. */
-static void push_values(lua_State *L, int *ref, const struct rec *map, int tag, int key_tag, int value_tag)
+/* Pushes a copy of the run's table of memo or search attributes, made from the start's record when
+ * first used. */
+static void push_values(lua_State *L, int *ref, const struct rec *map, int tag, int key_tag,
+                        int value_tag)
 {
     struct err e = {0};
     if (*ref == LUA_NOREF) {
@@ -70,14 +73,17 @@ static void push_values(lua_State *L, int *ref, const struct rec *map, int tag, 
 
 static void push_memo(lua_State *L, struct wf_run *r)
 {
-    push_values(L, &r->script->memo_ref, rec_msg(r->started, T(ev_workflow_execution_started, memo)), T(memo, fields),
+    push_values(L, &r->script->memo_ref,
+                rec_msg(r->started, T(ev_workflow_execution_started, memo)), T(memo, fields),
                 T(memo_fields_entry, key), T(memo_fields_entry, value));
 }
 
 static void push_search(lua_State *L, struct wf_run *r)
 {
-    push_values(L, &r->script->search_ref, rec_msg(r->started, T(ev_workflow_execution_started, search_attributes)),
-                T(search_attributes, indexed_fields), T(search_attributes_indexed_fields_entry, key),
+    push_values(L, &r->script->search_ref,
+                rec_msg(r->started, T(ev_workflow_execution_started, search_attributes)),
+                T(search_attributes, indexed_fields),
+                T(search_attributes_indexed_fields_entry, key),
                 T(search_attributes_indexed_fields_entry, value));
 }
 
@@ -88,14 +94,20 @@ static void info_start(lua_State *L, const struct wf_run *r)
     int n = 0;
     int64_t attempt = rec_int(st, T(ev_workflow_execution_started, attempt));
     set_int(L, "attempt", attempt > 0 ? attempt : 1);
-    api_set_str(L, "first_run_id", rec_str(st, T(ev_workflow_execution_started, first_execution_run_id)));
-    api_set_str(L, "original_run_id", rec_str(st, T(ev_workflow_execution_started, original_execution_run_id)));
-    api_set_str(L, "continued_run_id", rec_str(st, T(ev_workflow_execution_started, continued_execution_run_id)));
+    api_set_str(L, "first_run_id",
+                rec_str(st, T(ev_workflow_execution_started, first_execution_run_id)));
+    api_set_str(L, "original_run_id",
+                rec_str(st, T(ev_workflow_execution_started, original_execution_run_id)));
+    api_set_str(L, "continued_run_id",
+                rec_str(st, T(ev_workflow_execution_started, continued_execution_run_id)));
     api_set_str(L, "cron", rec_str(st, T(ev_workflow_execution_started, cron_schedule)));
-    set_execution(L, "parent", rec_msg(st, T(ev_workflow_execution_started, parent_workflow_execution)));
-    set_execution(L, "root", rec_msg(st, T(ev_workflow_execution_started, root_workflow_execution)));
+    set_execution(L, "parent",
+                  rec_msg(st, T(ev_workflow_execution_started, parent_workflow_execution)));
+    set_execution(L, "root",
+                  rec_msg(st, T(ev_workflow_execution_started, root_workflow_execution)));
     lua_createtable(L, 0, 3);
-    set_duration(L, "execution", rec_int(st, T(ev_workflow_execution_started, workflow_execution_timeout)));
+    set_duration(L, "execution",
+                 rec_int(st, T(ev_workflow_execution_started, workflow_execution_timeout)));
     set_duration(L, "run", rec_int(st, T(ev_workflow_execution_started, workflow_run_timeout)));
     set_duration(L, "task", rec_int(st, T(ev_workflow_execution_started, workflow_task_timeout)));
     lua_setfield(L, -2, "timeouts");
@@ -114,7 +126,8 @@ static void info_start(lua_State *L, const struct wf_run *r)
     }
 }
 
-/* A new table each time, with what is true now. Times are ISO strings, durations like "90s", absent ones nil. */
+/* A new table each time, with what is true now. Times are ISO strings, durations like "90s", absent
+ * ones nil. */
 static int ml_info(lua_State *L)
 {
     struct wf_run *r = api_read(L, "ml.info");
@@ -162,7 +175,8 @@ static int log_line(lua_State *L, int level)
     struct str text = api_out(L, str_make(p, n));
     if (!lua_isnoneornil(L, 2)) {
         buf_reset(&s->scratch);
-        if (value_encode(L, 2, &s->scratch, "fields", &e) != 0) { /* a log line never fails a workflow */
+        if (value_encode(L, 2, &s->scratch, "fields", &e) !=
+            0) { /* a log line never fails a workflow */
             s->nomem = s->nomem || e.code == ERR_NOMEM;
             buf_reset(&s->scratch);
             buf_puts(&s->scratch, "{\"fields_error\":");
@@ -175,14 +189,27 @@ static int log_line(lua_State *L, int level)
     return 0;
 }
 
-static int log_debug(lua_State *L) { return log_line(L, LOG_DEBUG); }
-static int log_info(lua_State *L) { return log_line(L, LOG_INFO); }
-static int log_warn(lua_State *L) { return log_line(L, LOG_WARN); }
-static int log_error(lua_State *L) { return log_line(L, LOG_ERROR); }
+static int log_debug(lua_State *L)
+{
+    return log_line(L, LOG_DEBUG);
+}
+static int log_info(lua_State *L)
+{
+    return log_line(L, LOG_INFO);
+}
+static int log_warn(lua_State *L)
+{
+    return log_line(L, LOG_WARN);
+}
+static int log_error(lua_State *L)
+{
+    return log_line(L, LOG_ERROR);
+}
 
 /* ---- chance ---- */
 
-/* Chance of the run; inside ml.side_effect that of the task. Queries, validators and predicates may not draw. */
+/* Chance of the run; inside ml.side_effect that of the task. Queries, validators and predicates may
+ * not draw. */
 static struct rng *chance(lua_State *L, const char *fname)
 {
     struct wf_run *r = run_of(L);
@@ -228,10 +255,12 @@ static struct stream *stream_get(lua_State *L, struct wf_run *r, struct str name
 {
     struct wf_script *s = r->script;
     struct stream **at = &s->streams;
-    while (*at && !str_eq((*at)->name, name)) at = &(*at)->next;
+    while (*at && !str_eq((*at)->name, name))
+        at = &(*at)->next;
     if (*at) return *at;
     struct str kept = script_text(r, name);
-    struct str seed = arena_printf(&r->out_arena, STR_FMT "/" STR_FMT, STR_ARG(s->seed), STR_ARG(name));
+    struct str seed =
+        arena_printf(&r->out_arena, STR_FMT "/" STR_FMT, STR_ARG(s->seed), STR_ARG(name));
     struct stream *st = mem_zalloc(sizeof *st);
     if (!st) {
         api_nomem(L);
@@ -242,8 +271,8 @@ static struct stream *stream_get(lua_State *L, struct wf_run *r, struct str name
     return *at = st;
 }
 
-/* ml.random(), ml.random(n), ml.random(a, b); ml.random("name") is a stream of its own, so that library code that draws
- * more or less does not move the numbers of others. */
+/* ml.random(), ml.random(n), ml.random(a, b); ml.random("name") is a stream of its own, so that
+ * library code that draws more or less does not move the numbers of others. */
 static int ml_random(lua_State *L)
 {
     if (lua_type(L, 1) != LUA_TSTRING) return draw(L, chance(L, "ml.random"), 1);
@@ -314,8 +343,9 @@ static int ml_search_attributes(lua_State *L)
         return 1;
     }
     struct wf_run *r = api_act(L, "ml.search_attributes");
-    struct rec *m = api_map_payloads(L, 1, &rec_type_search_attributes, T(search_attributes, indexed_fields), true,
-                                     "ml.search_attributes");
+    struct rec *m =
+        api_map_payloads(L, 1, &rec_type_search_attributes, T(search_attributes, indexed_fields),
+                         true, "ml.search_attributes");
     push_search(L, r);
     if (wf_op_search_attributes(r, m, &e) != 0) return api_error(L, &e, "ml.search_attributes");
     merge_values(L, r->script->search_ref);
@@ -334,8 +364,14 @@ static int new_handle(lua_State *L, const char *kind)
     return 1;
 }
 
-static int ml_env(lua_State *L) { return new_handle(L, "env"); }
-static int ml_secret(lua_State *L) { return new_handle(L, "secret"); }
+static int ml_env(lua_State *L)
+{
+    return new_handle(L, "env");
+}
+static int ml_secret(lua_State *L)
+{
+    return new_handle(L, "secret");
+}
 
 static const char *handle_text(lua_State *L, int idx)
 {
@@ -353,7 +389,9 @@ static int handle_tostring(lua_State *L)
 static int handle_resolve(lua_State *L)
 {
     int idx = luaL_testudata(L, 1, HANDLE_CLASS) ? 1 : 2;
-    return luaL_error(L, "%s has no value in a workflow: no run depends on the environment; use it inside an ml.activity",
+    return luaL_error(L,
+                      "%s has no value in a workflow: no run depends on the environment; use it "
+                      "inside an ml.activity",
                       handle_text(L, idx));
 }
 
@@ -373,7 +411,8 @@ static int time_format(lua_State *L)
 
 static int time_add(lua_State *L)
 {
-    int64_t t = api_check_time(L, 1, "ml.time.add"), d = api_check_duration(L, 2, "ml.time.add"), sum;
+    int64_t t = api_check_time(L, 1, "ml.time.add"), d = api_check_duration(L, 2, "ml.time.add"),
+            sum;
     if (__builtin_add_overflow(t, d, &sum)) return luaL_error(L, "ml.time.add: out of range");
     api_push_time(L, sum);
     return 1;
@@ -421,9 +460,10 @@ static int time_now(lua_State *L)
 
 void api_open_values(lua_State *L)
 {
-    static const luaL_Reg time[] = {{"parse", time_parse},   {"format", time_format},     {"add", time_add},
-                                    {"diff", time_diff},     {"duration", time_duration}, {"fields", time_fields},
-                                    {"now", time_now},       {NULL, NULL}};
+    static const luaL_Reg time[] = {{"parse", time_parse},       {"format", time_format},
+                                    {"add", time_add},           {"diff", time_diff},
+                                    {"duration", time_duration}, {"fields", time_fields},
+                                    {"now", time_now},           {NULL, NULL}};
     value_install(L, -1);
     luaL_newlib(L, time);
     lua_setfield(L, -2, "time");
@@ -431,18 +471,35 @@ void api_open_values(lua_State *L)
 
 void api_open_info(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"info", ml_info},     {"uuid", ml_uuid}, {"random", ml_random},
-                                         {"memo", ml_memo},     {"search_attributes", ml_search_attributes},
-                                         {"env", ml_env},       {"secret", ml_secret},
+    static const luaL_Reg functions[] = {{"info", ml_info},
+                                         {"uuid", ml_uuid},
+                                         {"random", ml_random},
+                                         {"memo", ml_memo},
+                                         {"search_attributes", ml_search_attributes},
+                                         {"env", ml_env},
+                                         {"secret", ml_secret},
                                          {NULL, NULL}};
-    static const luaL_Reg log[] = {
-        {"debug", log_debug}, {"info", log_info}, {"warn", log_warn}, {"error", log_error}, {NULL, NULL}};
+    static const luaL_Reg log[] = {{"debug", log_debug},
+                                   {"info", log_info},
+                                   {"warn", log_warn},
+                                   {"error", log_error},
+                                   {NULL, NULL}};
     static const luaL_Reg none[] = {{NULL, NULL}};
-    static const luaL_Reg handle[] = {
-        {"__tostring", handle_tostring}, {"__index", handle_resolve}, {"__newindex", handle_resolve}, {"__concat", handle_resolve},
-        {"__len", handle_resolve},       {"__call", handle_resolve},  {"__add", handle_resolve},      {"__sub", handle_resolve},
-        {"__mul", handle_resolve},       {"__div", handle_resolve},   {"__mod", handle_resolve},      {"__unm", handle_resolve},
-        {"__lt", handle_resolve},        {"__le", handle_resolve},    {NULL, NULL}};
+    static const luaL_Reg handle[] = {{"__tostring", handle_tostring},
+                                      {"__index", handle_resolve},
+                                      {"__newindex", handle_resolve},
+                                      {"__concat", handle_resolve},
+                                      {"__len", handle_resolve},
+                                      {"__call", handle_resolve},
+                                      {"__add", handle_resolve},
+                                      {"__sub", handle_resolve},
+                                      {"__mul", handle_resolve},
+                                      {"__div", handle_resolve},
+                                      {"__mod", handle_resolve},
+                                      {"__unm", handle_resolve},
+                                      {"__lt", handle_resolve},
+                                      {"__le", handle_resolve},
+                                      {NULL, NULL}};
     static const luaL_Reg stream[] = {{"uuid", stream_uuid}, {NULL, NULL}};
     static const luaL_Reg stream_meta[] = {{"__call", stream_call}, {NULL, NULL}};
     api_class(L, "environment", none, handle);

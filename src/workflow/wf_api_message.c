@@ -1,8 +1,9 @@
 /* Messages to a run: signals (handlers and channels), updates and queries.
  *
- * A signal goes to its handler, else to a coroutine that waits on the channel of its name, else into that channel's buffer;
- * a handler that is registered later drains the buffer. An update whose handler is not there when everything has run is
- * rejected. Handlers start in the order in which their messages arrived, whenever they were registered. */
+ * A signal goes to its handler, else to a coroutine that waits on the channel of its name, else
+ * into that channel's buffer; a handler that is registered later drains the buffer. An update whose
+ * handler is not there when everything has run is rejected. Handlers start in the order in which
+ * their messages arrived, whenever they were registered. */
 #include "base/log.h"
 #include "workflow/wf_script.h"
 
@@ -28,12 +29,14 @@ void handlers_list(struct wf_script *s, enum handler_kind kind, struct buf *out)
 }
 
 /* Registers (or replaces) the function at fn; validator 0: none. */
-static struct handler *handler_set(lua_State *L, enum handler_kind kind, struct str name, int fn, int validator, const char *fname)
+static struct handler *handler_set(lua_State *L, enum handler_kind kind, struct str name, int fn,
+                                   int validator, const char *fname)
 {
     struct wf_run *r = run_of(L);
     struct wf_script *s = r->script;
     if (!name.n) luaL_error(L, "%s: the name is empty", fname);
-    if (str_starts(name, STR("__"))) luaL_error(L, "%s: names that begin with \"__\" are reserved", fname);
+    if (str_starts(name, STR("__")))
+        luaL_error(L, "%s: names that begin with \"__\" are reserved", fname);
     struct handler *h = handler_find(s, kind, name);
     if (!h) {
         struct str kept = script_text(r, name);
@@ -46,7 +49,8 @@ static struct handler *handler_set(lua_State *L, enum handler_kind kind, struct 
         h->name = kept;
         h->fn_ref = h->validator_ref = LUA_NOREF;
         struct handler **at = &s->signals;
-        while (*at) at = &(*at)->next;
+        while (*at)
+            at = &(*at)->next;
         *at = h;
     }
     luaL_unref(L, LUA_REGISTRYINDEX, h->fn_ref);
@@ -67,7 +71,8 @@ static struct channel *channel_get(struct wf_run *r, struct str name)
 {
     struct wf_script *s = r->script;
     struct channel **at = &s->channels;
-    while (*at && !str_eq((*at)->name, name)) at = &(*at)->next;
+    while (*at && !str_eq((*at)->name, name))
+        at = &(*at)->next;
     if (*at) return *at;
     struct channel *c = mem_zalloc(sizeof *c);
     if (!c) return NULL;
@@ -92,7 +97,8 @@ static struct buffered *channel_take(struct channel *c)
 }
 
 /* Makes the handler's coroutine; pushes and pops on L. In a protected context. */
-static void signal_task(lua_State *L, struct wf_run *r, const struct handler *h, const struct rec *input, uint64_t arrival)
+static void signal_task(lua_State *L, struct wf_run *r, const struct handler *h,
+                        const struct rec *input, uint64_t arrival)
 {
     struct err e = {0};
     int n = 0;
@@ -101,7 +107,9 @@ static void signal_task(lua_State *L, struct wf_run *r, const struct handler *h,
     if (value_push_payloads(L, input, &n, &e) != 0) {
         if (e.code == ERR_NOMEM) api_nomem(L);
         lua_pop(L, 1);
-        api_warn(r, LOG_WARN, arena_printf(&r->out_arena, "signal " STR_FMT " was dropped: %s", STR_ARG(h->name), e.text));
+        api_warn(r, LOG_WARN,
+                 arena_printf(&r->out_arena, "signal " STR_FMT " was dropped: %s", STR_ARG(h->name),
+                              e.text));
         return;
     }
     struct task *t = task_new(r, TASK_SIGNAL, NULL, L, n);
@@ -114,7 +122,12 @@ static void signal_task(lua_State *L, struct wf_run *r, const struct handler *h,
     task_ready(t);
 }
 
-struct signal { struct wf_run *r; const struct handler *h; const struct rec *input; uint64_t arrival; };
+struct signal {
+    struct wf_run *r;
+    const struct handler *h;
+    const struct rec *input;
+    uint64_t arrival;
+};
 
 static int signal_protected(lua_State *L)
 {
@@ -151,17 +164,23 @@ void script_signal(struct wf_run *r, struct str name, const struct rec *input, s
     }
     struct buffered *b = c && c->n < BUFFERED_SIGNALS_MAX ? mem_zalloc(sizeof *b) : NULL;
     if (!b) {
-        if (c && c->n) api_warn(r, LOG_WARN, arena_printf(&r->out_arena, "signal " STR_FMT " was dropped: %d are waiting already",
-                                                          STR_ARG(name), BUFFERED_SIGNALS_MAX));
-        else script_limit(r);
+        if (c && c->n)
+            api_warn(r, LOG_WARN,
+                     arena_printf(&r->out_arena,
+                                  "signal " STR_FMT " was dropped: %d are waiting already",
+                                  STR_ARG(name), BUFFERED_SIGNALS_MAX));
+        else
+            script_limit(r);
         return;
     }
     arena_init(&b->arena, 0);
     b->input = input ? rec_clone(&b->arena, input) : NULL;
     b->arrival = arrival;
     s->nomem = s->nomem || arena_failed(&b->arena);
-    if (c->last) c->last->next = b;
-    else c->first = b;
+    if (c->last)
+        c->last->next = b;
+    else
+        c->first = b;
     c->last = b;
     c->n++;
 }
@@ -275,7 +294,8 @@ static int channel_receive(lua_State *L)
     ids[0] = b->id;
     b->channel = c;
     struct future_box **at = &c->waiting;
-    while (*at) at = &(*at)->chan_next;
+    while (*at)
+        at = &(*at)->chan_next;
     *at = b;
     lua_pushinteger(L, (lua_Integer)ids[0]);
     lua_pushinteger(L, (lua_Integer)ids[1]);
@@ -293,7 +313,8 @@ static int channel_try(lua_State *L)
 
 /* ---- updates ---- */
 
-static void update_task(lua_State *L, struct wf_run *r, const struct handler *h, const struct pending_update *u)
+static void update_task(lua_State *L, struct wf_run *r, const struct handler *h,
+                        const struct pending_update *u)
 {
     struct err e = {0};
     int n = 0;
@@ -303,7 +324,8 @@ static void update_task(lua_State *L, struct wf_run *r, const struct handler *h,
     if (value_push_payloads(L, u->input, &n, &e) != 0) {
         if (e.code == ERR_NOMEM) api_nomem(L);
         lua_settop(L, fn - 1);
-        struct rec *f = failure_app(&r->out_arena, STR("BadArguments"), arena_printf(&r->out_arena, "%s", e.text), true, NULL, NULL);
+        struct rec *f = failure_app(&r->out_arena, STR("BadArguments"),
+                                    arena_printf(&r->out_arena, "%s", e.text), true, NULL, NULL);
         if (wf_op_update_reject(r, u->id, f, &e) != 0) luaL_error(L, "%s", e.text);
         return;
     }
@@ -335,7 +357,11 @@ static void update_task(lua_State *L, struct wf_run *r, const struct handler *h,
     task_ready(t);
 }
 
-struct update { struct wf_run *r; const struct handler *h; const struct pending_update *u; };
+struct update {
+    struct wf_run *r;
+    const struct handler *h;
+    const struct pending_update *u;
+};
 
 static int update_protected(lua_State *L)
 {
@@ -354,15 +380,20 @@ static void pending_take(struct wf_script *s, struct pending_update *u)
 {
     struct pending_update **at = &s->updates;
     struct pending_update *before = NULL;
-    while (*at != u) before = *at, at = &(*at)->next;
+    while (*at != u)
+        before = *at, at = &(*at)->next;
     *at = u->next;
     if (s->updates_last == u) s->updates_last = before;
 }
 
-void script_update(struct wf_run *r, struct str update_id, struct str name, const struct rec *input, bool run_validator)
+void script_update(struct wf_run *r, struct str update_id, struct str name, const struct rec *input,
+                   bool run_validator)
 {
     struct wf_script *s = r->script;
-    struct pending_update now = {.id = update_id, .name = name, .input = input, .run_validator = run_validator,
+    struct pending_update now = {.id = update_id,
+                                 .name = name,
+                                 .input = input,
+                                 .run_validator = run_validator,
                                  .arrival = ++s->arrivals};
     struct handler *h = handler_find(s, HANDLER_UPDATE, name);
     if (h) {
@@ -381,8 +412,10 @@ void script_update(struct wf_run *r, struct str update_id, struct str name, cons
     u->name = arena_str(&u->arena, name);
     u->input = input ? rec_clone(&u->arena, input) : NULL;
     s->nomem = s->nomem || arena_failed(&u->arena);
-    if (s->updates_last) s->updates_last->next = u;
-    else s->updates = u;
+    if (s->updates_last)
+        s->updates_last->next = u;
+    else
+        s->updates = u;
     s->updates_last = u;
 }
 
@@ -395,12 +428,14 @@ void updates_reject_unknown(struct wf_run *r)
         buf_reset(&s->scratch);
         handlers_list(s, HANDLER_UPDATE, &s->scratch);
         struct str known = s->scratch.n ? buf_str(&s->scratch) : STR("none");
-        struct rec *f = failure_app(&r->out_arena, STR("UnknownUpdate"),
-                                    arena_printf(&r->out_arena, "unknown update \"" STR_FMT "\"; this run knows: " STR_FMT,
-                                                 STR_ARG(u->name), STR_ARG(known)),
-                                    true, NULL, NULL);
+        struct rec *f = failure_app(
+            &r->out_arena, STR("UnknownUpdate"),
+            arena_printf(&r->out_arena, "unknown update \"" STR_FMT "\"; this run knows: " STR_FMT,
+                         STR_ARG(u->name), STR_ARG(known)),
+            true, NULL, NULL);
         if (wf_op_update_reject(r, u->id, f, &e) != 0)
-            wf_task_failf(r, WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE, "LuaError", "%s", e.text);
+            wf_task_failf(r, WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE,
+                          "LuaError", "%s", e.text);
         pending_take(s, u);
         pending_free(u);
     }
@@ -435,6 +470,63 @@ static int ml_update(lua_State *L)
     return 0;
 }
 
+/* ---- __stack_trace ---- */
+
+struct trace {
+    struct wf_run *r;
+    struct buf *out;
+};
+
+static const char *task_title(const struct task *t)
+{
+    switch (t->kind) {
+    case TASK_MAIN:
+        return "main";
+    case TASK_SIGNAL:
+        return "signal";
+    case TASK_UPDATE:
+        return "update";
+    case TASK_SPAWN:
+        return "spawned";
+    }
+    return "?";
+}
+
+static int trace_all(lua_State *L)
+{
+    struct trace *tr = lua_touserdata(L, 1);
+    for (struct task *t = tr->r->script->tasks; t; t = t->next) {
+        buf_printf(tr->out, "%scoroutine %llu (%s", tr->out->n ? "\n" : "",
+                   (unsigned long long)t->serial, task_title(t));
+        if (t->name.n) buf_printf(tr->out, " " STR_FMT, STR_ARG(t->name));
+        buf_puts(tr->out, ")");
+        if (t->state == TASK_WAITING && t->where.n)
+            buf_printf(tr->out, " waits at " STR_FMT, STR_ARG(t->where));
+        buf_puts(tr->out, "\n");
+        luaL_traceback(L, t->co, NULL, 0);
+        size_t n;
+        const char *text = lua_tolstring(L, -1, &n);
+        buf_put(tr->out, text, n);
+        buf_puts(tr->out, "\n");
+        lua_pop(L, 1);
+    }
+    return 0;
+}
+
+struct str script_stack_trace(struct wf_run *r)
+{
+    struct buf b;
+    buf_init(&b, 256 * 1024);
+    struct trace tr = {.r = r, .out = &b};
+    struct lua_State *L = r->sandbox.L;
+    lua_pushcfunction(L, trace_all);
+    lua_pushlightuserdata(L, &tr);
+    if (lua_pcall(L, 1, 0, 0) != LUA_OK) lua_pop(L, 1); /* what was gathered so far is still told */
+    struct str text = arena_str(&r->out_arena, buf_str(&b));
+    buf_free(&b);
+    return text.p ? text : STR("");
+}
+
 /* ---- queries ---- */
 
 static int ml_query(lua_State *L)
@@ -446,7 +538,8 @@ static int ml_query(lua_State *L)
     return 0;
 }
 
-static void query_failed(struct wf_run *r, struct wf_query_result *out, const char *type, struct str text)
+static void query_failed(struct wf_run *r, struct wf_query_result *out, const char *type,
+                         struct str text)
 {
     out->ok = false;
     out->message = text;
@@ -456,7 +549,8 @@ static void query_failed(struct wf_run *r, struct wf_query_result *out, const ch
 /* `__temporal_workflow_metadata`: what the run is and which messages it takes. */
 static void query_metadata(struct wf_run *r, struct wf_query_result *out)
 {
-    static const char *const lists[] = {"queryDefinitions", "signalDefinitions", "updateDefinitions"};
+    static const char *const lists[] = {"queryDefinitions", "signalDefinitions",
+                                        "updateDefinitions"};
     static const enum handler_kind kinds[] = {HANDLER_QUERY, HANDLER_SIGNAL, HANDLER_UPDATE};
     struct wf_script *s = r->script;
     struct buf b;
@@ -477,8 +571,10 @@ static void query_metadata(struct wf_run *r, struct wf_query_result *out)
     buf_puts(&b, "\"type\":");
     buf_put_json(&b, s->main_def ? s->main_def->name : STR(""));
     buf_puts(&b, "}}");
-    struct rec *p = payload_new(&r->out_arena, "json/protobuf", arena_str(&r->out_arena, buf_str(&b)));
-    rec_map_set_str(p, T(payload, metadata), STR("messageType"), STR("temporal.api.sdk.v1.WorkflowMetadata"));
+    struct rec *p =
+        payload_new(&r->out_arena, "json/protobuf", arena_str(&r->out_arena, buf_str(&b)));
+    rec_map_set_str(p, T(payload, metadata), STR("messageType"),
+                    STR("temporal.api.sdk.v1.WorkflowMetadata"));
     struct rec *all = rec_new(&r->out_arena, &rec_type_payloads);
     payloads_add(all, p);
     out->result = all;
@@ -496,7 +592,12 @@ static void query_stack(struct wf_run *r, struct wf_query_result *out)
     buf_free(&b);
 }
 
-struct query { struct wf_run *r; const struct handler *h; const struct rec *args; struct wf_query_result *out; };
+struct query {
+    struct wf_run *r;
+    const struct handler *h;
+    const struct rec *args;
+    struct wf_query_result *out;
+};
 
 static int query_protected(lua_State *L)
 {
@@ -515,12 +616,14 @@ static int query_protected(lua_State *L)
     if (st == SANDBOX_ERROR) {
         struct rec *f = NULL;
         bool was_failure;
-        if (failure_from_lua(L, -1, &r->out_arena, sandbox_traceback(&r->sandbox), &f, &was_failure) == 0) {
+        if (failure_from_lua(L, -1, &r->out_arena, sandbox_traceback(&r->sandbox), &f,
+                             &was_failure) == 0) {
             g->out->failure = f;
             g->out->message = rec_str(f, T(failure, message));
         }
     } else if (st != SANDBOX_DONE) {
-        query_failed(r, g->out, "Limit", STR("the query used up its limit of instructions or memory"));
+        query_failed(r, g->out, "Limit",
+                     STR("the query used up its limit of instructions or memory"));
     } else if (value_to_payloads(L, lua_gettop(L), 1, &r->out_arena, &result, "result", &e) != 0) {
         query_failed(r, g->out, "LuaError", arena_printf(&r->out_arena, "the query's %s", e.text));
     } else {
@@ -549,14 +652,17 @@ void script_query(struct wf_run *r, const struct wf_query *q, struct wf_query_re
         handlers_list(s, HANDLER_QUERY, &s->scratch);
         if (s->scratch.n) buf_puts(&s->scratch, ", ");
         query_failed(r, out, "UnknownQuery",
-                     arena_printf(&r->out_arena, "unknown query \"" STR_FMT "\"; this run knows: " STR_FMT "__stack_trace",
+                     arena_printf(&r->out_arena,
+                                  "unknown query \"" STR_FMT "\"; this run knows: " STR_FMT
+                                  "__stack_trace",
                                   STR_ARG(q->type), STR_ARG(buf_str(&s->scratch))));
         return;
     }
     struct query g = {r, h, q->args, out};
     enum sandbox_status st = script_protect(r, query_protected, &g);
     if (st == SANDBOX_ERROR) lua_pop(r->sandbox.L, 1);
-    if (st != SANDBOX_DONE) query_failed(r, out, "Limit", STR("the query used up its limit of memory"));
+    if (st != SANDBOX_DONE)
+        query_failed(r, out, "Limit", STR("the query used up its limit of memory"));
 }
 
 void messages_free(struct wf_run *r)
@@ -567,11 +673,13 @@ void messages_free(struct wf_run *r)
         s->signals = h->next;
         mem_free(h);
     }
-    for (struct future_box *b = s->futures; b; b = b->next) b->channel = NULL;
+    for (struct future_box *b = s->futures; b; b = b->next)
+        b->channel = NULL;
     while (s->channels) {
         struct channel *c = s->channels;
         s->channels = c->next;
-        while (c->first) buffered_free(channel_take(c));
+        while (c->first)
+            buffered_free(channel_take(c));
         mem_free(c);
     }
     while (s->updates) {
@@ -583,7 +691,8 @@ void messages_free(struct wf_run *r)
 
 void api_open_message(lua_State *L)
 {
-    static const luaL_Reg channel[] = {{"receive", channel_receive}, {"try", channel_try}, {NULL, NULL}};
+    static const luaL_Reg channel[] = {
+        {"receive", channel_receive}, {"try", channel_try}, {NULL, NULL}};
     static const luaL_Reg functions[] = {{"channel", ml_channel},
                                          {"on_signal", ml_on_signal},
                                          {"query", ml_query},

@@ -1,6 +1,7 @@
-/* Futures: what coroutines wait for. A future is made by a binding, resolved once (by the machines, or here for coroutines,
- * channels and conditions), and freed when it is resolved and nothing can ask for it any more. Its Lua object holds only the
- * id. While it is pending it belongs to the scope of the coroutine that made it, which cancels it with itself. */
+/* Futures: what coroutines wait for. A future is made by a binding, resolved once (by the machines,
+ * or here for coroutines, channels and conditions), and freed when it is resolved and nothing can
+ * ask for it any more. Its Lua object holds only the id. While it is pending it belongs to the
+ * scope of the coroutine that made it, which cancels it with itself. */
 #include "workflow/wf_script.h"
 
 #define FUTURE_CLASS "moonloop.future"
@@ -32,8 +33,10 @@ struct wf_future *wf_future_new(struct wf_run *r, enum wf_pending_kind kind)
     b->predicate_ref = LUA_NOREF;
     arena_init(&b->arena, 0);
     b->prev = s->futures_last;
-    if (s->futures_last) s->futures_last->next = b;
-    else s->futures = b;
+    if (s->futures_last)
+        s->futures_last->next = b;
+    else
+        s->futures = b;
     s->futures_last = b;
     if (s->running) future_own(b, s->running);
     return &b->f;
@@ -44,8 +47,10 @@ void future_own(struct future_box *b, struct task *t)
     b->owner = t;
     b->owner_next = NULL;
     b->owner_prev = t->owned_last;
-    if (t->owned_last) t->owned_last->owner_next = b;
-    else t->owned = b;
+    if (t->owned_last)
+        t->owned_last->owner_next = b;
+    else
+        t->owned = b;
     t->owned_last = b;
 }
 
@@ -53,10 +58,14 @@ void future_disown(struct future_box *b)
 {
     struct task *t = b->owner;
     if (!t) return;
-    if (b->owner_prev) b->owner_prev->owner_next = b->owner_next;
-    else t->owned = b->owner_next;
-    if (b->owner_next) b->owner_next->owner_prev = b->owner_prev;
-    else t->owned_last = b->owner_prev;
+    if (b->owner_prev)
+        b->owner_prev->owner_next = b->owner_next;
+    else
+        t->owned = b->owner_next;
+    if (b->owner_next)
+        b->owner_next->owner_prev = b->owner_prev;
+    else
+        t->owned_last = b->owner_prev;
     b->owner = NULL;
     b->owner_prev = b->owner_next = NULL;
 }
@@ -67,17 +76,22 @@ static void cond_remove(struct future_box *b)
     if (!b->is_cond) return;
     b->is_cond = false;
     b->settle = NULL;
-    if (b->cond_prev) b->cond_prev->cond_next = b->cond_next;
-    else s->conds = b->cond_next;
-    if (b->cond_next) b->cond_next->cond_prev = b->cond_prev;
-    else s->conds_last = b->cond_prev;
+    if (b->cond_prev)
+        b->cond_prev->cond_next = b->cond_next;
+    else
+        s->conds = b->cond_next;
+    if (b->cond_next)
+        b->cond_next->cond_prev = b->cond_prev;
+    else
+        s->conds_last = b->cond_prev;
 }
 
 static void channel_leave(struct future_box *b)
 {
     if (!b->channel) return;
     struct future_box **at = &b->channel->waiting;
-    while (*at && *at != b) at = &(*at)->chan_next;
+    while (*at && *at != b)
+        at = &(*at)->chan_next;
     if (*at) *at = b->chan_next;
     b->channel = NULL;
 }
@@ -93,10 +107,14 @@ static void box_free(struct future_box *b)
         luaL_unref(r->sandbox.L, LUA_REGISTRYINDEX, b->f.lua_ref);
         luaL_unref(r->sandbox.L, LUA_REGISTRYINDEX, b->predicate_ref);
     }
-    if (b->prev) b->prev->next = b->next;
-    else s->futures = b->next;
-    if (b->next) b->next->prev = b->prev;
-    else s->futures_last = b->prev;
+    if (b->prev)
+        b->prev->next = b->next;
+    else
+        s->futures = b->next;
+    if (b->next)
+        b->next->prev = b->prev;
+    else
+        s->futures_last = b->prev;
     idmap_del(&r->futures, b->id);
     arena_free(&b->arena);
     mem_free(b);
@@ -105,7 +123,8 @@ static void box_free(struct future_box *b)
 /* A coroutine's plain failure is kept until the run's end has looked at it. */
 static bool box_done(const struct future_box *b)
 {
-    return b->collected && b->f.state != FUTURE_PENDING && !b->f.waiters && (!b->plain || b->observed);
+    return b->collected && b->f.state != FUTURE_PENDING && !b->f.waiters &&
+           (!b->plain || b->observed);
 }
 
 void wf_future_release(struct wf_run *r, uint64_t id)
@@ -122,7 +141,8 @@ void wf_future_release(struct wf_run *r, uint64_t id)
 
 void futures_free(struct wf_run *r)
 {
-    while (r->script->futures) box_free(r->script->futures);
+    while (r->script->futures)
+        box_free(r->script->futures);
     idmap_free(&r->futures);
 }
 
@@ -131,10 +151,14 @@ void waiter_detach(struct wf_waiter *w)
     struct wf_future *f = w->future;
     if (!f) return;
     struct future_box *b = box_of(f);
-    if (w->prev) w->prev->next = w->next;
-    else f->waiters = w->next;
-    if (w->next) w->next->prev = w->prev;
-    else b->last_waiter = w->prev;
+    if (w->prev)
+        w->prev->next = w->next;
+    else
+        f->waiters = w->next;
+    if (w->next)
+        w->next->prev = w->prev;
+    else
+        b->last_waiter = w->prev;
     w->future = NULL;
     w->prev = w->next = NULL;
 }
@@ -212,12 +236,17 @@ static bool settled(struct wf_run *r, const struct settle *g)
         const struct future_box *b = future_box_get(r, g->ids[i]);
         if (b && b->f.state == FUTURE_PENDING) continue;
         done++;
-        if (g->mode == SETTLE_ANY || (g->mode == SETTLE_ALL_OR_FAILED && b && b->f.state == FUTURE_FAILED)) return true;
+        if (g->mode == SETTLE_ANY ||
+            (g->mode == SETTLE_ALL_OR_FAILED && b && b->f.state == FUTURE_FAILED))
+            return true;
     }
     return done == g->n;
 }
 
-struct check { struct future_box *b; int result; /* 1 true, 0 false, -1 failed */ };
+struct check {
+    struct future_box *b;
+    int result; /* 1 true, 0 false, -1 failed */
+};
 
 static int check_predicate(lua_State *L)
 {
@@ -299,6 +328,62 @@ struct future_box *api_check_future(lua_State *L, int idx)
     return b;
 }
 
+void api_checkpoint(lua_State *L)
+{
+    struct wf_run *r = run_of(L);
+    struct task *t = r->script->running;
+    if (t->cancel_pending) task_deliver(t);
+    api_waited(L, NULL, 0);
+}
+
+void api_waited(lua_State *L, const uint64_t *ids, int n)
+{
+    struct wf_run *r = run_of(L);
+    struct task *t = r->script->running;
+    for (int i = 0; i < WAIT_MAX; i++)
+        waiter_detach(&t->waits[i]);
+    t->shielded_wait = false;
+    if (!t->cancel_raise) return;
+    t->cancel_raise = false;
+    for (int i = 0; i < n; i++) {
+        if (ids[i]) wf_future_release(r, ids[i]);
+    }
+    struct str why = t->cancel_reason.n ? t->cancel_reason : STR("canceled");
+    failure_push(L, failure_canceled(&r->out_arena, why, NULL));
+    sandbox_raise_unwinding(L);
+}
+
+int api_wait(lua_State *L, const uint64_t *ids, int n, bool shielded, lua_KContext ctx,
+             lua_KFunction k)
+{
+    struct wf_run *r = run_of(L);
+    struct task *t = r->script->running;
+    for (int i = 0; i < WAIT_MAX; i++)
+        waiter_detach(&t->waits[i]);
+    t->shielded_wait = shielded;
+    bool resolved = false;
+    for (int i = 0; i < n; i++) {
+        struct future_box *b = future_box_get(r, ids[i]);
+        if (!b || b->f.state != FUTURE_PENDING) {
+            resolved = true;
+            continue;
+        }
+        struct wf_waiter *w = &t->waits[i];
+        w->future = &b->f;
+        w->prev = b->last_waiter;
+        w->next = NULL;
+        if (b->last_waiter)
+            b->last_waiter->next = w;
+        else
+            b->f.waiters = w;
+        b->last_waiter = w;
+    }
+    if (!shielded && t->cancel_pending) task_deliver(t);
+    if (resolved || (t->cancel_raise && !task_keeps_waiting(t))) return k(L, LUA_OK, ctx);
+    t->where = api_where(L);
+    return sandbox_block(L, ctx, k);
+}
+
 static int raise_value(lua_State *L, struct wf_run *r, struct future_box *b)
 {
     struct wf_script *s = r->script;
@@ -320,8 +405,10 @@ int api_outcome(lua_State *L, uint64_t id, bool release)
     int base = lua_gettop(L);
     b->observed = true;
     if (b->f.state == FUTURE_FAILED) {
-        if (b->f.lua_ref != LUA_NOREF) raise_value(L, r, b);
-        else failure_push(L, b->f.failure);
+        if (b->f.lua_ref != LUA_NOREF)
+            raise_value(L, r, b);
+        else
+            failure_push(L, b->f.failure);
         if (release) wf_future_release(r, id);
         return lua_error(L);
     }
@@ -331,7 +418,8 @@ int api_outcome(lua_State *L, uint64_t id, bool release)
         int n = (int)lua_tointeger(L, -1);
         lua_pop(L, 1);
         luaL_checkstack(L, n + 4, "too many results");
-        for (int i = 1; i <= n; i++) lua_rawgeti(L, base + 1, i);
+        for (int i = 1; i <= n; i++)
+            lua_rawgeti(L, base + 1, i);
         lua_remove(L, base + 1);
     } else {
         api_push_payloads(L, b->f.result);
@@ -369,7 +457,8 @@ static int future_await(lua_State *L)
     struct future_box *b = api_check_future(L, 1);
     lua_settop(L, 1);
     b->observed = true;
-    if (b->child && b->child == run_of(L)->script->running) return luaL_error(L, "a coroutine cannot wait for itself");
+    if (b->child && b->child == run_of(L)->script->running)
+        return luaL_error(L, "a coroutine cannot wait for itself");
     return api_wait(L, &b->id, 1, false, (lua_KContext)b->id, await_k);
 }
 
@@ -412,6 +501,7 @@ void future_register(lua_State *L)
 {
     static const luaL_Reg methods[] = {
         {"await", future_await}, {"done", future_done}, {"cancel", future_cancel_}, {NULL, NULL}};
-    static const luaL_Reg meta[] = {{"__tostring", future_tostring}, {"__gc", future_gc}, {NULL, NULL}};
+    static const luaL_Reg meta[] = {
+        {"__tostring", future_tostring}, {"__gc", future_gc}, {NULL, NULL}};
     api_class(L, "future", methods, meta);
 }

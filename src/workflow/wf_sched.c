@@ -1,8 +1,9 @@
 /* The coroutines of a run: who runs next, what ends them, and what their end means for the run.
  *
- * Handlers run first, by the arrival of their messages, then the ready queue, first in first out; after each step the
- * conditions of ml.await are checked in the order in which they were registered. A slice that ends in the middle of a step
- * changes none of that: the same coroutine goes on first. Called by the machines through script_run and by the bindings. */
+ * Handlers run first, by the arrival of their messages, then the ready queue, first in first out;
+ * after each step the conditions of ml.await are checked in the order in which they were
+ * registered. A slice that ends in the middle of a step changes none of that: the same coroutine
+ * goes on first. Called by the machines through script_run and by the bindings. */
 #include "base/log.h"
 #include "workflow/wf_script.h"
 
@@ -32,17 +33,20 @@ void script_limit(struct wf_run *r)
     switch (r->sandbox.limit) {
     case LIMIT_INSTRUCTIONS:
         wf_task_failf(r, cause, "InstructionLimit",
-                      "the script used more than %llu instructions in one activation: move long work into an ml.activity, "
+                      "the script used more than %llu instructions in one activation: move long "
+                      "work into an ml.activity, "
                       "or wait (ml.sleep) in the loop",
                       (unsigned long long)r->sandbox.instructions_max);
         break;
     case LIMIT_INTERRUPTED:
-        wf_task_failf(r, cause, "Interrupted", "the script ran too long without waiting and was stopped");
+        wf_task_failf(r, cause, "Interrupted",
+                      "the script ran too long without waiting and was stopped");
         break;
     case LIMIT_NONE:
     case LIMIT_MEMORY:
         wf_task_failf(r, cause, "MemoryLimit",
-                      "the run needs more than its %zu bytes of memory: keep large data in activities and pass references",
+                      "the run needs more than its %zu bytes of memory: keep large data in "
+                      "activities and pass references",
                       r->sandbox.mem_max);
         break;
     }
@@ -64,7 +68,8 @@ struct str script_text(struct wf_run *r, struct str t)
 
 /* ---- coroutines ---- */
 
-struct task *task_new(struct wf_run *r, enum task_kind kind, struct task *parent, lua_State *L, int nargs)
+struct task *task_new(struct wf_run *r, enum task_kind kind, struct task *parent, lua_State *L,
+                      int nargs)
 {
     struct wf_script *s = r->script;
     struct task *t = mem_zalloc(sizeof *t);
@@ -83,10 +88,13 @@ struct task *task_new(struct wf_run *r, enum task_kind kind, struct task *parent
     t->parent = parent;
     t->serial = ++s->serial;
     t->validator_ref = t->args_ref = LUA_NOREF;
-    for (int i = 0; i < WAIT_MAX; i++) t->waits[i].task = t;
+    for (int i = 0; i < WAIT_MAX; i++)
+        t->waits[i].task = t;
     t->prev = s->tasks_last;
-    if (s->tasks_last) s->tasks_last->next = t;
-    else s->tasks = t;
+    if (s->tasks_last)
+        s->tasks_last->next = t;
+    else
+        s->tasks = t;
     s->tasks_last = t;
     return t;
 }
@@ -94,18 +102,24 @@ struct task *task_new(struct wf_run *r, enum task_kind kind, struct task *parent
 static void task_free(struct task *t)
 {
     struct wf_script *s = t->r->script;
-    for (int i = 0; i < WAIT_MAX; i++) waiter_detach(&t->waits[i]);
-    while (t->owned) future_disown(t->owned);
+    for (int i = 0; i < WAIT_MAX; i++)
+        waiter_detach(&t->waits[i]);
+    while (t->owned)
+        future_disown(t->owned);
     lua_State *L = t->r->sandbox.L;
     if (L) {
         luaL_unref(L, LUA_REGISTRYINDEX, t->validator_ref);
         luaL_unref(L, LUA_REGISTRYINDEX, t->args_ref);
         sandbox_release(&t->r->sandbox, t->co);
     }
-    if (t->prev) t->prev->next = t->next;
-    else s->tasks = t->next;
-    if (t->next) t->next->prev = t->prev;
-    else s->tasks_last = t->prev;
+    if (t->prev)
+        t->prev->next = t->next;
+    else
+        s->tasks = t->next;
+    if (t->next)
+        t->next->prev = t->prev;
+    else
+        s->tasks_last = t->prev;
     if (s->main == t) s->main = NULL;
     mem_free(t);
 }
@@ -113,8 +127,10 @@ static void task_free(struct task *t)
 static void fifo_put(struct task_fifo *q, struct task *t)
 {
     t->ready_next = NULL;
-    if (q->last) q->last->ready_next = t;
-    else q->first = t;
+    if (q->last)
+        q->last->ready_next = t;
+    else
+        q->first = t;
     q->last = t;
 }
 
@@ -132,7 +148,8 @@ static struct task *fifo_take(struct task_fifo *q)
 static void handler_put(struct task_fifo *q, struct task *t)
 {
     struct task **at = &q->first;
-    while (*at && (*at)->arrival <= t->arrival) at = &(*at)->ready_next;
+    while (*at && (*at)->arrival <= t->arrival)
+        at = &(*at)->ready_next;
     t->ready_next = *at;
     *at = t;
     if (!t->ready_next) q->last = t;
@@ -155,23 +172,25 @@ void task_wake(struct task *t)
     task_ready(t);
 }
 
-/* A cancelled operation that still has to answer keeps its waiter; everything else lets go at once. */
-static bool keeps_waiting(const struct task *t)
+/* A cancelled operation that still has to answer keeps its waiter; everything else lets go at once.
+ */
+bool task_keeps_waiting(const struct task *t)
 {
     for (int i = 0; i < WAIT_MAX; i++) {
         const struct wf_future *f = t->waits[i].future;
         if (!f || f->state != FUTURE_PENDING) continue;
         const struct future_box *b = (const struct future_box *)(const void *)f;
         if (b->owner != t) continue;
-        if (f->kind == WF_PENDING_ACTIVITY || f->kind == WF_PENDING_LOCAL || f->kind == WF_PENDING_CHILD ||
-            f->kind == PENDING_SPAWN)
+        if (f->kind == WF_PENDING_ACTIVITY || f->kind == WF_PENDING_LOCAL ||
+            f->kind == WF_PENDING_CHILD || f->kind == PENDING_SPAWN)
             return true;
     }
     return false;
 }
 
-/* The cancellation reaches the coroutine: what belongs to its scope is cancelled in the order in which it was made. */
-static void task_deliver(struct task *t)
+/* The cancellation reaches the coroutine: what belongs to its scope is cancelled in the order in
+ * which it was made. */
+void task_deliver(struct task *t)
 {
     struct wf_run *r = t->r;
     bool waiting = t->state == TASK_WAITING;
@@ -179,19 +198,21 @@ static void task_deliver(struct task *t)
     t->canceled = true;
     t->cancel_raise = true;
     size_t n = 0;
-    for (struct future_box *b = t->owned; b; b = b->owner_next) n++;
+    for (struct future_box *b = t->owned; b; b = b->owner_next)
+        n++;
     uint64_t *ids = arena_alloc(&r->out_arena, (n + 1) * sizeof *ids);
     if (!ids) {
         script_limit(r);
         return;
     }
     n = 0;
-    for (struct future_box *b = t->owned; b; b = b->owner_next) ids[n++] = b->id;
+    for (struct future_box *b = t->owned; b; b = b->owner_next)
+        ids[n++] = b->id;
     for (size_t i = 0; i < n; i++) {
         struct future_box *b = future_box_get(r, ids[i]);
         if (b) future_cancel(b, t->cancel_reason);
     }
-    if (waiting && !keeps_waiting(t)) task_wake(t);
+    if (waiting && !task_keeps_waiting(t)) task_wake(t);
 }
 
 void task_cancel(struct task *t, struct str reason)
@@ -202,72 +223,24 @@ void task_cancel(struct task *t, struct str reason)
     if (t->state == TASK_WAITING && !t->shielded_wait) task_deliver(t);
 }
 
-void api_checkpoint(lua_State *L)
-{
-    struct wf_run *r = run_of(L);
-    struct task *t = r->script->running;
-    if (t->cancel_pending) task_deliver(t);
-    api_waited(L, NULL, 0);
-}
-
-void api_waited(lua_State *L, const uint64_t *ids, int n)
-{
-    struct wf_run *r = run_of(L);
-    struct task *t = r->script->running;
-    for (int i = 0; i < WAIT_MAX; i++) waiter_detach(&t->waits[i]);
-    t->shielded_wait = false;
-    if (!t->cancel_raise) return;
-    t->cancel_raise = false;
-    for (int i = 0; i < n; i++) {
-        if (ids[i]) wf_future_release(r, ids[i]);
-    }
-    struct str why = t->cancel_reason.n ? t->cancel_reason : STR("canceled");
-    failure_push(L, failure_canceled(&r->out_arena, why, NULL));
-    sandbox_raise_unwinding(L);
-}
-
-int api_wait(lua_State *L, const uint64_t *ids, int n, bool shielded, lua_KContext ctx, lua_KFunction k)
-{
-    struct wf_run *r = run_of(L);
-    struct task *t = r->script->running;
-    for (int i = 0; i < WAIT_MAX; i++) waiter_detach(&t->waits[i]);
-    t->shielded_wait = shielded;
-    bool resolved = false;
-    for (int i = 0; i < n; i++) {
-        struct future_box *b = future_box_get(r, ids[i]);
-        if (!b || b->f.state != FUTURE_PENDING) {
-            resolved = true;
-            continue;
-        }
-        struct wf_waiter *w = &t->waits[i];
-        w->future = &b->f;
-        w->prev = b->last_waiter;
-        w->next = NULL;
-        if (b->last_waiter) b->last_waiter->next = w;
-        else b->f.waiters = w;
-        b->last_waiter = w;
-    }
-    if (!shielded && t->cancel_pending) task_deliver(t);
-    if (resolved || (t->cancel_raise && !keeps_waiting(t))) return k(L, LUA_OK, ctx);
-    t->where = api_where(L);
-    return sandbox_block(L, ctx, k);
-}
-
 /* ---- what an end means ---- */
 
-/* A plain Lua error (or a result that cannot be recorded): blocks the run, or fails it with on_error = "fail". */
+/* A plain Lua error (or a result that cannot be recorded): blocks the run, or fails it with
+ * on_error = "fail". */
 static void plain_error(struct wf_run *r, const struct rec *failure)
 {
     struct wf_script *s = r->script;
     struct err e = {0};
     if (r->terminal) {
-        api_warn(r, LOG_WARN, arena_printf(&r->out_arena, "after the workflow had ended: " STR_FMT,
-                                           STR_ARG(rec_str(failure, T(failure, message)))));
+        api_warn(r, LOG_WARN,
+                 arena_printf(&r->out_arena, "after the workflow had ended: " STR_FMT,
+                              STR_ARG(rec_str(failure, T(failure, message)))));
         return;
     }
     if (s->main_def && s->main_def->on_error_fail) {
-        if (wf_op_fail(r, failure, &e) != 0) wf_task_failf(r, WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE,
-                                                           "LuaError", "%s", e.text);
+        if (wf_op_fail(r, failure, &e) != 0)
+            wf_task_failf(r, WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE,
+                          "LuaError", "%s", e.text);
         return;
     }
     wf_task_fail(r, WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE, failure);
@@ -275,10 +248,12 @@ static void plain_error(struct wf_run *r, const struct rec *failure)
 
 static void op_failed(struct wf_run *r, const struct err *e)
 {
-    wf_task_failf(r, WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE, "LuaError", "%s", e->text);
+    wf_task_failf(r, WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE, "LuaError", "%s",
+                  e->text);
 }
 
-/* The error value on top of the coroutine as a record, with the traceback of a spawned coroutine it came from. */
+/* The error value on top of the coroutine as a record, with the traceback of a spawned coroutine it
+ * came from. */
 static struct rec *error_record(struct task *t, bool *was_failure)
 {
     struct wf_run *r = t->r;
@@ -287,13 +262,15 @@ static struct rec *error_record(struct task *t, bool *was_failure)
     struct rec *f = NULL;
     if (failure_from_lua(t->co, -1, &r->out_arena, trace, &f, was_failure) != 0 || !f) {
         *was_failure = false;
-        return failure_app(&r->out_arena, STR("LuaError"), STR("the error could not be recorded"), false, NULL, NULL);
+        return failure_app(&r->out_arena, STR("LuaError"), STR("the error could not be recorded"),
+                           false, NULL, NULL);
     }
     struct str message = rec_str(f, T(failure, message));
     if (!*was_failure && s->spawn_error.p && str_eq(s->spawn_error, message))
         rec_set_str(f, T(failure, stack_trace),
-                    arena_printf(&r->out_arena, STR_FMT "\nraised in a spawned coroutine:\n" STR_FMT, STR_ARG(trace),
-                                 STR_ARG(s->spawn_trace)));
+                    arena_printf(&r->out_arena,
+                                 STR_FMT "\nraised in a spawned coroutine:\n" STR_FMT,
+                                 STR_ARG(trace), STR_ARG(s->spawn_trace)));
     return f;
 }
 
@@ -301,7 +278,8 @@ static struct rec *error_record(struct task *t, bool *was_failure)
 static const struct rec *lost_failure(struct wf_script *s)
 {
     for (struct future_box *b = s->futures; b; b = b->next) {
-        if (b->f.kind == PENDING_SPAWN && b->f.state == FUTURE_FAILED && b->plain && !b->observed) return b->f.failure;
+        if (b->f.kind == PENDING_SPAWN && b->f.state == FUTURE_FAILED && b->plain && !b->observed)
+            return b->f.failure;
     }
     return NULL;
 }
@@ -319,7 +297,8 @@ static void main_done(struct task *t, int nres)
     int first = lua_gettop(t->co) - nres + 1;
     if (value_to_payloads(t->co, first, nres, &r->out_arena, &result, "result", &e) != 0) {
         struct rec *f = failure_app(&r->out_arena, STR("LuaError"),
-                                    arena_printf(&r->out_arena, "the workflow's %s", e.text), false, NULL, NULL);
+                                    arena_printf(&r->out_arena, "the workflow's %s", e.text), false,
+                                    NULL, NULL);
         plain_error(r, f);
         return;
     }
@@ -343,8 +322,10 @@ static void root_failed(struct task *t)
         plain_error(r, f);
         return;
     }
-    if (failure_is_canceled(f) && r->cancel_requested) rc = wf_op_canceled(r, NULL, &e);
-    else rc = wf_op_fail(r, f, &e);
+    if (failure_is_canceled(f) && r->cancel_requested)
+        rc = wf_op_canceled(r, NULL, &e);
+    else
+        rc = wf_op_fail(r, f, &e);
     if (rc != 0) op_failed(r, &e);
 }
 
@@ -357,8 +338,9 @@ static void update_ended(struct task *t, bool ok, int nres)
         int first = lua_gettop(t->co) - nres + 1;
         if (value_to_payloads(t->co, first, nres, &r->out_arena, &result, "result", &e) != 0) {
             plain_error(r, failure_app(&r->out_arena, STR("LuaError"),
-                                       arena_printf(&r->out_arena, "update " STR_FMT ": %s", STR_ARG(t->name), e.text), false,
-                                       NULL, NULL));
+                                       arena_printf(&r->out_arena, "update " STR_FMT ": %s",
+                                                    STR_ARG(t->name), e.text),
+                                       false, NULL, NULL));
             return;
         }
     } else if (t->scope.unwinding) {
@@ -375,7 +357,13 @@ static void update_ended(struct task *t, bool ok, int nres)
     if (wf_op_update_complete(r, t->update_id, result, f, &e) != 0) op_failed(r, &e);
 }
 
-struct spawn_end { struct task *t; struct future_box *b; int nres; bool ok; struct str trace; };
+struct spawn_end {
+    struct task *t;
+    struct future_box *b;
+    int nres;
+    bool ok;
+    struct str trace;
+};
 
 static int keep_outcome(lua_State *L)
 {
@@ -412,7 +400,11 @@ static void spawn_ended(struct task *t, bool ok, int nres)
     }
     bool was_failure = true;
     struct rec *f = ok ? NULL : error_record(t, &was_failure);
-    struct spawn_end end = {.t = t, .b = b, .nres = nres, .ok = ok, .trace = ok ? (struct str){0} : rec_str(f, T(failure, stack_trace))};
+    struct spawn_end end = {.t = t,
+                            .b = b,
+                            .nres = nres,
+                            .ok = ok,
+                            .trace = ok ? (struct str){0} : rec_str(f, T(failure, stack_trace))};
     enum sandbox_status st = script_protect(r, keep_outcome, &end);
     if (st == SANDBOX_ERROR) lua_pop(r->sandbox.L, 1);
     if (st != SANDBOX_DONE) {
@@ -425,8 +417,10 @@ static void spawn_ended(struct task *t, bool ok, int nres)
     }
     b->plain = !was_failure;
     if (!b->f.waiters && !b->internal && !b->observed)
-        api_warn(r, LOG_WARN, arena_printf(&r->out_arena, "a spawned coroutine failed while nothing waits for it: " STR_FMT,
-                                           STR_ARG(rec_str(f, T(failure, message)))));
+        api_warn(r, LOG_WARN,
+                 arena_printf(&r->out_arena,
+                              "a spawned coroutine failed while nothing waits for it: " STR_FMT,
+                              STR_ARG(rec_str(f, T(failure, message)))));
     wf_future_fail(r, b->id, f, failure_is_canceled(f));
 }
 
@@ -450,15 +444,19 @@ static void cancel_leftovers(struct task *t)
 {
     struct wf_run *r = t->r;
     int running = 0;
-    for (struct future_box *b = t->owned; b; b = b->owner_next) running += b->child && b->child->kind == TASK_SPAWN;
+    for (struct future_box *b = t->owned; b; b = b->owner_next)
+        running += b->child && b->child->kind == TASK_SPAWN;
     if (running && !t->scope.unwinding)
         api_warn(r, LOG_WARN,
-                 arena_printf(&r->out_arena, "the workflow ended while %d spawned coroutine%s still ran: canceled", running,
-                              running == 1 ? "" : "s"));
+                 arena_printf(&r->out_arena,
+                              "the workflow ended while %d spawned coroutine%s still ran: canceled",
+                              running, running == 1 ? "" : "s"));
     for (struct task *c = r->script->tasks; c; c = c->next) {
         if (c->kind == TASK_UPDATE && c->state != TASK_ENDED)
-            api_warn(r, LOG_WARN, arena_printf(&r->out_arena, "the workflow ended while update " STR_FMT " still ran",
-                                               STR_ARG(c->name)));
+            api_warn(r, LOG_WARN,
+                     arena_printf(&r->out_arena,
+                                  "the workflow ended while update " STR_FMT " still ran",
+                                  STR_ARG(c->name)));
     }
     t->cancel_reason = STR("the workflow ended");
     task_deliver(t);
@@ -469,17 +467,24 @@ static void task_ended(struct task *t, bool ok, int nres)
 {
     struct wf_run *r = t->r;
     t->state = TASK_ENDED;
-    for (int i = 0; i < WAIT_MAX; i++) waiter_detach(&t->waits[i]);
+    for (int i = 0; i < WAIT_MAX; i++)
+        waiter_detach(&t->waits[i]);
     switch (t->kind) {
     case TASK_MAIN:
-        if (ok) main_done(t, nres);
-        else root_failed(t);
+        if (ok)
+            main_done(t, nres);
+        else
+            root_failed(t);
         break;
     case TASK_SIGNAL:
         if (!ok) root_failed(t);
         break;
-    case TASK_UPDATE: update_ended(t, ok, nres); break;
-    case TASK_SPAWN: spawn_ended(t, ok, nres); break;
+    case TASK_UPDATE:
+        update_ended(t, ok, nres);
+        break;
+    case TASK_SPAWN:
+        spawn_ended(t, ok, nres);
+        break;
     }
     if (!script_failed(r)) {
         if (t->kind == TASK_MAIN) cancel_leftovers(t);
@@ -490,7 +495,11 @@ static void task_ended(struct task *t, bool ok, int nres)
 
 /* ---- running ---- */
 
-struct validate { struct task *t; bool ok; const struct rec *failure; };
+struct validate {
+    struct task *t;
+    bool ok;
+    const struct rec *failure;
+};
 
 static int validate_call(lua_State *L)
 {
@@ -502,20 +511,23 @@ static int validate_call(lua_State *L)
     int n = (int)lua_tointeger(L, -1), args = lua_gettop(L) - 1;
     lua_pop(L, 1);
     luaL_checkstack(L, n + 4, "too many arguments");
-    for (int i = 1; i <= n; i++) lua_rawgeti(L, args, i);
+    for (int i = 1; i <= n; i++)
+        lua_rawgeti(L, args, i);
     lua_remove(L, args);
     enum sandbox_status st = script_call(t->r, L, CONTEXT_VALIDATOR, n, 0);
     v->ok = st == SANDBOX_DONE;
     if (st == SANDBOX_ERROR) {
         struct rec *f = NULL;
         bool was_failure;
-        if (failure_from_lua(L, -1, &t->r->out_arena, (struct str){0}, &f, &was_failure) != 0) script_limit(t->r);
+        if (failure_from_lua(L, -1, &t->r->out_arena, (struct str){0}, &f, &was_failure) != 0)
+            script_limit(t->r);
         v->failure = f;
     }
     return 0;
 }
 
-/* The first step of an update: validator, then acceptance. False: it was rejected and the coroutine is gone. */
+/* The first step of an update: validator, then acceptance. False: it was rejected and the coroutine
+ * is gone. */
 static bool update_begins(struct task *t)
 {
     struct wf_run *r = t->r;
@@ -559,11 +571,18 @@ static enum sandbox_status task_step(struct task *t)
     s->running = NULL;
     r->op_where = (struct str){0};
     switch (st) {
-    case SANDBOX_SLICE: s->sliced = t; return st;
-    case SANDBOX_BLOCKED: t->state = TASK_WAITING; break;
-    case SANDBOX_LIMIT: script_limit(r); return st;
+    case SANDBOX_SLICE:
+        s->sliced = t;
+        return st;
+    case SANDBOX_BLOCKED:
+        t->state = TASK_WAITING;
+        break;
+    case SANDBOX_LIMIT:
+        script_limit(r);
+        return st;
     case SANDBOX_DONE:
-    case SANDBOX_ERROR: break;
+    case SANDBOX_ERROR:
+        break;
     }
     if (t == s->main) s->main_stepped = true;
     if (st != SANDBOX_BLOCKED) task_ended(t, st == SANDBOX_DONE, nres);
@@ -582,7 +601,8 @@ static void report_pending(struct wf_run *r)
     }
 }
 
-/* A step that could not keep something must not be believed: its commands are thrown away with the task. */
+/* A step that could not keep something must not be believed: its commands are thrown away with the
+ * task. */
 static void memory_check(struct wf_run *r)
 {
     if (!r->script->nomem && !arena_failed(&r->keep) && !arena_failed(&r->out_arena)) return;
@@ -598,7 +618,8 @@ enum sandbox_status script_run(struct wf_run *r)
     while (!script_failed(r)) {
         struct task *t = s->sliced;
         s->sliced = NULL;
-        if (!t && (t = fifo_take(&s->handlers))) t->arrival = 0; /* only its start goes by arrival */
+        if (!t && (t = fifo_take(&s->handlers)))
+            t->arrival = 0; /* only its start goes by arrival */
         if (!t) t = fifo_take(&s->ready);
         if (t) {
             if (task_step(t) == SANDBOX_SLICE) return SANDBOX_SLICE;
@@ -616,7 +637,8 @@ enum sandbox_status script_run(struct wf_run *r)
     return s->main ? SANDBOX_BLOCKED : SANDBOX_DONE;
 }
 
-enum sandbox_status script_call(struct wf_run *r, lua_State *L, enum script_context c, int nargs, int nres)
+enum sandbox_status script_call(struct wf_run *r, lua_State *L, enum script_context c, int nargs,
+                                int nres)
 {
     static const char *const texts[] = {
         [CONTEXT_QUERY] = "a query only reads: it cannot wait",
@@ -650,7 +672,13 @@ enum sandbox_status script_call(struct wf_run *r, lua_State *L, enum script_cont
 
 /* ---- what the machines ask for ---- */
 
-struct start { struct wf_run *r; const struct def *d; const struct rec *input; struct err *e; int code; };
+struct start {
+    struct wf_run *r;
+    const struct def *d;
+    const struct rec *input;
+    struct err *e;
+    int code;
+};
 
 static int start_main(lua_State *L)
 {
@@ -677,7 +705,8 @@ int script_start(struct wf_run *r, struct str workflow_type, const struct rec *i
             if (s->scratch.n) buf_puts(&s->scratch, ", ");
             buf_putstr(&s->scratch, s->defs[i].name);
         }
-        return err_set(e, ERR_NOTFOUND, "workflow \"" STR_FMT "\" is not defined by %s; it defines: " STR_FMT,
+        return err_set(e, ERR_NOTFOUND,
+                       "workflow \"" STR_FMT "\" is not defined by %s; it defines: " STR_FMT,
                        STR_ARG(workflow_type), r->bundle->entry ? r->bundle->entry : "the script",
                        STR_ARG(s->scratch.n ? buf_str(&s->scratch) : STR("none")));
     }
@@ -685,13 +714,15 @@ int script_start(struct wf_run *r, struct str workflow_type, const struct rec *i
     s->started = true;
     s->start_ns = r->now_ns;
     if (!s->seed.p) {
-        struct str seed = rec_str(r->started, T(ev_workflow_execution_started, original_execution_run_id));
+        struct str seed =
+            rec_str(r->started, T(ev_workflow_execution_started, original_execution_run_id));
         s->seed = arena_str(&r->keep, seed.n ? seed : r->info.run_id);
     }
     struct start a = {.r = r, .d = d, .input = input, .e = e};
     enum sandbox_status st = script_protect(r, start_main, &a);
     if (st == SANDBOX_ERROR) lua_pop(r->sandbox.L, 1);
-    if (st != SANDBOX_DONE) return err_set(e, ERR_NOMEM, "out of memory while starting the workflow");
+    if (st != SANDBOX_DONE)
+        return err_set(e, ERR_NOMEM, "out of memory while starting the workflow");
     if (a.code != 0) return a.code;
     task_ready(s->main);
     return 0;
@@ -709,7 +740,8 @@ void script_reseed(struct wf_run *r, struct str run_id)
     s->seed = arena_str(&r->keep, run_id);
     rng_seed(&r->rng, run_id);
     for (struct stream *st = s->streams; st; st = st->next)
-        rng_seed(&st->rng, arena_printf(&r->out_arena, STR_FMT "/" STR_FMT, STR_ARG(s->seed), STR_ARG(st->name)));
+        rng_seed(&st->rng, arena_printf(&r->out_arena, STR_FMT "/" STR_FMT, STR_ARG(s->seed),
+                                        STR_ARG(st->name)));
 }
 
 void script_close(struct wf_run *r)
@@ -718,7 +750,8 @@ void script_close(struct wf_run *r)
     if (!s) return;
     if (s->opened) sandbox_close(&r->sandbox);
     r->sandbox.L = NULL;
-    while (s->tasks) task_free(s->tasks);
+    while (s->tasks)
+        task_free(s->tasks);
     messages_free(r);
     futures_free(r);
     while (s->streams) {
@@ -731,52 +764,4 @@ void script_close(struct wf_run *r)
     buf_free(&s->scratch);
     mem_free(s);
     r->script = NULL;
-}
-
-/* ---- __stack_trace ---- */
-
-struct trace { struct wf_run *r; struct buf *out; };
-
-static const char *task_title(const struct task *t)
-{
-    switch (t->kind) {
-    case TASK_MAIN: return "main";
-    case TASK_SIGNAL: return "signal";
-    case TASK_UPDATE: return "update";
-    case TASK_SPAWN: return "spawned";
-    }
-    return "?";
-}
-
-static int trace_all(lua_State *L)
-{
-    struct trace *tr = lua_touserdata(L, 1);
-    for (struct task *t = tr->r->script->tasks; t; t = t->next) {
-        buf_printf(tr->out, "%scoroutine %llu (%s", tr->out->n ? "\n" : "", (unsigned long long)t->serial, task_title(t));
-        if (t->name.n) buf_printf(tr->out, " " STR_FMT, STR_ARG(t->name));
-        buf_puts(tr->out, ")");
-        if (t->state == TASK_WAITING && t->where.n) buf_printf(tr->out, " waits at " STR_FMT, STR_ARG(t->where));
-        buf_puts(tr->out, "\n");
-        luaL_traceback(L, t->co, NULL, 0);
-        size_t n;
-        const char *text = lua_tolstring(L, -1, &n);
-        buf_put(tr->out, text, n);
-        buf_puts(tr->out, "\n");
-        lua_pop(L, 1);
-    }
-    return 0;
-}
-
-struct str script_stack_trace(struct wf_run *r)
-{
-    struct buf b;
-    buf_init(&b, 256 * 1024);
-    struct trace tr = {.r = r, .out = &b};
-    struct lua_State *L = r->sandbox.L;
-    lua_pushcfunction(L, trace_all);
-    lua_pushlightuserdata(L, &tr);
-    if (lua_pcall(L, 1, 0, 0) != LUA_OK) lua_pop(L, 1); /* what was gathered so far is still told */
-    struct str text = arena_str(&r->out_arena, buf_str(&b));
-    buf_free(&b);
-    return text.p ? text : STR("");
 }

@@ -1,12 +1,17 @@
-/* The script half of the replayer over a machines half made of stubs: every operation asked for is logged, and the steps of a
- * case resolve it. Each case runs with large slices and with slices of one instruction, and must give the same log. */
+/* The script half of the replayer over a machines half made of stubs: every operation asked for is
+ * logged, and the steps of a case resolve it. Each case runs with large slices and with slices of
+ * one instruction, and must give the same log. */
 #include "check.h"
 #include "script/bundle.h"
 #include "workflow/wf_internal.h"
 #include <unistd.h>
 
 #define OPS_MAX 2000
-struct op { uint64_t future; enum wf_cancel_type cancel; const char *type; };
+struct op {
+    uint64_t future;
+    enum wf_cancel_type cancel;
+    const char *type;
+};
 static struct op ops[OPS_MAX];
 static size_t n_ops;
 static struct buf oplog;
@@ -40,14 +45,17 @@ static const char *text_of(const struct rec *payloads)
          f = rec_each(payloads, T(payloads, payloads), f)) {
         struct str enc = payload_encoding(f->v.m);
         if (x->n) buf_puts(x, ",");
-        if (str_eqz(enc, PAYLOAD_NULL)) buf_puts(x, "nil");
-        else buf_putstr(x, payload_data(f->v.m));
+        if (str_eqz(enc, PAYLOAD_NULL))
+            buf_puts(x, "nil");
+        else
+            buf_putstr(x, payload_data(f->v.m));
     }
     buf_putc(x, '\0');
     return x->p;
 }
 
-static size_t op_new(struct wf_run *r, uint64_t future, enum wf_cancel_type cancel, const char *type)
+static size_t op_new(struct wf_run *r, uint64_t future, enum wf_cancel_type cancel,
+                     const char *type)
 {
     CHECK(n_ops + 1 < OPS_MAX);
     ops[++n_ops] = (struct op){future, cancel, type};
@@ -55,19 +63,24 @@ static size_t op_new(struct wf_run *r, uint64_t future, enum wf_cancel_type canc
     return n_ops;
 }
 
-#define READ_ONLY() \
+#define READ_ONLY()                                                                                \
     if (r->read_only) return err_set(e, ERR_ARG, "read-only")
 
-int wf_op_activity(struct wf_run *r, const struct wf_activity_opts *o, uint64_t future, struct err *e)
+int wf_op_activity(struct wf_run *r, const struct wf_activity_opts *o, uint64_t future,
+                   struct err *e)
 {
     READ_ONLY();
     CHECK(o->start_to_close_ns > 0 || o->schedule_to_close_ns > 0);
     size_t n = op_new(r, future, o->cancel, "act");
-    say("%s#%zu(" STR_FMT "%s%s)", o->local ? "local" : "act", n, STR_ARG(o->type), o->input ? "," : "", text_of(o->input));
+    say("%s#%zu(" STR_FMT "%s%s)", o->local ? "local" : "act", n, STR_ARG(o->type),
+        o->input ? "," : "", text_of(o->input));
     if (verbose)
-        say("{%lld,%lld,%lld,%lld," STR_FMT "," STR_FMT ",%d," STR_FMT ",%lld}", (long long)(o->start_to_close_ns / 1000000000),
-            (long long)(o->schedule_to_close_ns / 1000000000), (long long)(o->schedule_to_start_ns / 1000000000),
-            (long long)(o->heartbeat_ns / 1000000000), STR_ARG(o->task_queue), STR_ARG(o->id), o->cancel, STR_ARG(o->summary),
+        say("{%lld,%lld,%lld,%lld," STR_FMT "," STR_FMT ",%d," STR_FMT ",%lld}",
+            (long long)(o->start_to_close_ns / 1000000000),
+            (long long)(o->schedule_to_close_ns / 1000000000),
+            (long long)(o->schedule_to_start_ns / 1000000000),
+            (long long)(o->heartbeat_ns / 1000000000), STR_ARG(o->task_queue), STR_ARG(o->id),
+            o->cancel, STR_ARG(o->summary),
             (long long)rec_int(o->retry_policy, T(retry_policy, maximum_attempts)));
     return 0;
 }
@@ -80,34 +93,39 @@ int wf_op_timer(struct wf_run *r, int64_t ns, struct str summary, uint64_t futur
     say("timer#%zu(%s%s" STR_FMT ")", n, d, summary.n ? "," : "", STR_ARG(summary));
     return 0;
 }
-int wf_op_child(struct wf_run *r, const struct wf_child_opts *o, uint64_t started, uint64_t result, struct str *id, struct err *e)
+int wf_op_child(struct wf_run *r, const struct wf_child_opts *o, uint64_t started, uint64_t result,
+                struct str *id, struct err *e)
 {
     READ_ONLY();
     size_t n = op_new(r, started, o->cancel, "started");
     op_new(r, result, o->cancel, "child");
     *id = arena_printf(&r->keep, "child-%zu", n);
     if (o->workflow_id.n) *id = arena_str(&r->keep, o->workflow_id);
-    say("child#%zu(" STR_FMT "%s%s)", n, STR_ARG(o->workflow_type), o->input ? "," : "", text_of(o->input));
+    say("child#%zu(" STR_FMT "%s%s)", n, STR_ARG(o->workflow_type), o->input ? "," : "",
+        text_of(o->input));
     if (verbose)
-        say("{" STR_FMT ",%d,%d,%lld," STR_FMT ",memo=%zu,sa=%zu}", STR_ARG(*id), o->parent_close_policy, o->id_reuse_policy,
-            (long long)(o->run_timeout_ns / 1000000000), STR_ARG(o->task_queue), rec_count(o->memo, T(memo, fields)),
+        say("{" STR_FMT ",%d,%d,%lld," STR_FMT ",memo=%zu,sa=%zu}", STR_ARG(*id),
+            o->parent_close_policy, o->id_reuse_policy, (long long)(o->run_timeout_ns / 1000000000),
+            STR_ARG(o->task_queue), rec_count(o->memo, T(memo, fields)),
             rec_count(o->search_attributes, T(search_attributes, indexed_fields)));
     return 0;
 }
-int wf_op_signal_external(struct wf_run *r, struct str id, struct str run, bool child_only, struct str name,
-                          const struct rec *input, uint64_t future, struct err *e)
+int wf_op_signal_external(struct wf_run *r, struct str id, struct str run, bool child_only,
+                          struct str name, const struct rec *input, uint64_t future, struct err *e)
 {
     READ_ONLY();
     size_t n = op_new(r, future, CANCEL_TRY, "external");
-    say("sig#%zu(%s" STR_FMT "/" STR_FMT "," STR_FMT ",%s)", n, child_only ? "child " : "", STR_ARG(id), STR_ARG(run), STR_ARG(name),
-        text_of(input));
+    say("sig#%zu(%s" STR_FMT "/" STR_FMT "," STR_FMT ",%s)", n, child_only ? "child " : "",
+        STR_ARG(id), STR_ARG(run), STR_ARG(name), text_of(input));
     return 0;
 }
-int wf_op_cancel_external(struct wf_run *r, struct str id, struct str run, struct str reason, uint64_t future, struct err *e)
+int wf_op_cancel_external(struct wf_run *r, struct str id, struct str run, struct str reason,
+                          uint64_t future, struct err *e)
 {
     READ_ONLY();
     size_t n = op_new(r, future, CANCEL_TRY, "external");
-    say("cancelext#%zu(" STR_FMT "/" STR_FMT "," STR_FMT ")", n, STR_ARG(id), STR_ARG(run), STR_ARG(reason));
+    say("cancelext#%zu(" STR_FMT "/" STR_FMT "," STR_FMT ")", n, STR_ARG(id), STR_ARG(run),
+        STR_ARG(reason));
     return 0;
 }
 static void say_map(const char *what, const struct rec *m, int tag, int key, int value)
@@ -116,7 +134,8 @@ static void say_map(const char *what, const struct rec *m, int tag, int key, int
     buf_init(&b, 10000);
     for (const struct rec_field *f = rec_each(m, tag, NULL); f; f = rec_each(m, tag, f)) {
         struct rec *p = rec_msg(f->v.m, value);
-        buf_printf(&b, "%s" STR_FMT "=" STR_FMT ":" STR_FMT, b.n ? "," : "", STR_ARG(rec_str(f->v.m, key)), STR_ARG(payload_data(p)),
+        buf_printf(&b, "%s" STR_FMT "=" STR_FMT ":" STR_FMT, b.n ? "," : "",
+                   STR_ARG(rec_str(f->v.m, key)), STR_ARG(payload_data(p)),
                    STR_ARG(rec_map_get_str(p, T(payload, metadata), STR("type"))));
     }
     say("%s(%s)", what, b.n ? b.p : "");
@@ -125,7 +144,8 @@ static void say_map(const char *what, const struct rec *m, int tag, int key, int
 int wf_op_search_attributes(struct wf_run *r, struct rec *m, struct err *e)
 {
     READ_ONLY();
-    say_map("search", m, T(search_attributes, indexed_fields), T(search_attributes_indexed_fields_entry, key),
+    say_map("search", m, T(search_attributes, indexed_fields),
+            T(search_attributes_indexed_fields_entry, key),
             T(search_attributes_indexed_fields_entry, value));
     return 0;
 }
@@ -149,7 +169,9 @@ int wf_op_side_effect_recorded(struct wf_run *r, const struct rec **payloads, st
     READ_ONLY();
     if (next_recorded >= known_recorded) return 0;
     struct rec *all = NULL;
-    CHECK_INT(rec_decode(&r->out_arena, &rec_type_payloads, buf_str(&recorded[next_recorded++]), &all, e), 0);
+    CHECK_INT(
+        rec_decode(&r->out_arena, &rec_type_payloads, buf_str(&recorded[next_recorded++]), &all, e),
+        0);
     *payloads = all;
     return 1;
 }
@@ -188,8 +210,8 @@ int wf_op_complete(struct wf_run *r, const struct rec *result, struct err *e)
 static void say_failure(const char *what, const char *id, const struct rec *f)
 {
     struct str type = failure_type(f);
-    say("%s(%s%s" STR_FMT ": " STR_FMT "%s)", what, id, *id ? "," : "", STR_ARG(type), STR_ARG(rec_str(f, T(failure, message))),
-        rec_msg(f, T(failure, cause)) ? " + cause" : "");
+    say("%s(%s%s" STR_FMT ": " STR_FMT "%s)", what, id, *id ? "," : "", STR_ARG(type),
+        STR_ARG(rec_str(f, T(failure, message))), rec_msg(f, T(failure, cause)) ? " + cause" : "");
 }
 int wf_op_fail(struct wf_run *r, const struct rec *failure, struct err *e)
 {
@@ -230,11 +252,14 @@ int wf_op_update_reject(struct wf_run *r, struct str id, const struct rec *f, st
     say_failure("reject", z(id), f);
     return 0;
 }
-int wf_op_update_complete(struct wf_run *r, struct str id, const struct rec *result, const struct rec *f, struct err *e)
+int wf_op_update_complete(struct wf_run *r, struct str id, const struct rec *result,
+                          const struct rec *f, struct err *e)
 {
     READ_ONLY();
-    if (f) say_failure("updfail", z(id), f);
-    else say("upd(%s,%s)", z(id), text_of(result));
+    if (f)
+        say_failure("updfail", z(id), f);
+    else
+        say("upd(%s,%s)", z(id), text_of(result));
     return 0;
 }
 bool wf_op_describe(struct wf_run *r, uint64_t future, struct wf_pending *out)
@@ -245,14 +270,18 @@ bool wf_op_describe(struct wf_run *r, uint64_t future, struct wf_pending *out)
 void wf_log_add(struct wf_run *r, int level, struct str text, struct str fields)
 {
     static const char *const levels[] = {"debug", "info", "warn", "error"};
-    if (!r->replaying) say("%s(" STR_FMT "%s" STR_FMT ")", levels[level], STR_ARG(text), fields.n ? " " : "", STR_ARG(fields));
+    if (!r->replaying)
+        say("%s(" STR_FMT "%s" STR_FMT ")", levels[level], STR_ARG(text), fields.n ? " " : "",
+            STR_ARG(fields));
 }
 static char pending_text[4000];
 void wf_pending_add(struct wf_run *r, const struct wf_pending *p)
 {
-    static const char *const kinds[] = {"timer", "activity", "local", "child", "external", "signal", "condition"};
+    static const char *const kinds[] = {"timer",    "activity", "local",    "child",
+                                        "external", "signal",   "condition"};
     size_t n = r->n_pending++ ? strlen(pending_text) : 0;
-    snprintf(pending_text + n, sizeof pending_text - n, "%s%s %s@%s", n ? "; " : "", kinds[p->kind], z(p->name), z(p->where));
+    snprintf(pending_text + n, sizeof pending_text - n, "%s%s %s@%s", n ? "; " : "", kinds[p->kind],
+             z(p->name), z(p->where));
 }
 void wf_task_fail(struct wf_run *r, int cause, const struct rec *failure)
 {
@@ -268,7 +297,9 @@ void wf_task_failf(struct wf_run *r, int cause, const char *type, const char *fm
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    wf_task_fail(r, cause, failure_app(&r->out_arena, str_of(type), arena_printf(&r->out_arena, "%s", text), false, NULL, NULL));
+    wf_task_fail(r, cause,
+                 failure_app(&r->out_arena, str_of(type), arena_printf(&r->out_arena, "%s", text),
+                             false, NULL, NULL));
 }
 
 /* ---- a run ---- */
@@ -291,11 +322,12 @@ static struct bundle *bundle_of(const char *text)
     return b;
 }
 
-static const char prefix[] = "local ml = require 'moonloop'\n"
-                             "local a = ml.activity('a', { timeout = '1m' }, function() end)\n"
-                             "local b = ml.activity('b', { timeout = '1m', cancel = 'wait' })\n"
-                             "local l = ml.local_activity('l', { timeout = '5s' }, function() end)\n"
-                             "local function main(fn) ml.workflow('w', fn) end\n";
+static const char prefix[] =
+    "local ml = require 'moonloop'\n"
+    "local a = ml.activity('a', { timeout = '1m' }, function() end)\n"
+    "local b = ml.activity('b', { timeout = '1m', cancel = 'wait' })\n"
+    "local l = ml.local_activity('l', { timeout = '5s' }, function() end)\n"
+    "local function main(fn) ml.workflow('w', fn) end\n";
 
 static struct wf_run *run_of_bundle(struct bundle *b, struct err *e)
 {
@@ -373,11 +405,14 @@ static void query(struct wf_run *r, const char *name, const char *json)
     struct wf_query q = {.id = STR("q"), .type = str_of(name), .args = json_payloads(r, json)};
     struct wf_query_result out;
     script_query(r, &q, &out);
-    if (out.ok) say("query(%s)", text_of(out.result));
-    else say("queryfail(" STR_FMT ")", STR_ARG(out.message));
+    if (out.ok)
+        say("query(%s)", text_of(out.result));
+    else
+        say("queryfail(" STR_FMT ")", STR_ARG(out.message));
 }
 
-/* One step: ok:N:JSON fail:N:TYPE sig:NAME:JSON upd:ID:NAME:JSON cancel q:NAME:JSON now:SECONDS pending */
+/* One step: ok:N:JSON fail:N:TYPE sig:NAME:JSON upd:ID:NAME:JSON cancel q:NAME:JSON now:SECONDS
+ * pending */
 static void step(struct wf_run *r, char *s)
 {
     char *part[4] = {s, (char *)"", (char *)"", (char *)""};
@@ -394,8 +429,11 @@ static void step(struct wf_run *r, char *s)
         wf_future_ok(r, ops[n].future, json_payloads(r, part[2]));
     } else if (strcmp(s, "fail") == 0) {
         CHECK(n > 0 && n <= n_ops);
-        struct rec *cause = failure_app(&r->out_arena, arena_str(&r->out_arena, str_of(part[2])), STR("it broke"), false, NULL, NULL);
-        wf_future_fail(r, ops[n].future, failure_activity(&r->out_arena, 5, 6, STR("a"), STR("1"), 0, STR("me"), cause), false);
+        struct rec *cause = failure_app(&r->out_arena, arena_str(&r->out_arena, str_of(part[2])),
+                                        STR("it broke"), false, NULL, NULL);
+        wf_future_fail(
+            r, ops[n].future,
+            failure_activity(&r->out_arena, 5, 6, STR("a"), STR("1"), 0, STR("me"), cause), false);
     } else if (strcmp(s, "canceled") == 0) {
         wf_future_fail(r, ops[n].future, failure_canceled(&r->out_arena, STR("done"), NULL), true);
     } else if (strcmp(s, "sig") == 0) {
@@ -421,8 +459,8 @@ static void step(struct wf_run *r, char *s)
     }
 }
 
-/* Steps are separated by blanks; the coroutines run before the first one (unless it is @) and after each that does not begin
- * with +. */
+/* Steps are separated by blanks; the coroutines run before the first one (unless it is @) and after
+ * each that does not begin with +. */
 static void play(const char *script, const char *steps, uint64_t slice_size)
 {
     char copy[2000];
@@ -438,8 +476,10 @@ static void play(const char *script, const char *steps, uint64_t slice_size)
     if (script_start(r, STR("w"), json_payloads(r, "{\"x\":1}"), &e) != 0) say("start(%s)", e.text);
     snprintf(copy, sizeof copy, "%s", steps);
     char *save = NULL, *s = strtok_r(copy, " ", &save);
-    if (!s || *s != '@') settle(r);
-    else s = strtok_r(NULL, " ", &save);
+    if (!s || *s != '@')
+        settle(r);
+    else
+        s = strtok_r(NULL, " ", &save);
     for (; s && !r->task_failure; s = strtok_r(NULL, " ", &save)) {
         bool more = *s == '+';
         step(r, more ? s + 1 : s);
