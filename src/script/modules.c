@@ -175,7 +175,7 @@ int sandbox_call_module(lua_State *L, const char *name)
     }
     lua_getfield(L, 2, name); /* the body may have set it itself */
     if (!lua_isnil(L, -2))
-        lua_replace(L, -2);
+        lua_pop(L, 1);
     else if (!lua_isnil(L, -1))
         lua_remove(L, -2);
     else {
