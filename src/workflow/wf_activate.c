@@ -1,9 +1,11 @@
-/* The activation loop: a task goes through its batches in phases, and may stop after any of them (WF_MORE).
+/* The activation loop: a task goes through its batches in phases, and may stop after any of them
+ * (WF_MORE).
  *
  *   NEXT -> RUN -> SETTLED -> (local activity resolved: RUN) -> NEXT ... -> QUERY -> DONE
  *                      live and local activities outstanding: QUERY -> WAIT -> SETTLED
  *
- * A call does a bounded number of batches and spends at most its budget, so a long replay never holds the loop. */
+ * A call does a bounded number of batches and spends at most its budget, so a long replay never
+ * holds the loop. */
 #include "workflow/wf_machine.h"
 
 #define BATCHES_PER_CALL 64
@@ -17,26 +19,23 @@ static int copy_events(struct wf_run *r, const struct wf_task *t, struct err *e)
     known = m->matched_to > known ? m->matched_to : known;
     m->events = arena_alloc(&m->task_arena, (t->n_events + 1) * sizeof *m->events);
     m->n_events = m->at = 0;
-    if (!m->events)
-        return wf_nomem(r, e);
+    if (!m->events) return wf_nomem(r, e);
     for (size_t i = 0; i < t->n_events; i++) {
         int64_t id = event_id(t->events[i]);
         if (i && id != event_id(t->events[i - 1]) + 1)
             return err_set(e, ERR_PROTO, "event %lld follows event %lld", (long long)id,
                            (long long)event_id(t->events[i - 1]));
         if (!i && (id > known + 1 || id < 1))
-            return err_set(e, ERR_PROTO, "history begins at event %lld, the run stands at %lld", (long long)id,
-                           (long long)m->last_event);
-        if (id <= m->last_event)
-            continue;
+            return err_set(e, ERR_PROTO, "history begins at event %lld, the run stands at %lld",
+                           (long long)id, (long long)m->last_event);
+        if (id <= m->last_event) continue;
         m->events[m->n_events++] = rec_clone(&m->task_arena, t->events[i]);
-        if (t->started_id && id == t->started_id)
-            break; /* later events belong to the next task */
+        if (t->started_id && id == t->started_id) break; /* later events belong to the next task */
     }
-    if (!t->started_id)
-        return 0;
+    if (!t->started_id) return 0;
     const struct rec *last = m->n_events ? m->events[m->n_events - 1] : NULL;
-    if (!last || event_id(last) != t->started_id || event_type(last) != EVENT_TYPE_WORKFLOW_TASK_STARTED)
+    if (!last || event_id(last) != t->started_id ||
+        event_type(last) != EVENT_TYPE_WORKFLOW_TASK_STARTED)
         return err_set(e, ERR_PROTO, "history does not end with the start of the task, event %lld",
                        (long long)t->started_id);
     return 0;
@@ -49,15 +48,15 @@ static int copy_rest(struct wf_run *r, const struct wf_task *t, struct err *e)
     m->messages = arena_alloc(a, (t->n_messages + 1) * sizeof *m->messages);
     m->queries = arena_alloc(a, (t->n_queries + 1) * sizeof *m->queries);
     m->results = arena_alloc(&r->out_arena, (t->n_queries + 1) * sizeof *m->results);
-    if (!m->messages || !m->queries || !m->results)
-        return wf_nomem(r, e);
+    if (!m->messages || !m->queries || !m->results) return wf_nomem(r, e);
     m->n_messages = t->n_messages;
     for (size_t i = 0; i < t->n_messages; i++)
         m->messages[i] = rec_clone(a, t->messages[i]);
     m->n_queries = t->n_queries;
     for (size_t i = 0; i < t->n_queries; i++)
-        m->queries[i] = (struct wf_query){arena_str(a, t->queries[i].id), arena_str(a, t->queries[i].type),
-                                          t->queries[i].args ? rec_clone(a, t->queries[i].args) : NULL};
+        m->queries[i] =
+            (struct wf_query){arena_str(a, t->queries[i].id), arena_str(a, t->queries[i].type),
+                              t->queries[i].args ? rec_clone(a, t->queries[i].args) : NULL};
     r->wall_ns = t->wall_ns;
     memcpy(r->entropy, t->entropy, sizeof r->entropy);
     return arena_failed(a) ? wf_nomem(r, e) : 0;
@@ -90,17 +89,13 @@ static int begin_task(struct wf_run *r, const struct wf_task *t, struct err *e)
     struct wf_machines *m = r->machines;
     if (m->phase != PHASE_IDLE && m->phase != PHASE_DONE)
         return err_set(e, ERR_ARG, "the former task of the run is not done");
-    if (t->started_id && r->terminal)
-        return err_set(e, ERR_CLOSED, "the run has ended");
-    if (m->task_open)
-        wf_cmds_turn(r);
+    if (t->started_id && r->terminal) return err_set(e, ERR_CLOSED, "the run has ended");
+    if (m->task_open) wf_cmds_turn(r);
     m->task_open = false;
     reset_out(r);
     int rc = copy_events(r, t, e);
-    if (!rc)
-        rc = copy_rest(r, t, e);
-    if (rc)
-        return rc;
+    if (!rc) rc = copy_rest(r, t, e);
+    if (rc) return rc;
     m->started_id = t->started_id;
     m->flag_due = false;
     m->phase = PHASE_NEXT;
@@ -136,8 +131,7 @@ static int next_batch(struct wf_run *r)
         m->n_results = 0;
         return wf_apply_tail(r);
     }
-    if (!m->batch.completed)
-        remember(r);
+    if (!m->batch.completed) remember(r);
     m->at = m->batch.to;
     int rc = wf_apply_batch(r);
     if (m->batch_live) {
@@ -155,8 +149,10 @@ static int next_batch(struct wf_run *r)
 
 static void limit_reached(struct wf_run *r)
 {
-    static const char *const what[] = {[LIMIT_NONE] = "a limit", [LIMIT_MEMORY] = "its memory limit",
-                                       [LIMIT_INSTRUCTIONS] = "the instruction limit of one activation",
+    static const char *const what[] = {[LIMIT_NONE] = "a limit",
+                                       [LIMIT_MEMORY] = "its memory limit",
+                                       [LIMIT_INSTRUCTIONS] =
+                                           "the instruction limit of one activation",
                                        [LIMIT_INTERRUPTED] = "the time limit of one activation"};
     wf_task_failf(r, WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE, "LimitReached",
                   "the workflow reached %s", what[r->sandbox.limit]);
@@ -188,8 +184,7 @@ static bool run_script(struct wf_run *r)
 static void settled(struct wf_run *r)
 {
     struct wf_machines *m = r->machines;
-    if (r->terminal)
-        wf_local_abandon_all(r);
+    if (r->terminal) wf_local_abandon_all(r);
     wf_local_settle(r);
     if (wf_local_deliver(r)) {
         forget_pending(r);
@@ -197,8 +192,7 @@ static void settled(struct wf_run *r)
         m->phase = PHASE_RUN;
         return;
     }
-    if (r->task_failure)
-        return;
+    if (r->task_failure) return;
     if (!m->batch_live) {
         wf_cmds_turn(r);
         m->phase = PHASE_NEXT;
@@ -230,14 +224,11 @@ static void put_commands(struct wf_run *r)
     struct wf_cmds *set = m->cmds;
     struct rec **list = arena_alloc(&r->out_arena, (set->n + 1) * sizeof *list);
     size_t n = 0;
-    if (!list)
-        return;
+    if (!list) return;
     for (struct wf_cmd *c = set->first; c; c = c->next) {
-        if (!c->dropped)
-            list[n++] = c->rec;
+        if (!c->dropped) list[n++] = c->rec;
     }
-    if (set->terminal)
-        list[n++] = set->terminal->rec;
+    if (set->terminal) list[n++] = set->terminal->rec;
     r->out.commands = list;
     r->out.n_commands = n;
     r->out.messages = m->out_messages;
@@ -278,8 +269,7 @@ static void answer(struct wf_run *r, enum wf_status status)
     struct wf_machines *m = r->machines;
     struct wf_out *o = &r->out;
     *o = (struct wf_out){.status = status};
-    if (status == WF_MORE)
-        return;
+    if (status == WF_MORE) return;
     put_news(r);
     o->closed = r->terminal || r->closed;
     if (status == WF_FAIL_TASK) {
@@ -289,8 +279,7 @@ static void answer(struct wf_run *r, enum wf_status status)
         m->phase = PHASE_BROKEN;
         return;
     }
-    if (m->batch_live && m->task_open)
-        put_commands(r);
+    if (m->batch_live && m->task_open) put_commands(r);
     o->query_results = m->results;
     o->n_query_results = m->n_results;
     o->task_has_result = status == WF_DONE && m->task_open;
@@ -301,8 +290,8 @@ static bool out_of_memory(const struct wf_run *r)
 {
     const struct wf_machines *m = r->machines;
     return arena_failed(&r->keep) || arena_failed(&r->out_arena) || arena_failed(&m->task_arena) ||
-           arena_failed(&m->look_arena) || arena_failed(&m->pending_arena) || arena_failed(&m->sets[0].arena) ||
-           arena_failed(&m->sets[1].arena);
+           arena_failed(&m->look_arena) || arena_failed(&m->pending_arena) ||
+           arena_failed(&m->sets[0].arena) || arena_failed(&m->sets[1].arena);
 }
 
 /* Goes on until an answer is there. 0 or a negative code. */
@@ -311,8 +300,7 @@ static int loop(struct wf_run *r)
     struct wf_machines *m = r->machines;
     int batches = 0, rc = 0;
     for (;;) {
-        if (out_of_memory(r))
-            return ERR_NOMEM;
+        if (out_of_memory(r)) return ERR_NOMEM;
         if (r->task_failure) {
             answer(r, WF_FAIL_TASK);
             return 0;
@@ -323,8 +311,7 @@ static int loop(struct wf_run *r)
                 answer(r, WF_MORE);
                 return 0;
             }
-            if ((rc = next_batch(r)))
-                return rc;
+            if ((rc = next_batch(r))) return rc;
             break;
         case PHASE_RUN:
             if (run_script(r)) {
@@ -348,16 +335,15 @@ static int loop(struct wf_run *r)
     }
 }
 
-int wf_activate(struct wf_run *r, const struct wf_task *task, struct wf_budget budget, const struct wf_out **out,
-                struct err *e)
+int wf_activate(struct wf_run *r, const struct wf_task *task, struct wf_budget budget,
+                const struct wf_out **out, struct err *e)
 {
     struct wf_machines *m = r->machines;
     if (m->phase == PHASE_BROKEN)
         return err_set(e, ERR_CLOSED, "the run failed its task: close it");
     if (task) {
         int rc = begin_task(r, task, e);
-        if (rc)
-            return rc;
+        if (rc) return rc;
     } else if (m->phase == PHASE_WAIT) {
         m->phase = PHASE_SETTLED;
         m->waiting = false;
@@ -369,7 +355,8 @@ int wf_activate(struct wf_run *r, const struct wf_task *task, struct wf_budget b
     int rc = loop(r);
     if (rc) {
         m->phase = PHASE_BROKEN;
-        return err_set(e, rc, "%s", rc == ERR_NOMEM ? "out of memory" : "the events of the task cannot be used");
+        return err_set(e, rc, "%s",
+                       rc == ERR_NOMEM ? "out of memory" : "the events of the task cannot be used");
     }
     *out = &r->out;
     return 0;

@@ -1,6 +1,6 @@
-/* Takes a batch in: looks ahead, compares what the batch before it asked for, and turns events into jobs in the order of
- * TEMPORAL's activations: start, patches, reseed, signals and updates in their mutual order, then everything else. Jobs
- * only change state; the script runs afterwards. */
+/* Takes a batch in: looks ahead, compares what the batch before it asked for, and turns events into
+ * jobs in the order of TEMPORAL's activations: start, patches, reseed, signals and updates in their
+ * mutual order, then everything else. Jobs only change state; the script runs afterwards. */
 #include "workflow/wf_machine.h"
 
 static int take_completed(struct wf_run *r, const struct rec *ev)
@@ -14,13 +14,13 @@ static int take_completed(struct wf_run *r, const struct rec *ev)
     m->completed_id = event_id(ev);
     m->any_completed = true;
     m->digest_same = digest.n && r->info.current_digest && str_eqz(digest, r->info.current_digest);
-    if (sdk.n)
-        m->foreign_sdk = arena_str(&r->keep, sdk);
+    if (sdk.n) m->foreign_sdk = arena_str(&r->keep, sdk);
     const struct rec_field *f = NULL;
     while ((f = rec_each(meta, T(workflow_task_completed_metadata, lang_used_flags), f))) {
         bool ours = m->foreign_sdk.n == 0 || str_eqz(m->foreign_sdk, "moonloop");
         if (ours && f->v.i != WF_FLAG_CHUNKING_V1)
-            wf_task_failf(r, WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE, "UnknownFlag",
+            wf_task_failf(r, WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE,
+                          "UnknownFlag",
                           "event %lld was made by a newer moonloop (flag %lld): upgrade this one",
                           (long long)event_id(ev), (long long)f->v.i);
     }
@@ -35,13 +35,11 @@ static int compare_range(struct wf_run *r, size_t from, size_t to)
     size_t n = 0;
     bool completed = false;
     int64_t last = m->matched_to;
-    if (!list)
-        return ERR_NOMEM;
+    if (!list) return ERR_NOMEM;
     for (size_t i = from; i < to; i++) {
         const struct rec *ev = m->events[i];
         int type = event_type(ev);
-        if (event_id(ev) <= m->matched_to)
-            continue;
+        if (event_id(ev) <= m->matched_to) continue;
         if (type == EVENT_TYPE_WORKFLOW_TASK_COMPLETED) {
             take_completed(r, ev);
             completed = true;
@@ -52,8 +50,7 @@ static int compare_range(struct wf_run *r, size_t from, size_t to)
         }
         last = event_id(ev);
     }
-    if (!completed && n == 0)
-        return 0;
+    if (!completed && n == 0) return 0;
     int rc = r->task_failure ? 0 : wf_compare(r, list, n, m->completed_id);
     m->matched_to = last;
     return rc;
@@ -62,11 +59,10 @@ static int compare_range(struct wf_run *r, size_t from, size_t to)
 /* ---- the first job ---- */
 static void take_chain_start(struct wf_run *r, int64_t start_ns)
 {
-    struct rec *h = rec_map_get(rec_msg(r->started, T(ev_workflow_execution_started, header)), T(header, fields),
-                                STR("moonloop"));
+    struct rec *h = rec_map_get(rec_msg(r->started, T(ev_workflow_execution_started, header)),
+                                T(header, fields), STR("moonloop"));
     struct str raw, iso = {NULL, 0};
-    if (wf_json_get(payload_data(h), "chain_start", &raw))
-        iso = wf_json_string(&r->keep, raw);
+    if (wf_json_get(payload_data(h), "chain_start", &raw)) iso = wf_json_string(&r->keep, raw);
     if (iso.n && time_parse_iso(iso, &r->chain_start_ns) == 0) {
         r->chain_start_iso = iso;
         return;
@@ -80,7 +76,8 @@ static void take_chain_start(struct wf_run *r, int64_t start_ns)
 static void reseed(struct wf_run *r, struct str run_id)
 {
     rng_seed(&r->rng, run_id);
-    rng_seed(&r->machines->id_rng, arena_printf(&r->machines->look_arena, STR_FMT ":child", STR_ARG(run_id)));
+    rng_seed(&r->machines->id_rng,
+             arena_printf(&r->machines->look_arena, STR_FMT ":child", STR_ARG(run_id)));
 }
 
 static void take_start(struct wf_run *r, const struct rec *ev)
@@ -88,12 +85,13 @@ static void take_start(struct wf_run *r, const struct rec *ev)
     struct wf_machines *m = r->machines;
     r->started = rec_clone(&r->keep, event_attrs(ev));
     m->started_seen = true;
-    if (r->now_ns < event_time(ev))
-        r->now_ns = event_time(ev);
+    if (r->now_ns < event_time(ev)) r->now_ns = event_time(ev);
     take_chain_start(r, event_time(ev));
-    struct str run_id = rec_str(r->started, T(ev_workflow_execution_started, original_execution_run_id));
+    struct str run_id =
+        rec_str(r->started, T(ev_workflow_execution_started, original_execution_run_id));
     reseed(r, run_id.n ? run_id : r->info.run_id);
-    wf_merge_search_attributes(r, rec_msg(r->started, T(ev_workflow_execution_started, search_attributes)));
+    wf_merge_search_attributes(
+        r, rec_msg(r->started, T(ev_workflow_execution_started, search_attributes)));
     wf_merge_memo(r, rec_msg(r->started, T(ev_workflow_execution_started, memo)));
 }
 
@@ -111,14 +109,14 @@ static void start_script(struct wf_run *r)
 static void unknown_event(struct wf_run *r, const struct rec *ev)
 {
     wf_task_failf(r, WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE, "UnknownEvent",
-                  "event %lld (%s, type %d) is not known to this moonloop and must not be skipped: upgrade it",
+                  "event %lld (%s, type %d) is not known to this moonloop and must not be skipped: "
+                  "upgrade it",
                   (long long)event_id(ev), event_name(event_type(ev)), event_type(ev));
 }
 
 static bool cancel_requested(struct wf_run *r, const struct rec *ev)
 {
-    if (r->cancel_requested)
-        return false;
+    if (r->cancel_requested) return false;
     r->cancel_requested = true;
     script_cancel(r, rec_str(event_attrs(ev), T(ev_workflow_execution_cancel_requested, cause)));
     return true;
@@ -192,13 +190,13 @@ static int jobs(struct wf_run *r, const struct rec *const *events, size_t n, boo
     struct wf_machines *m = r->machines;
     for (size_t i = 0; i < n; i++) {
         const struct rec *at = event_attrs(events[i]);
-        if (event_id(events[i]) <= m->applied_to)
-            continue;
+        if (event_id(events[i]) <= m->applied_to) continue;
         if (event_type(events[i]) == EVENT_TYPE_WORKFLOW_EXECUTION_STARTED) {
             start_script(r);
             *any = true;
         } else if (event_type(events[i]) == EVENT_TYPE_WORKFLOW_TASK_FAILED &&
-                   rec_int(at, T(ev_workflow_task_failed, cause)) == WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW) {
+                   rec_int(at, T(ev_workflow_task_failed, cause)) ==
+                       WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW) {
             struct str run_id = rec_str(at, T(ev_workflow_task_failed, new_run_id));
             reseed(r, run_id);
             script_reseed(r, run_id);
@@ -206,13 +204,11 @@ static int jobs(struct wf_run *r, const struct rec *const *events, size_t n, boo
     }
     for (size_t i = 0; i < n && !r->task_failure; i++) {
         int rc = event_id(events[i]) > m->applied_to ? message_job(r, events[i], any) : 0;
-        if (rc)
-            return rc;
+        if (rc) return rc;
     }
     *any |= wf_update_deliver_before(r, INT64_MAX);
     for (size_t i = 0; i < n && !r->task_failure; i++) {
-        if (event_id(events[i]) > m->applied_to)
-            *any |= later_job(r, events[i]);
+        if (event_id(events[i]) > m->applied_to) *any |= later_job(r, events[i]);
     }
     return 0;
 }
@@ -220,11 +216,11 @@ static int jobs(struct wf_run *r, const struct rec *const *events, size_t n, boo
 static void take_task_start(struct wf_run *r, const struct rec *ev)
 {
     const struct rec *at = event_attrs(ev);
-    if (event_time(ev) > r->now_ns)
-        r->now_ns = event_time(ev);
+    if (event_time(ev) > r->now_ns) r->now_ns = event_time(ev);
     r->history_length = event_id(ev);
     r->history_bytes = rec_int(at, T(ev_workflow_task_started, history_size_bytes));
-    r->continue_as_new_suggested = rec_int(at, T(ev_workflow_task_started, suggest_continue_as_new));
+    r->continue_as_new_suggested =
+        rec_int(at, T(ev_workflow_task_started, suggest_continue_as_new));
 }
 
 /* Where a discarded task would have to begin again: before its WorkflowTaskScheduled. */
@@ -241,8 +237,7 @@ static int look_ahead(struct wf_run *r)
 {
     struct wf_machines *m = r->machines;
     size_t end = m->batch.to, from = end;
-    if (m->batch.completed)
-        from = wf_batch_lookahead(m->events, m->n_events, m->batch.to, &end);
+    if (m->batch.completed) from = wf_batch_lookahead(m->events, m->n_events, m->batch.to, &end);
     int rc = wf_marker_lookahead(r, m->events + from, end - from);
     for (size_t i = from; i < end && !rc; i++) {
         if (event_type(m->events[i]) == EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED)
@@ -262,8 +257,7 @@ int wf_apply_batch(struct wf_run *r)
     r->replaying = m->batch.completed;
     arena_free(&m->look_arena);
     wf_updates_free(r, false);
-    if ((rc = compare_range(r, m->batch.from, m->batch.to)) || r->task_failure)
-        return rc;
+    if ((rc = compare_range(r, m->batch.from, m->batch.to)) || r->task_failure) return rc;
     m->tail_done = false;
     for (size_t i = 0; i < n; i++) {
         if (event_type(events[i]) == EVENT_TYPE_WORKFLOW_EXECUTION_STARTED && !m->started_seen)
@@ -271,20 +265,19 @@ int wf_apply_batch(struct wf_run *r)
         if (event_type(events[i]) == EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ADMITTED)
             rc = rc ? rc : wf_update_admit(r, event_attrs(events[i]), false);
     }
-    if (rc || (rc = look_ahead(r)))
-        return rc;
+    if (rc || (rc = look_ahead(r))) return rc;
     take_task_start(r, events[n - 1]);
     m->cmds->live = m->batch_live;
     for (size_t i = 0; m->batch_live && i < m->n_messages && !rc; i++)
         rc = wf_update_from_message(r, m->messages[i]);
-    if (!rc)
-        rc = jobs(r, events, n, &m->batch_jobs);
+    if (!rc) rc = jobs(r, events, n, &m->batch_jobs);
     m->last_event = event_id(events[n - 1]);
     m->applied_to = m->batch_live ? before_schedule(events, n) : m->last_event;
     return rc;
 }
 
-/* What is left behind the last batch of a history that is only replayed: the commands of that batch, and maybe the end. */
+/* What is left behind the last batch of a history that is only replayed: the commands of that
+ * batch, and maybe the end. */
 int wf_apply_tail(struct wf_run *r)
 {
     struct wf_machines *m = r->machines;
@@ -292,11 +285,10 @@ int wf_apply_tail(struct wf_run *r)
     arena_free(&m->look_arena);
     for (size_t i = m->at; i < m->n_events; i++) {
         completed |= event_type(m->events[i]) == EVENT_TYPE_WORKFLOW_TASK_COMPLETED;
-        if (event_is_terminal(event_type(m->events[i])))
-            r->closed = true;
+        if (event_is_terminal(event_type(m->events[i]))) r->closed = true;
     }
-    if (!m->started_seen && m->n_events && event_type(m->events[0]) == EVENT_TYPE_WORKFLOW_EXECUTION_STARTED &&
-        r->now_ns == 0)
+    if (!m->started_seen && m->n_events &&
+        event_type(m->events[0]) == EVENT_TYPE_WORKFLOW_EXECUTION_STARTED && r->now_ns == 0)
         r->now_ns = event_time(m->events[0]);
     return completed ? compare_range(r, m->at, m->n_events) : 0;
 }

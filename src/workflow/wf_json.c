@@ -1,10 +1,13 @@
-/* Reads and edits the small JSON objects that markers and the `moonloop` header carry, without a Lua state.
- * It keeps to the top level: members are found by key, values are raw slices. A text that is no object has no members. */
+/* Reads and edits the small JSON objects that markers and the `moonloop` header carry, without a
+ * Lua state. It keeps to the top level: members are found by key, values are raw slices. A text
+ * that is no object has no members. */
 #include "base/buf.h"
 #include "workflow/wf_machine.h"
 #include <stdlib.h>
 
-struct scan { const char *p, *end; };
+struct scan {
+    const char *p, *end;
+};
 
 static void skip_space(struct scan *s)
 {
@@ -15,8 +18,7 @@ static void skip_space(struct scan *s)
 static bool skip_string(struct scan *s, struct str *raw)
 {
     const char *from = s->p;
-    if (s->p >= s->end || *s->p != '"')
-        return false;
+    if (s->p >= s->end || *s->p != '"') return false;
     for (s->p++; s->p < s->end; s->p++) {
         if (*s->p == '\\') {
             s->p++;
@@ -33,22 +35,19 @@ static bool skip_value(struct scan *s, struct str *raw)
 {
     skip_space(s);
     const char *from = s->p;
-    if (s->p < s->end && *s->p == '"')
-        return skip_string(s, raw);
+    if (s->p < s->end && *s->p == '"') return skip_string(s, raw);
     int depth = 0;
     while (s->p < s->end) {
         char c = *s->p;
         struct str ignored;
         if (c == '"') {
-            if (!skip_string(s, &ignored))
-                return false;
+            if (!skip_string(s, &ignored)) return false;
             continue;
         }
         if (c == '{' || c == '[') {
             depth++;
         } else if (c == '}' || c == ']') {
-            if (depth == 0)
-                break;
+            if (depth == 0) break;
             depth--;
         } else if (depth == 0 && (c == ',' || c == ' ' || c == '\n' || c == '\t' || c == '\r')) {
             break;
@@ -63,14 +62,11 @@ static bool skip_value(struct scan *s, struct str *raw)
 static bool next_member(struct scan *s, struct str *key, struct str *value)
 {
     skip_space(s);
-    if (s->p < s->end && *s->p == ',')
-        s->p++;
+    if (s->p < s->end && *s->p == ',') s->p++;
     skip_space(s);
-    if (!skip_string(s, key))
-        return false;
+    if (!skip_string(s, key)) return false;
     skip_space(s);
-    if (s->p >= s->end || *s->p != ':')
-        return false;
+    if (s->p >= s->end || *s->p != ':') return false;
     s->p++;
     return skip_value(s, value);
 }
@@ -79,8 +75,7 @@ static bool open_object(struct str object, struct scan *s)
 {
     *s = (struct scan){object.p, object.p ? object.p + object.n : object.p};
     skip_space(s);
-    if (s->p >= s->end || *s->p != '{')
-        return false;
+    if (s->p >= s->end || *s->p != '{') return false;
     s->p++;
     return true;
 }
@@ -95,8 +90,7 @@ bool wf_json_get(struct str object, const char *key, struct str *raw)
 {
     struct scan s;
     struct str k, v;
-    if (!open_object(object, &s))
-        return false;
+    if (!open_object(object, &s)) return false;
     while (next_member(&s, &k, &v)) {
         if (key_is(k, key)) {
             *raw = v;
@@ -161,11 +155,9 @@ static const char *put_escape(const char *p, const char *end, char **o)
 /* The text of a raw JSON string, in `a`; absent when `raw` is no string. */
 struct str wf_json_string(struct arena *a, struct str raw)
 {
-    if (raw.n < 2 || raw.p[0] != '"')
-        return (struct str){NULL, 0};
+    if (raw.n < 2 || raw.p[0] != '"') return (struct str){NULL, 0};
     char *out = arena_alloc(a, raw.n + 1), *o = out;
-    if (!out)
-        return (struct str){NULL, 0};
+    if (!out) return (struct str){NULL, 0};
     const char *p = raw.p + 1, *end = raw.p + raw.n - 1;
     while (p < end) {
         if (*p == '\\' && p + 1 < end)
@@ -179,8 +171,7 @@ struct str wf_json_string(struct arena *a, struct str raw)
 int64_t wf_json_int(struct str raw, int64_t dflt)
 {
     char z[32];
-    if (raw.n == 0 || raw.n >= sizeof z)
-        return dflt;
+    if (raw.n == 0 || raw.n >= sizeof z) return dflt;
     memcpy(z, raw.p, raw.n);
     z[raw.n] = 0;
     char *end;
@@ -198,10 +189,8 @@ struct str wf_json_without(struct arena *a, struct str object, const char *key)
     buf_putc(&b, '{');
     if (open_object(object, &s)) {
         while (next_member(&s, &k, &v)) {
-            if (key_is(k, key))
-                continue;
-            if (b.n > 1)
-                buf_putc(&b, ',');
+            if (key_is(k, key)) continue;
+            if (b.n > 1) buf_putc(&b, ',');
             buf_putstr(&b, k);
             buf_putc(&b, ':');
             buf_putstr(&b, v);
@@ -222,8 +211,7 @@ struct str wf_json_with(struct arena *a, struct str object, const char *key, str
     bool done = false;
     buf_init(&b, 1u << 20);
     buf_putc(&b, '{');
-    if (!open_object(object, &s))
-        s = (struct scan){NULL, NULL};
+    if (!open_object(object, &s)) s = (struct scan){NULL, NULL};
     for (;;) {
         bool more = s.p && next_member(&s, &k, &v);
         if (!done && (!more || str_cmp(str_make(k.p + 1, k.n - 2), str_of(key)) >= 0)) {
@@ -233,10 +221,8 @@ struct str wf_json_with(struct arena *a, struct str object, const char *key, str
             buf_put_json(&b, value);
             done = true;
         }
-        if (!more)
-            break;
-        if (key_is(k, key))
-            continue;
+        if (!more) break;
+        if (key_is(k, key)) continue;
         buf_puts(&b, b.n > 1 ? "," : "");
         buf_putstr(&b, k);
         buf_putc(&b, ':');

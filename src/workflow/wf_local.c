@@ -1,8 +1,10 @@
-/* Local activities: run by the worker inside the workflow task, recorded as `core_local_activity` markers.
+/* Local activities: run by the worker inside the workflow task, recorded as `core_local_activity`
+ * markers.
  *
- * Resolutions reach the script one at a time: live in completion order, on replay in marker order, so both see the same
- * activations. A back-off that is too long to wait becomes marker + timer, then a new sequence number. What a cancel does
- * depends only on whether the script had settled since the call, never on what a worker was really told. */
+ * Resolutions reach the script one at a time: live in completion order, on replay in marker order,
+ * so both see the same activations. A back-off that is too long to wait becomes marker + timer,
+ * then a new sequence number. What a cancel does depends only on whether the script had settled
+ * since the call, never on what a worker was really told. */
 #include "workflow/wf_machine.h"
 #include <stdio.h>
 
@@ -10,20 +12,19 @@
 
 void wf_local_free(struct wf_local *l)
 {
-    if (!l)
-        return;
+    if (!l) return;
     arena_free(&l->arena);
     mem_free(l);
 }
 
-int wf_local_start(struct wf_run *r, const struct wf_activity_opts *o, uint64_t future, struct err *e)
+int wf_local_start(struct wf_run *r, const struct wf_activity_opts *o, uint64_t future,
+                   struct err *e)
 {
     struct wf_machines *m = r->machines;
     struct wf_op *op = wf_op_new(r, OP_LOCAL, future, e);
     struct wf_local *l = op ? mem_zalloc(sizeof *l) : NULL;
     if (!l) {
-        if (op)
-            wf_op_finish(r, op);
+        if (op) wf_op_finish(r, op);
         return wf_nomem(r, e);
     }
     arena_init(&l->arena, 0);
@@ -50,38 +51,34 @@ static void push_request(struct wf_run *r, struct wf_op *op)
     if (m->n_locals == m->cap_locals) {
         size_t cap = m->cap_locals ? m->cap_locals * 2 : 8;
         struct wf_local_request *q = arena_alloc(&r->out_arena, cap * sizeof *q);
-        if (!q)
-            return;
-        if (m->n_locals)
-            memcpy(q, m->locals, m->n_locals * sizeof *q);
+        if (!q) return;
+        if (m->n_locals) memcpy(q, m->locals, m->n_locals * sizeof *q);
         m->locals = q;
         m->cap_locals = cap;
     }
-    m->locals[m->n_locals++] = (struct wf_local_request){.seq = l->seq,
-                                                         .attempt = l->attempt,
-                                                         .activity_type = op->name,
-                                                         .activity_id = op->op_id,
-                                                         .input = l->opts.input,
-                                                         .start_to_close_ns = l->opts.start_to_close_ns,
-                                                         .schedule_to_close_ns = l->opts.schedule_to_close_ns,
-                                                         .original_schedule_ns = l->original_ns,
-                                                         .retry_policy = l->opts.retry_policy,
-                                                         .retry_threshold_ns = l->opts.retry_threshold_ns};
+    m->locals[m->n_locals++] =
+        (struct wf_local_request){.seq = l->seq,
+                                  .attempt = l->attempt,
+                                  .activity_type = op->name,
+                                  .activity_id = op->op_id,
+                                  .input = l->opts.input,
+                                  .start_to_close_ns = l->opts.start_to_close_ns,
+                                  .schedule_to_close_ns = l->opts.schedule_to_close_ns,
+                                  .original_schedule_ns = l->original_ns,
+                                  .retry_policy = l->opts.retry_policy,
+                                  .retry_threshold_ns = l->opts.retry_threshold_ns};
     l->handed = true;
 }
 
 static void push_cancel(struct wf_run *r, struct wf_op *op)
 {
     struct wf_machines *m = r->machines;
-    if (!op->local->handed || op->local->has_result)
-        return;
+    if (!op->local->handed || op->local->has_result) return;
     if (m->n_local_cancels == m->cap_local_cancels) {
         size_t cap = m->cap_local_cancels ? m->cap_local_cancels * 2 : 8;
         uint32_t *q = arena_alloc(&r->out_arena, cap * sizeof *q);
-        if (!q)
-            return;
-        if (m->n_local_cancels)
-            memcpy(q, m->local_cancels, m->n_local_cancels * sizeof *q);
+        if (!q) return;
+        if (m->n_local_cancels) memcpy(q, m->local_cancels, m->n_local_cancels * sizeof *q);
         m->local_cancels = q;
         m->cap_local_cancels = cap;
     }
@@ -91,14 +88,11 @@ static void push_cancel(struct wf_run *r, struct wf_op *op)
 void wf_local_settle(struct wf_run *r)
 {
     struct wf_machines *m = r->machines;
-    if (m->n_local_open == 0)
-        return;
+    if (m->n_local_open == 0) return;
     for (struct wf_op *op = m->first_op; op; op = op->next) {
-        if (op->kind != OP_LOCAL || op->state == OP_DONE || op->local->backoff)
-            continue;
+        if (op->kind != OP_LOCAL || op->state == OP_DONE || op->local->backoff) continue;
         op->local->asked = true;
-        if (m->batch_live && !op->local->handed && !op->local->has_result)
-            push_request(r, op);
+        if (m->batch_live && !op->local->handed && !op->local->has_result) push_request(r, op);
     }
 }
 
@@ -108,8 +102,7 @@ void wf_local_abandon_all(struct wf_run *r)
     struct wf_op *next;
     for (struct wf_op *op = m->first_op; op; op = next) {
         next = op->next;
-        if (op->kind != OP_LOCAL || op->state == OP_DONE)
-            continue;
+        if (op->kind != OP_LOCAL || op->state == OP_DONE) continue;
         push_cancel(r, op);
         wf_op_ref(op); /* `next` stays valid: only this one may go */
         wf_op_finish(r, op);
@@ -123,7 +116,8 @@ void wf_local_abandon_all(struct wf_run *r)
 static void put_time(struct buf *b, int64_t ns)
 {
     if (ns)
-        buf_printf(b, "{\"nanos\":%lld,\"seconds\":%lld}", (long long)(ns % NS_PER_S), (long long)(ns / NS_PER_S));
+        buf_printf(b, "{\"nanos\":%lld,\"seconds\":%lld}", (long long)(ns % NS_PER_S),
+                   (long long)(ns / NS_PER_S));
     else
         buf_puts(b, "null");
 }
@@ -131,8 +125,7 @@ static void put_time(struct buf *b, int64_t ns)
 static int64_t get_time(struct str data, const char *key)
 {
     struct str raw, part;
-    if (!wf_json_get(data, key, &raw))
-        return 0;
+    if (!wf_json_get(data, key, &raw)) return 0;
     int64_t s = wf_json_get(raw, "seconds", &part) ? wf_json_int(part, 0) : 0;
     int64_t n = wf_json_get(raw, "nanos", &part) ? wf_json_int(part, 0) : 0;
     return s * NS_PER_S + n;
@@ -142,8 +135,7 @@ static bool add_marker(struct wf_run *r, struct wf_op *op, const struct wf_local
 {
     struct rec *at;
     struct wf_cmd *c = wf_cmd_new(r, COMMAND_TYPE_RECORD_MARKER, op, &at);
-    if (!c)
-        return false;
+    if (!c) return false;
     struct buf b;
     buf_init(&b, 64u << 10);
     buf_puts(&b, "{\"activity_id\":");
@@ -193,8 +185,7 @@ static void start_backoff(struct wf_run *r, struct wf_op *op, const struct wf_lo
 {
     struct wf_local *l = op->local;
     struct wf_op *timer = wf_op_new(r, OP_TIMER, 0, NULL);
-    if (!timer)
-        return;
+    if (!timer) return;
     timer->where = op->where;
     timer->peer = op;
     wf_op_ref(op);
@@ -218,9 +209,9 @@ void wf_local_backoff_over(struct wf_run *r, struct wf_op *op)
 
 static void resolve(struct wf_run *r, struct wf_op *op, const struct wf_local_result *res)
 {
-    if (res->complete_ns > r->now_ns)
-        r->now_ns = res->complete_ns;
-    if (!wf_payloads_fit(r, res->result, "the result of a local activity", NULL) || !add_marker(r, op, res))
+    if (res->complete_ns > r->now_ns) r->now_ns = res->complete_ns;
+    if (!wf_payloads_fit(r, res->result, "the result of a local activity", NULL) ||
+        !add_marker(r, op, res))
         return;
     if (res->failure && res->backoff_ns > 0 && op->state == OP_OPEN) {
         start_backoff(r, op, res);
@@ -263,12 +254,9 @@ void wf_local_cancel(struct wf_run *r, struct wf_op *op)
         return;
     }
     struct wf_local_result res = {.failure = why, .attempt = l->attempt, .complete_ns = r->now_ns};
-    if (r->replaying)
-        take_marker(r, l->seq);
-    if (op->cancel != CANCEL_ABANDON)
-        push_cancel(r, op);
-    if (!add_marker(r, op, &res))
-        return;
+    if (r->replaying) take_marker(r, l->seq);
+    if (op->cancel != CANCEL_ABANDON) push_cancel(r, op);
+    if (!add_marker(r, op, &res)) return;
     fail_future(r, op, why, true);
     finish(r, op);
 }
@@ -277,7 +265,8 @@ void wf_local_cancel(struct wf_run *r, struct wf_op *op)
 static struct wf_op *by_seq(struct wf_run *r, uint32_t seq)
 {
     for (struct wf_op *op = r->machines->first_op; op; op = op->next) {
-        if (op->kind == OP_LOCAL && op->state != OP_DONE && !op->local->backoff && op->local->seq == seq)
+        if (op->kind == OP_LOCAL && op->state != OP_DONE && !op->local->backoff &&
+            op->local->seq == seq)
             return op;
     }
     return NULL;
@@ -288,19 +277,21 @@ static bool deliver_marker(struct wf_run *r)
     struct wf_machines *m = r->machines;
     struct wf_marker *mk = m->local_markers;
     struct str raw = {NULL, 0}, data;
-    if (!mk)
-        return false;
+    if (!mk) return false;
     m->local_markers = mk->next;
     struct wf_op *op = by_seq(r, mk->seq);
     data = wf_marker_data(mk->attrs, "data");
-    struct str type = wf_json_get(data, "activity_type", &raw) ? wf_json_string(&m->look_arena, raw) : raw;
+    struct str type =
+        wf_json_get(data, "activity_type", &raw) ? wf_json_string(&m->look_arena, raw) : raw;
     if (!op || !str_eq(type, op->name)) {
         wf_task_failf(r, WORKFLOW_TASK_FAILED_CAUSE_NON_DETERMINISTIC_ERROR, "NonDeterminism",
-                      "history and script differ at event %lld: recorded MarkerRecorded \"core_local_activity\" (id %u, type \"" STR_FMT
+                      "history and script differ at event %lld: recorded MarkerRecorded "
+                      "\"core_local_activity\" (id %u, type \"" STR_FMT
                       "\"), but the script %s" STR_FMT "%s" STR_FMT,
                       (long long)mk->event_id, mk->seq, STR_ARG(type),
-                      op ? "now asks for local activity \"" : "has no such local activity open", STR_ARG(op ? op->name : STR("")),
-                      op ? "\" at " : "", STR_ARG(op ? op->where : STR("")));
+                      op ? "now asks for local activity \"" : "has no such local activity open",
+                      STR_ARG(op ? op->name : STR("")), op ? "\" at " : "",
+                      STR_ARG(op ? op->where : STR("")));
         return false;
     }
     struct wf_local_result res = {
@@ -321,13 +312,11 @@ static bool deliver_queued(struct wf_run *r)
     bool told = false;
     while (!told && (op = m->done_first)) {
         m->done_first = op->local->next_done;
-        if (!m->done_first)
-            m->done_last = NULL;
+        if (!m->done_first) m->done_last = NULL;
         op->local->queued = false;
         told = op->state != OP_DONE; /* else: cancelled while it waited here */
         struct wf_local_result res = op->local->result;
-        if (told)
-            resolve(r, op, &res);
+        if (told) resolve(r, op, &res);
         wf_op_unref(r, op);
     }
     return told;
@@ -353,8 +342,7 @@ int wf_local_resolve(struct wf_run *r, uint32_t seq, const struct wf_local_resul
     l->result.failure = result->failure ? rec_clone(&l->arena, result->failure) : NULL;
     if (result->canceled && !(result->failure && failure_is_canceled(result->failure)))
         l->result.failure = failure_canceled(&l->arena, STR("local activity canceled"), NULL);
-    if (arena_failed(&l->arena))
-        return ERR_NOMEM;
+    if (arena_failed(&l->arena)) return ERR_NOMEM;
     l->has_result = true;
     l->queued = true;
     l->next_done = NULL;

@@ -1,5 +1,6 @@
-/* Timers and activities: StartTimer/CancelTimer, ScheduleActivityTask/RequestCancelActivityTask and the events that
- * answer them. A cancelled operation whose command was not sent leaves no trace but its number. */
+/* Timers and activities: StartTimer/CancelTimer, ScheduleActivityTask/RequestCancelActivityTask and
+ * the events that answer them. A cancelled operation whose command was not sent leaves no trace but
+ * its number. */
 #include "workflow/wf_machine.h"
 
 /* ---- timers ---- */
@@ -12,8 +13,7 @@ int wf_timer_start(struct wf_run *r, struct wf_op *op, int64_t duration_ns, stru
     op->name = arena_str(&r->keep, summary);
     op->due_ns = r->now_ns + duration_ns;
     struct wf_cmd *c = wf_cmd_new(r, COMMAND_TYPE_START_TIMER, op, &attrs);
-    if (!c)
-        return err_set(e, ERR_LIMIT, "cannot start one more timer");
+    if (!c) return err_set(e, ERR_LIMIT, "cannot start one more timer");
     op->cmd = c;
     rec_set_copy(attrs, T(cmd_start_timer, timer_id), op->op_id);
     rec_set_int(attrs, T(cmd_start_timer, start_to_fire_timeout), duration_ns);
@@ -23,21 +23,19 @@ int wf_timer_start(struct wf_run *r, struct wf_op *op, int64_t duration_ns, stru
 }
 
 /* A timer of no time resolves at once and takes no number: the engine is never asked for it. */
-int wf_op_timer(struct wf_run *r, int64_t duration_ns, struct str summary, uint64_t future, struct err *e)
+int wf_op_timer(struct wf_run *r, int64_t duration_ns, struct str summary, uint64_t future,
+                struct err *e)
 {
     int rc = wf_op_guard(r, e);
-    if (rc)
-        return rc;
+    if (rc) return rc;
     if (duration_ns <= 0) {
         wf_future_ok(r, future, NULL);
         return 0;
     }
     struct wf_op *op = wf_op_new(r, OP_TIMER, future, e);
-    if (!op)
-        return ERR_NOMEM;
+    if (!op) return ERR_NOMEM;
     rc = wf_timer_start(r, op, duration_ns, summary, e);
-    if (rc)
-        wf_op_finish(r, op);
+    if (rc) wf_op_finish(r, op);
     return rc;
 }
 
@@ -48,14 +46,15 @@ void wf_timer_cancel(struct wf_run *r, struct wf_op *op)
         wf_cmd_drop(r, op->cmd);
     } else {
         struct wf_cmd *c = wf_cmd_new(r, COMMAND_TYPE_CANCEL_TIMER, op, &attrs);
-        if (!c)
-            return;
+        if (!c) return;
         rec_set_copy(attrs, T(cmd_cancel_timer, timer_id), op->op_id);
         wf_cmd_identity(r, c, op->op_id, (struct str){NULL, 0}, NULL);
     }
     uint64_t future = op->future;
     if (future)
-        wf_future_fail(r, future, failure_canceled(&r->machines->cmds->arena, STR("timer canceled"), NULL), true);
+        wf_future_fail(r, future,
+                       failure_canceled(&r->machines->cmds->arena, STR("timer canceled"), NULL),
+                       true);
     wf_op_finish(r, op);
 }
 
@@ -80,11 +79,9 @@ bool wf_event_timer(struct wf_run *r, const struct rec *ev)
         return false;
     }
     bool told = op->state == OP_OPEN;
-    if (told && op->future)
-        wf_future_ok(r, op->future, NULL);
+    if (told && op->future) wf_future_ok(r, op->future, NULL);
     struct wf_op *local = told ? op->peer : NULL;
-    if (local && local->state == OP_OPEN)
-        wf_local_backoff_over(r, local);
+    if (local && local->state == OP_OPEN) wf_local_backoff_over(r, local);
     wf_op_finish(r, op);
     wf_event_unbind(r, started);
     return told;
@@ -94,8 +91,7 @@ bool wf_event_timer(struct wf_run *r, const struct rec *ev)
 static bool id_is_open(struct wf_run *r, enum wf_op_kind kind, struct str id)
 {
     for (struct wf_op *op = r->machines->first_op; op; op = op->next) {
-        if (op->kind == kind && op->state != OP_DONE && str_eq(op->op_id, id))
-            return true;
+        if (op->kind == kind && op->state != OP_DONE && str_eq(op->op_id, id)) return true;
     }
     return false;
 }
@@ -106,7 +102,8 @@ static int activity_id(struct wf_run *r, struct wf_op *op, struct str given, str
     if (given.n) {
         m->own_ids = true;
         if (id_is_open(r, OP_ACTIVITY, given))
-            return err_set(e, ERR_EXISTS, "an activity with the id \"" STR_FMT "\" is open", STR_ARG(given));
+            return err_set(e, ERR_EXISTS, "an activity with the id \"" STR_FMT "\" is open",
+                           STR_ARG(given));
         op->op_id = arena_str(&r->keep, given);
         m->next_activity++;
         return 0;
@@ -124,22 +121,25 @@ static int activity_command(struct wf_run *r, struct wf_op *op, const struct wf_
     struct arena *a = &r->machines->cmds->arena;
     struct rec *at;
     struct wf_cmd *c = wf_cmd_new(r, COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK, op, &at);
-    if (!c)
-        return ERR_LIMIT;
+    if (!c) return ERR_LIMIT;
     op->cmd = c;
     struct rec *input = o->input ? rec_clone(a, o->input) : NULL;
     rec_set_copy(at, T(cmd_schedule_activity_task, activity_id), op->op_id);
-    rec_set_copy(rec_sub(at, T(cmd_schedule_activity_task, activity_type)), T(activity_type, name), o->type);
+    rec_set_copy(rec_sub(at, T(cmd_schedule_activity_task, activity_type)), T(activity_type, name),
+                 o->type);
     struct rec *queue = rec_sub(at, T(cmd_schedule_activity_task, task_queue));
     rec_set_copy(queue, T(task_queue, name), o->task_queue.n ? o->task_queue : r->info.task_queue);
     rec_set_int(queue, T(task_queue, kind), TASK_QUEUE_KIND_NORMAL);
     rec_set_msg(at, T(cmd_schedule_activity_task, input), input);
     if (o->schedule_to_close_ns)
-        rec_set_int(at, T(cmd_schedule_activity_task, schedule_to_close_timeout), o->schedule_to_close_ns);
+        rec_set_int(at, T(cmd_schedule_activity_task, schedule_to_close_timeout),
+                    o->schedule_to_close_ns);
     if (o->schedule_to_start_ns)
-        rec_set_int(at, T(cmd_schedule_activity_task, schedule_to_start_timeout), o->schedule_to_start_ns);
+        rec_set_int(at, T(cmd_schedule_activity_task, schedule_to_start_timeout),
+                    o->schedule_to_start_ns);
     if (o->start_to_close_ns)
-        rec_set_int(at, T(cmd_schedule_activity_task, start_to_close_timeout), o->start_to_close_ns);
+        rec_set_int(at, T(cmd_schedule_activity_task, start_to_close_timeout),
+                    o->start_to_close_ns);
     if (o->heartbeat_ns)
         rec_set_int(at, T(cmd_schedule_activity_task, heartbeat_timeout), o->heartbeat_ns);
     if (o->retry_policy)
@@ -149,39 +149,38 @@ static int activity_command(struct wf_run *r, struct wf_op *op, const struct wf_
     return 0;
 }
 
-int wf_op_activity(struct wf_run *r, const struct wf_activity_opts *o, uint64_t future, struct err *e)
+int wf_op_activity(struct wf_run *r, const struct wf_activity_opts *o, uint64_t future,
+                   struct err *e)
 {
     int rc = wf_op_guard(r, e);
-    if (rc)
-        return rc;
-    if (!wf_payloads_fit(r, o->input, "the input of an activity", e))
-        return ERR_LIMIT;
-    if (o->local)
-        return wf_local_start(r, o, future, e);
+    if (rc) return rc;
+    if (!wf_payloads_fit(r, o->input, "the input of an activity", e)) return ERR_LIMIT;
+    if (o->local) return wf_local_start(r, o, future, e);
     struct wf_op *op = wf_op_new(r, OP_ACTIVITY, future, e);
-    if (!op)
-        return ERR_NOMEM;
+    if (!op) return ERR_NOMEM;
     op->cancel = o->cancel;
     op->name = arena_str(&r->keep, o->type);
     rc = activity_id(r, op, o->id, e);
     if (!rc && activity_command(r, op, o))
         rc = err_set(e, ERR_LIMIT, "cannot schedule one more activity");
-    if (rc)
-        wf_op_finish(r, op);
+    if (rc) wf_op_finish(r, op);
     return rc;
 }
 
-static struct rec *activity_failure(struct wf_run *r, struct wf_op *op, int retry_state, struct str identity,
-                                    struct rec *cause)
+static struct rec *activity_failure(struct wf_run *r, struct wf_op *op, int retry_state,
+                                    struct str identity, struct rec *cause)
 {
-    return failure_activity(&r->machines->cmds->arena, op->event_id, op->started_event_id, op->name, op->op_id,
-                            retry_state, identity, cause);
+    return failure_activity(&r->machines->cmds->arena, op->event_id, op->started_event_id, op->name,
+                            op->op_id, retry_state, identity, cause);
 }
 
-static void activity_canceled(struct wf_run *r, struct wf_op *op, struct rec *details, struct str identity)
+static void activity_canceled(struct wf_run *r, struct wf_op *op, struct rec *details,
+                              struct str identity)
 {
-    struct rec *cause = failure_canceled(&r->machines->cmds->arena, STR("activity canceled"), details);
-    wf_future_fail(r, op->future, activity_failure(r, op, RETRY_STATE_CANCEL_REQUESTED, identity, cause), true);
+    struct rec *cause =
+        failure_canceled(&r->machines->cmds->arena, STR("activity canceled"), details);
+    wf_future_fail(r, op->future,
+                   activity_failure(r, op, RETRY_STATE_CANCEL_REQUESTED, identity, cause), true);
 }
 
 void wf_activity_cancel(struct wf_run *r, struct wf_op *op)
@@ -191,8 +190,7 @@ void wf_activity_cancel(struct wf_run *r, struct wf_op *op)
         wf_cmd_drop(r, op->cmd);
     } else if (op->cancel != CANCEL_ABANDON) {
         struct wf_cmd *c = wf_cmd_new(r, COMMAND_TYPE_REQUEST_CANCEL_ACTIVITY_TASK, op, &attrs);
-        if (!c)
-            return;
+        if (!c) return;
         rec_set_int(attrs, T(cmd_request_cancel_activity_task, scheduled_event_id), op->event_id);
         wf_cmd_identity(r, c, op->op_id, op->name, NULL);
         if (op->cancel == CANCEL_WAIT) {
@@ -215,7 +213,8 @@ static void activity_closed(struct wf_run *r, struct wf_op *op, const struct rec
     case EVENT_TYPE_ACTIVITY_TASK_FAILED: {
         struct rec *cause = rec_msg(at, T(ev_activity_task_failed, failure));
         wf_future_fail(r, op->future,
-                       activity_failure(r, op, (int)rec_int(at, T(ev_activity_task_failed, retry_state)),
+                       activity_failure(r, op,
+                                        (int)rec_int(at, T(ev_activity_task_failed, retry_state)),
                                         rec_str(at, T(ev_activity_task_failed, identity)), cause),
                        failure_is_canceled(cause));
         break;
@@ -223,11 +222,13 @@ static void activity_closed(struct wf_run *r, struct wf_op *op, const struct rec
     case EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT: {
         struct rec *cause = rec_msg(at, T(ev_activity_task_timed_out, failure));
         if (!cause)
-            cause = failure_timeout(a, TIMEOUT_TYPE_START_TO_CLOSE, STR("activity timed out"), NULL, NULL);
-        wf_future_fail(r, op->future,
-                       activity_failure(r, op, (int)rec_int(at, T(ev_activity_task_timed_out, retry_state)),
-                                        (struct str){NULL, 0}, cause),
-                       false);
+            cause = failure_timeout(a, TIMEOUT_TYPE_START_TO_CLOSE, STR("activity timed out"), NULL,
+                                    NULL);
+        wf_future_fail(
+            r, op->future,
+            activity_failure(r, op, (int)rec_int(at, T(ev_activity_task_timed_out, retry_state)),
+                             (struct str){NULL, 0}, cause),
+            false);
         break;
     }
     default:
@@ -258,8 +259,7 @@ static int64_t activity_scheduled_id(const struct rec *ev, const struct rec *at,
 bool wf_event_activity(struct wf_run *r, const struct rec *ev)
 {
     const struct rec *at = event_attrs(ev);
-    if (event_type(ev) == EVENT_TYPE_ACTIVITY_TASK_STARTED)
-        return false;
+    if (event_type(ev) == EVENT_TYPE_ACTIVITY_TASK_STARTED) return false;
     int64_t started = 0, scheduled = activity_scheduled_id(ev, at, &started);
     struct wf_op *op = wf_event_op(r, scheduled, OP_ACTIVITY);
     if (!op) {

@@ -1,5 +1,5 @@
-/* Markers: patches (core_patch, with the TemporalChangeVersion upsert), side effects (SideEffect), and the look-ahead that
- * makes the markers of a replayed batch known before its code runs. */
+/* Markers: patches (core_patch, with the TemporalChangeVersion upsert), side effects (SideEffect),
+ * and the look-ahead that makes the markers of a replayed batch known before its code runs. */
 #include "workflow/wf_machine.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +37,8 @@ bool wf_is_change_version(const struct rec *sa)
 {
     const struct rec_field *f = rec_each(sa, T(search_attributes, indexed_fields), NULL);
     return f && rec_count(sa, T(search_attributes, indexed_fields)) == 1 &&
-           str_eqz(rec_str(f->v.m, T(search_attributes_indexed_fields_entry, key)), WF_CHANGE_VERSION);
+           str_eqz(rec_str(f->v.m, T(search_attributes_indexed_fields_entry, key)),
+                   WF_CHANGE_VERSION);
 }
 
 static bool followed_by_upsert(const struct rec *const *events, size_t n, size_t i)
@@ -46,9 +47,9 @@ static bool followed_by_upsert(const struct rec *const *events, size_t n, size_t
         int type = event_type(events[i]);
         if (type == EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES)
             return wf_is_change_version(
-                rec_msg(event_attrs(events[i]), T(ev_upsert_workflow_search_attributes, search_attributes)));
-        if (event_is_command(type))
-            return false;
+                rec_msg(event_attrs(events[i]),
+                        T(ev_upsert_workflow_search_attributes, search_attributes)));
+        if (event_is_command(type)) return false;
     }
     return false;
 }
@@ -61,14 +62,15 @@ static int lookahead_marker(struct wf_run *r, const struct rec *const *events, s
     if (str_eqz(name, WF_MARKER_PATCH)) {
         bool deprecated;
         struct str id = wf_marker_patch_id(&m->look_arena, at, &deprecated);
-        return map_set(&m->patches, id, followed_by_upsert(events, n, i) ? PATCH_UPSERT : PATCH_YES);
+        return map_set(&m->patches, id,
+                       followed_by_upsert(events, n, i) ? PATCH_UPSERT : PATCH_YES);
     }
     if (str_eqz(name, WF_MARKER_SIDE_EFFECT))
-        return map_set(&m->side_effects, wf_marker_data(at, "side-effect-id"), (void *)(uintptr_t)at);
+        return map_set(&m->side_effects, wf_marker_data(at, "side-effect-id"),
+                       (void *)(uintptr_t)at);
     if (str_eqz(name, WF_MARKER_LOCAL)) {
         struct wf_marker *node = arena_alloc(&m->look_arena, sizeof *node);
-        if (!node)
-            return ERR_NOMEM;
+        if (!node) return ERR_NOMEM;
         node->seq = (uint32_t)wf_marker_local_seq(at);
         node->attrs = at;
         node->event_id = event_id(events[i]);
@@ -86,19 +88,20 @@ int wf_marker_lookahead(struct wf_run *r, const struct rec *const *events, size_
     map_free(&m->side_effects);
     map_init(&m->side_effects);
     for (size_t i = 0; i < n; i++) {
-        int rc = event_type(events[i]) == EVENT_TYPE_MARKER_RECORDED ? lookahead_marker(r, events, n, i) : 0;
-        if (rc)
-            return rc;
+        int rc = event_type(events[i]) == EVENT_TYPE_MARKER_RECORDED
+                     ? lookahead_marker(r, events, n, i)
+                     : 0;
+        if (rc) return rc;
     }
     return 0;
 }
 
 /* ---- patches ---- */
-static struct wf_cmd *marker_command(struct wf_run *r, const char *name, struct str id, struct rec **at)
+static struct wf_cmd *marker_command(struct wf_run *r, const char *name, struct str id,
+                                     struct rec **at)
 {
     struct wf_cmd *c = wf_cmd_new(r, COMMAND_TYPE_RECORD_MARKER, NULL, at);
-    if (!c)
-        return NULL;
+    if (!c) return NULL;
     rec_set_str(*at, T(cmd_record_marker, marker_name), str_of(name));
     wf_cmd_identity(r, c, id, str_of(name), NULL);
     return c;
@@ -108,8 +111,7 @@ static bool patch_marker(struct wf_run *r, struct str id, bool deprecated)
 {
     struct rec *at;
     struct wf_cmd *c = marker_command(r, WF_MARKER_PATCH, id, &at);
-    if (!c)
-        return false;
+    if (!c) return false;
     c->optional = true;
     struct buf b;
     buf_init(&b, 64u << 10);
@@ -133,13 +135,11 @@ static struct str change_versions(struct wf_run *r)
     struct wf_machines *m = r->machines;
     size_t n = 0;
     struct str *ids = arena_alloc(A(r), (m->patches.n + m->patch_memo.n + 1) * sizeof *ids);
-    if (!ids)
-        return (struct str){NULL, 0};
+    if (!ids) return (struct str){NULL, 0};
     for (struct map_entry *x = m->patches.first; x; x = x->next)
         ids[n++] = x->key;
     for (struct map_entry *x = m->patch_memo.first; x; x = x->next) {
-        if (x->value == PATCH_YES && !map_get(&m->patches, x->key))
-            ids[n++] = x->key;
+        if (x->value == PATCH_YES && !map_get(&m->patches, x->key)) ids[n++] = x->key;
     }
     qsort(ids, n, sizeof *ids, by_text);
     struct buf b;
@@ -159,8 +159,7 @@ static void patch_upsert(struct wf_run *r, struct str versions)
 {
     struct rec *at;
     struct wf_cmd *c = wf_cmd_new(r, COMMAND_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES, NULL, &at);
-    if (!c)
-        return;
+    if (!c) return;
     c->optional = true;
     wf_cmd_identity(r, c, (struct str){NULL, 0}, STR(WF_CHANGE_VERSION), NULL);
     struct rec *sa = rec_sub(at, T(cmd_upsert_workflow_search_attributes, search_attributes));
@@ -174,11 +173,9 @@ static void patch_upsert(struct wf_run *r, struct str versions)
 bool wf_op_patched(struct wf_run *r, struct str id, bool deprecated, struct err *e)
 {
     struct wf_machines *m = r->machines;
-    if (wf_op_guard(r, e))
-        return false;
+    if (wf_op_guard(r, e)) return false;
     void *memo = map_get(&m->patch_memo, id);
-    if (memo)
-        return memo == PATCH_YES;
+    if (memo) return memo == PATCH_YES;
     void *known = map_get(&m->patches, id);
     bool yes = known || !r->replaying;
     if (map_set(&m->patch_memo, id, yes ? PATCH_YES : PATCH_NO)) {
@@ -191,8 +188,7 @@ bool wf_op_patched(struct wf_run *r, struct str id, bool deprecated, struct err 
             patch_upsert(r, STR("[]")); /* what is compared is that there is one */
     } else if (!r->replaying && !known && patch_marker(r, id, deprecated)) {
         struct str versions = change_versions(r);
-        if (versions.n && versions.n < CHANGE_VERSION_MAX)
-            patch_upsert(r, versions);
+        if (versions.n && versions.n < CHANGE_VERSION_MAX) patch_upsert(r, versions);
     }
     return yes;
 }
@@ -219,12 +215,10 @@ int wf_op_side_effect_recorded(struct wf_run *r, const struct rec **payloads, st
     struct wf_machines *m = r->machines;
     char id[24];
     int rc = wf_op_guard(r, e);
-    if (rc)
-        return rc;
+    if (rc) return rc;
     int n = snprintf(id, sizeof id, "%llu", (unsigned long long)++m->next_side_effect);
     const struct rec *at = map_get(&m->side_effects, str_make(id, (size_t)n));
-    if (!at)
-        return 0;
+    if (!at) return 0;
     *payloads = rec_map_get(at, T(ev_marker_recorded, details), STR("data"));
     rc = side_effect_marker(r, *payloads, e);
     return rc ? rc : 1;
@@ -233,9 +227,7 @@ int wf_op_side_effect_recorded(struct wf_run *r, const struct rec **payloads, st
 int wf_op_side_effect_record(struct wf_run *r, const struct rec *payloads, struct err *e)
 {
     int rc = wf_op_guard(r, e);
-    if (rc)
-        return rc;
-    if (!wf_payloads_fit(r, payloads, "the value of a side effect", e))
-        return ERR_LIMIT;
+    if (rc) return rc;
+    if (!wf_payloads_fit(r, payloads, "the value of a side effect", e)) return ERR_LIMIT;
     return side_effect_marker(r, payloads, e);
 }

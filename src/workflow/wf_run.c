@@ -1,5 +1,5 @@
-/* A run: opened with its bundle, closed at any time, and what both halves report into (failure of the task, log lines,
- * pending list). The activation loop is in wf_activate.c. */
+/* A run: opened with its bundle, closed at any time, and what both halves report into (failure of
+ * the task, log lines, pending list). The activation loop is in wf_activate.c. */
 #include "workflow/wf_machine.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -28,7 +28,8 @@ static void info_copy(struct wf_run *r, const struct wf_info *info)
     r->info.run_id = arena_str(a, info->run_id);
     r->info.task_queue = arena_str(a, info->task_queue);
     r->info.noop_name = arena_str(a, info->noop_name);
-    r->info.current_digest = info->current_digest ? arena_str(a, str_of(info->current_digest)).p : NULL;
+    r->info.current_digest =
+        info->current_digest ? arena_str(a, str_of(info->current_digest)).p : NULL;
     r->info.limits = limits_of(info->limits);
 }
 
@@ -81,8 +82,7 @@ int wf_open(struct bundle *b, const struct wf_info *info, struct wf_run **out, s
 
 void wf_close(struct wf_run *r)
 {
-    if (!r)
-        return;
+    if (!r) return;
     struct wf_machines *m = r->machines;
     m->phase = PHASE_BROKEN; /* commands are off */
     r->closed = true;
@@ -107,8 +107,7 @@ void wf_close(struct wf_run *r)
     arena_free(&m->pending_arena);
     arena_free(&r->keep);
     arena_free(&r->out_arena);
-    if (r->bundle)
-        bundle_unref(r->bundle);
+    if (r->bundle) bundle_unref(r->bundle);
     mem_free(m);
     mem_free(r);
 }
@@ -117,8 +116,7 @@ void wf_close(struct wf_run *r)
 void wf_flushed(struct wf_run *r)
 {
     struct wf_machines *m = r->machines;
-    if (m->phase != PHASE_WAIT)
-        return;
+    if (m->phase != PHASE_WAIT) return;
     wf_cmds_turn(r);
     m->n_out_messages = m->cap_out_messages = 0;
     m->out_messages = NULL;
@@ -127,12 +125,12 @@ void wf_flushed(struct wf_run *r)
     m->phase = PHASE_IDLE;
 }
 
-/* The engine discarded the task, in which nothing but rejected updates happened: its SCHEDULED and STARTED never were. */
+/* The engine discarded the task, in which nothing but rejected updates happened: its SCHEDULED and
+ * STARTED never were. */
 void wf_rollback(struct wf_run *r, int64_t event)
 {
     struct wf_machines *m = r->machines;
-    if (m->phase == PHASE_BROKEN)
-        return;
+    if (m->phase == PHASE_BROKEN) return;
     wf_cmds_reset(r, m->cmds);
     r->now_ns = m->before.now_ns;
     r->history_length = m->before.history_length;
@@ -153,8 +151,8 @@ void wf_interrupt(struct wf_run *r)
 size_t wf_memory(const struct wf_run *r)
 {
     const struct wf_machines *m = r->machines;
-    return sizeof *r + sizeof *m + r->sandbox.mem_used + r->keep.used + r->out_arena.used + m->task_arena.used +
-           m->look_arena.used + m->sets[0].arena.used + m->sets[1].arena.used +
+    return sizeof *r + sizeof *m + r->sandbox.mem_used + r->keep.used + r->out_arena.used +
+           m->task_arena.used + m->look_arena.used + m->sets[0].arena.used + m->sets[1].arena.used +
            m->by_event.n * (sizeof(struct wf_op) + 64);
 }
 
@@ -168,7 +166,9 @@ uint64_t wf_instructions(const struct wf_run *r)
     return r->sandbox.instructions;
 }
 
-int wf_definitions(struct bundle *b, void (*each)(void *ud, const char *kind, struct str name, struct str options_json),
+int wf_definitions(struct bundle *b,
+                   void (*each)(void *ud, const char *kind, struct str name,
+                                struct str options_json),
                    void *ud, struct err *e)
 {
     return script_definitions(b, each, ud, e);
@@ -177,35 +177,30 @@ int wf_definitions(struct bundle *b, void (*each)(void *ud, const char *kind, st
 /* ---- reports ---- */
 static void *grow(struct arena *a, void *old, size_t n, size_t *cap, size_t size)
 {
-    if (n < *cap)
-        return old;
+    if (n < *cap) return old;
     size_t want = *cap ? *cap * 2 : 16;
     void *p = arena_alloc(a, want * size);
-    if (!p)
-        return NULL;
-    if (n)
-        memcpy(p, old, n * size);
+    if (!p) return NULL;
+    if (n) memcpy(p, old, n * size);
     *cap = want;
     return p;
 }
 
 void wf_log_add(struct wf_run *r, int level, struct str text, struct str fields_json)
 {
-    if (r->replaying)
-        return;
+    if (r->replaying) return;
     struct wf_log *logs = grow(&r->out_arena, r->logs, r->n_logs, &r->cap_logs, sizeof *logs);
-    if (!logs)
-        return;
+    if (!logs) return;
     r->logs = logs;
-    r->logs[r->n_logs++] = (struct wf_log){level, arena_str(&r->out_arena, text), arena_str(&r->out_arena, fields_json)};
+    r->logs[r->n_logs++] = (struct wf_log){level, arena_str(&r->out_arena, text),
+                                           arena_str(&r->out_arena, fields_json)};
 }
 
 void wf_pending_add(struct wf_run *r, const struct wf_pending *p)
 {
     struct arena *a = &r->machines->pending_arena;
     struct wf_pending *list = grow(a, r->pending, r->n_pending, &r->cap_pending, sizeof *list);
-    if (!list)
-        return;
+    if (!list) return;
     r->pending = list;
     struct wf_pending copy = *p;
     copy.id = arena_str(a, p->id);
@@ -216,8 +211,7 @@ void wf_pending_add(struct wf_run *r, const struct wf_pending *p)
 
 void wf_task_fail(struct wf_run *r, int cause, const struct rec *failure)
 {
-    if (r->task_failure)
-        return;
+    if (r->task_failure) return;
     r->task_fail_cause = cause;
     r->task_failure = rec_clone(&r->out_arena, failure);
 }
@@ -229,8 +223,8 @@ void wf_task_failf(struct wf_run *r, int cause, const char *type, const char *fm
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    if (r->task_failure)
-        return;
+    if (r->task_failure) return;
     r->task_fail_cause = cause;
-    r->task_failure = failure_app(&r->out_arena, str_of(type), arena_str(&r->out_arena, str_of(text)), false, NULL, NULL);
+    r->task_failure = failure_app(&r->out_arena, str_of(type),
+                                  arena_str(&r->out_arena, str_of(text)), false, NULL, NULL);
 }

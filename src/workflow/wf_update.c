@@ -1,8 +1,10 @@
-/* Updates: requests from messages (live), from UpdateAccepted (replay) or UpdateAdmitted (after a reset), and the answers.
+/* Updates: requests from messages (live), from UpdateAccepted (replay) or UpdateAdmitted (after a
+ * reset), and the answers.
  *
- * An update is delivered before the first event whose id is above its sequencing id. Acceptance and response go out as a
- * message and a PROTOCOL_MESSAGE command at the place where they happened; a rejection is a message only. On replay the
- * commands are made for the comparison and no message is sent. */
+ * An update is delivered before the first event whose id is above its sequencing id. Acceptance and
+ * response go out as a message and a PROTOCOL_MESSAGE command at the place where they happened; a
+ * rejection is a message only. On replay the commands are made for the comparison and no message is
+ * sent. */
 #include "workflow/wf_machine.h"
 
 #define A(r) (&(r)->machines->cmds->arena)
@@ -12,8 +14,7 @@ static struct wf_update *update_find(struct wf_run *r, struct str id)
 {
     struct wf_update *found = NULL;
     for (struct wf_update *u = r->machines->updates; u; u = u->next) {
-        if (str_eq(u->id, id) && u->state != UPDATE_FINISHED)
-            found = u;
+        if (str_eq(u->id, id) && u->state != UPDATE_FINISHED) found = u;
     }
     return found;
 }
@@ -37,11 +38,9 @@ static int update_add(struct wf_run *r, struct str id, struct str message_id, in
                       const struct rec *request, bool replayed)
 {
     struct wf_machines *m = r->machines;
-    if (update_find(r, id))
-        return 0; /* both as an event and as a message */
+    if (update_find(r, id)) return 0; /* both as an event and as a message */
     struct wf_update *u = mem_zalloc(sizeof *u), **at = &m->updates;
-    if (!u)
-        return ERR_NOMEM;
+    if (!u) return ERR_NOMEM;
     arena_init(&u->arena, 0);
     u->id = arena_str(&u->arena, id);
     u->message_id = arena_str(&u->arena, message_id);
@@ -60,40 +59,38 @@ int wf_update_from_message(struct wf_run *r, const struct rec *message)
     struct str type = rec_str(rec_msg(message, T(protocol_message, body)), T(any, type_url));
     struct rec *request;
     struct err e;
-    if (!str_eqz(type, TYPE_URL "Request"))
-        return 0; /* nothing else is sent to workers today */
+    if (!str_eqz(type, TYPE_URL "Request")) return 0; /* nothing else is sent to workers today */
     int rc = rec_decode(&r->machines->task_arena, &rec_type_update_request,
-                        rec_str(rec_msg(message, T(protocol_message, body)), T(any, value)), &request, &e);
-    if (rc)
-        return rc;
+                        rec_str(rec_msg(message, T(protocol_message, body)), T(any, value)),
+                        &request, &e);
+    if (rc) return rc;
     return update_add(r, rec_str(message, T(protocol_message, protocol_instance_id)),
-                      rec_str(message, T(protocol_message, id)), rec_int(message, T(protocol_message, event_id)),
-                      request, false);
+                      rec_str(message, T(protocol_message, id)),
+                      rec_int(message, T(protocol_message, event_id)), request, false);
 }
 
 int wf_update_from_accepted(struct wf_run *r, const struct rec *at)
 {
     struct str id = rec_str(at, T(ev_workflow_execution_update_accepted, protocol_instance_id));
-    const struct rec *request = rec_msg(at, T(ev_workflow_execution_update_accepted, accepted_request));
-    if (!request)
-        request = map_get(&r->machines->admitted, id);
-    if (!request)
-        return 0; /* the comparison tells */
-    return update_add(r, id, rec_str(at, T(ev_workflow_execution_update_accepted, accepted_request_message_id)),
-                      rec_int(at, T(ev_workflow_execution_update_accepted, accepted_request_sequencing_event_id)),
-                      request, true);
+    const struct rec *request =
+        rec_msg(at, T(ev_workflow_execution_update_accepted, accepted_request));
+    if (!request) request = map_get(&r->machines->admitted, id);
+    if (!request) return 0; /* the comparison tells */
+    return update_add(
+        r, id, rec_str(at, T(ev_workflow_execution_update_accepted, accepted_request_message_id)),
+        rec_int(at, T(ev_workflow_execution_update_accepted, accepted_request_sequencing_event_id)),
+        request, true);
 }
 
-/* An update that the engine admitted before (a reset brings them along). Live it stands for the message. */
+/* An update that the engine admitted before (a reset brings them along). Live it stands for the
+ * message. */
 int wf_update_admit(struct wf_run *r, const struct rec *at, bool deliver)
 {
     const struct rec *request = rec_msg(at, T(ev_workflow_execution_update_admitted, request));
     struct str id = rec_str(rec_msg(request, T(update_request, meta)), T(update_meta, update_id));
     struct rec *copy = rec_clone(&r->keep, request);
-    if (!copy || map_set(&r->machines->admitted, id, copy))
-        return ERR_NOMEM;
-    if (!deliver)
-        return 0;
+    if (!copy || map_set(&r->machines->admitted, id, copy)) return ERR_NOMEM;
+    if (!deliver) return 0;
     struct str message = arena_printf(&r->machines->task_arena, STR_FMT "/request", STR_ARG(id));
     return update_add(r, id, message, 0, request, false);
 }
@@ -102,29 +99,29 @@ bool wf_update_deliver_before(struct wf_run *r, int64_t id)
 {
     bool any = false;
     for (struct wf_update *u = r->machines->updates; u; u = u->next) {
-        if (u->state != UPDATE_WAITING || u->sequencing_id >= id)
-            continue;
+        if (u->state != UPDATE_WAITING || u->sequencing_id >= id) continue;
         u->state = UPDATE_DELIVERED;
         const struct rec *input = rec_msg(u->request, T(update_request, input));
-        script_update(r, u->id, rec_str(input, T(update_input, name)), rec_msg(input, T(update_input, args)),
-                      !u->replayed);
+        script_update(r, u->id, rec_str(input, T(update_input, name)),
+                      rec_msg(input, T(update_input, args)), !u->replayed);
         any = true;
     }
     return any;
 }
 
 /* ---- answers ---- */
-static void send(struct wf_run *r, struct wf_update *u, const char *suffix, const char *type, const struct rec *body)
+static void send(struct wf_run *r, struct wf_update *u, const char *suffix, const char *type,
+                 const struct rec *body)
 {
     struct wf_machines *m = r->machines;
-    if (r->replaying)
-        return;
+    if (r->replaying) return;
     struct buf b;
     buf_init(&b, 64u << 20);
     struct rec *msg = rec_new(A(r), &rec_type_protocol_message);
     struct rec *any = rec_sub(msg, T(protocol_message, body));
     if (rec_encode(body, &b) == 0) {
-        rec_set_str(msg, T(protocol_message, id), arena_printf(A(r), STR_FMT "/%s", STR_ARG(u->id), suffix));
+        rec_set_str(msg, T(protocol_message, id),
+                    arena_printf(A(r), STR_FMT "/%s", STR_ARG(u->id), suffix));
         rec_set_copy(msg, T(protocol_message, protocol_instance_id), u->id);
         rec_set_str(any, T(any, type_url), arena_printf(A(r), TYPE_URL "%s", type));
         rec_set_copy(any, T(any, value), buf_str(&b));
@@ -133,10 +130,8 @@ static void send(struct wf_run *r, struct wf_update *u, const char *suffix, cons
     if (m->n_out_messages == m->cap_out_messages) {
         size_t cap = m->cap_out_messages ? m->cap_out_messages * 2 : 8;
         struct rec **q = arena_alloc(&r->out_arena, cap * sizeof *q);
-        if (!q)
-            return;
-        if (m->n_out_messages)
-            memcpy(q, m->out_messages, m->n_out_messages * sizeof(struct rec *));
+        if (!q) return;
+        if (m->n_out_messages) memcpy(q, m->out_messages, m->n_out_messages * sizeof(struct rec *));
         m->out_messages = q;
         m->cap_out_messages = cap;
     }
@@ -147,22 +142,25 @@ static bool protocol_command(struct wf_run *r, struct wf_update *u, const char *
 {
     struct rec *at;
     struct wf_cmd *c = wf_cmd_new(r, COMMAND_TYPE_PROTOCOL_MESSAGE, NULL, &at);
-    if (!c)
-        return false;
+    if (!c) return false;
     c->event_type = event;
-    rec_set_str(at, T(cmd_protocol_message, message_id), arena_printf(A(r), STR_FMT "/%s", STR_ARG(u->id), suffix));
+    rec_set_str(at, T(cmd_protocol_message, message_id),
+                arena_printf(A(r), STR_FMT "/%s", STR_ARG(u->id), suffix));
     wf_cmd_identity(r, c, u->id, (struct str){NULL, 0}, NULL);
     return true;
 }
 
-static int answerable(struct wf_run *r, struct str id, enum wf_update_state state, struct wf_update **u, struct err *e)
+static int answerable(struct wf_run *r, struct str id, enum wf_update_state state,
+                      struct wf_update **u, struct err *e)
 {
-    /* answers are made while the validator's read-only context may still be set: only the task's own state counts */
+    /* answers are made while the validator's read-only context may still be set: only the task's
+     * own state counts */
     if (r->machines->phase == PHASE_BROKEN || r->task_failure)
         return err_set(e, ERR_CLOSED, "the workflow task has failed already");
     *u = update_find(r, id);
     if (!*u || (*u)->state != state)
-        return err_set(e, ERR_NOTFOUND, "no update \"" STR_FMT "\" waits for this answer", STR_ARG(id));
+        return err_set(e, ERR_NOTFOUND, "no update \"" STR_FMT "\" waits for this answer",
+                       STR_ARG(id));
     return 0;
 }
 
@@ -170,8 +168,7 @@ int wf_op_update_accept(struct wf_run *r, struct str update_id, struct err *e)
 {
     struct wf_update *u;
     int rc = answerable(r, update_id, UPDATE_DELIVERED, &u, e);
-    if (rc)
-        return rc;
+    if (rc) return rc;
     if (!protocol_command(r, u, "accept", EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED))
         return err_set(e, ERR_LIMIT, "cannot accept one more update");
     struct rec *body = rec_new(A(r), &rec_type_update_acceptance);
@@ -183,15 +180,16 @@ int wf_op_update_accept(struct wf_run *r, struct str update_id, struct err *e)
     return 0;
 }
 
-int wf_op_update_reject(struct wf_run *r, struct str update_id, const struct rec *failure, struct err *e)
+int wf_op_update_reject(struct wf_run *r, struct str update_id, const struct rec *failure,
+                        struct err *e)
 {
     struct wf_update *u;
     int rc = answerable(r, update_id, UPDATE_DELIVERED, &u, e);
-    if (rc)
-        return rc;
+    if (rc) return rc;
     if (r->replaying) {
         wf_task_failf(r, WORKFLOW_TASK_FAILED_CAUSE_NON_DETERMINISTIC_ERROR, "NonDeterminism",
-                      "history and script differ: update \"" STR_FMT "\" was accepted, the script now has no handler for it",
+                      "history and script differ: update \"" STR_FMT
+                      "\" was accepted, the script now has no handler for it",
                       STR_ARG(update_id));
         return err_set(e, ERR_NONDET, "the update was accepted in history");
     }
@@ -199,28 +197,26 @@ int wf_op_update_reject(struct wf_run *r, struct str update_id, const struct rec
     rec_set_str(body, T(update_rejection, rejected_request_message_id), u->message_id);
     rec_set_int(body, T(update_rejection, rejected_request_sequencing_event_id), u->sequencing_id);
     rec_set_msg(body, T(update_rejection, rejected_request), rec_clone(A(r), u->request));
-    if (failure)
-        rec_set_msg(body, T(update_rejection, failure), rec_clone(A(r), failure));
+    if (failure) rec_set_msg(body, T(update_rejection, failure), rec_clone(A(r), failure));
     send(r, u, "reject", "Rejection", body);
     u->state = UPDATE_FINISHED;
     return 0;
 }
 
-int wf_op_update_complete(struct wf_run *r, struct str update_id, const struct rec *result, const struct rec *failure,
-                          struct err *e)
+int wf_op_update_complete(struct wf_run *r, struct str update_id, const struct rec *result,
+                          const struct rec *failure, struct err *e)
 {
     struct wf_update *u;
     int rc = answerable(r, update_id, UPDATE_ACCEPTED, &u, e);
-    if (rc)
-        return rc;
-    if (!wf_payloads_fit(r, result, "the result of an update", e))
-        return ERR_LIMIT;
+    if (rc) return rc;
+    if (!wf_payloads_fit(r, result, "the result of an update", e)) return ERR_LIMIT;
     if (!protocol_command(r, u, "complete", EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED))
         return err_set(e, ERR_LIMIT, "cannot complete one more update");
     struct rec *body = rec_new(A(r), &rec_type_update_response);
-    rec_set_msg(body, T(update_response, meta), rec_msg(u->request, T(update_request, meta))
-                                                    ? rec_clone(A(r), rec_msg(u->request, T(update_request, meta)))
-                                                    : NULL);
+    rec_set_msg(body, T(update_response, meta),
+                rec_msg(u->request, T(update_request, meta))
+                    ? rec_clone(A(r), rec_msg(u->request, T(update_request, meta)))
+                    : NULL);
     rec_set_copy(rec_sub(body, T(update_response, meta)), T(update_meta, update_id), u->id);
     struct rec *outcome = rec_sub(body, T(update_response, outcome));
     if (failure)

@@ -1,5 +1,7 @@
 /* See wf_fake.h. */
 #include "wf_fake.h"
+#include "check.h"
+#include "wf_prove.h"
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -41,7 +43,8 @@ int script_start(struct wf_run *r, struct str type, const struct rec *input, str
 {
     (void)input;
     if (!str_eqz(type, "wf"))
-        return err_set(e, ERR_NOTFOUND, "no workflow \"" STR_FMT "\" is defined; known: wf", STR_ARG(type));
+        return err_set(e, ERR_NOTFOUND, "no workflow \"" STR_FMT "\" is defined; known: wf",
+                       STR_ARG(type));
     fake_of(r)->started = true;
     fake_log(fake_of(r), "start ");
     return 0;
@@ -53,7 +56,8 @@ void script_signal(struct wf_run *r, struct str name, const struct rec *input, s
     fake_log(fake_of(r), "S:" STR_FMT " ", STR_ARG(name));
     fake_of(r)->n[0]++;
 }
-void script_update(struct wf_run *r, struct str id, struct str name, const struct rec *input, bool validate)
+void script_update(struct wf_run *r, struct str id, struct str name, const struct rec *input,
+                   bool validate)
 {
     (void)input;
     struct fake *f = fake_of(r);
@@ -62,13 +66,13 @@ void script_update(struct wf_run *r, struct str id, struct str name, const struc
     if (validate && fake_reject && str_eqz(name, fake_reject)) {
         struct arena a;
         arena_init(&a, 0);
-        int rc = wf_op_update_reject(r, id, failure_app(&a, STR("Rejected"), STR("no"), true, NULL, NULL), &e);
+        int rc = wf_op_update_reject(
+            r, id, failure_app(&a, STR("Rejected"), STR("no"), true, NULL, NULL), &e);
         assert(rc == 0);
         arena_free(&a);
         return;
     }
-    if (wf_op_update_accept(r, id, &e))
-        return;
+    if (wf_op_update_accept(r, id, &e)) return;
     snprintf(f->update_buf, sizeof f->update_buf, STR_FMT, STR_ARG(id));
     f->update = f->update_buf;
 }
@@ -80,19 +84,18 @@ void script_cancel(struct wf_run *r, struct str cause)
 enum sandbox_status script_run(struct wf_run *r)
 {
     struct fake *f = fake_of(r);
-    if (f->slices_left-- > 0)
-        return SANDBOX_SLICE;
+    if (f->slices_left-- > 0) return SANDBOX_SLICE;
     f->slices_left = fake_slices;
     f->runs++;
-    if (f->started && f->prog)
-        f->prog(r, f);
+    if (f->started && f->prog) f->prog(r, f);
     return r->task_failure ? SANDBOX_ERROR : SANDBOX_BLOCKED;
 }
 void script_query(struct wf_run *r, const struct wf_query *q, struct wf_query_result *out)
 {
     if (str_eqz(q->type, "log")) {
         out->ok = true;
-        out->result = payloads_of_json(&r->out_arena, arena_printf(&r->out_arena, "\"%s\"", fake_of(r)->log));
+        out->result =
+            payloads_of_json(&r->out_arena, arena_printf(&r->out_arena, "\"%s\"", fake_of(r)->log));
     } else {
         out->message = STR("unknown query");
     }
@@ -101,7 +104,9 @@ void script_reseed(struct wf_run *r, struct str run_id)
 {
     fake_log(fake_of(r), "reseed:" STR_FMT " ", STR_ARG(run_id));
 }
-int script_definitions(struct bundle *b, void (*each)(void *ud, const char *kind, struct str name, struct str options_json),
+int script_definitions(struct bundle *b,
+                       void (*each)(void *ud, const char *kind, struct str name,
+                                    struct str options_json),
                        void *ud, struct err *e)
 {
     (void)b;
@@ -138,16 +143,14 @@ struct wf_future *wf_future_get(struct wf_run *r, uint64_t id)
 void wf_future_ok(struct wf_run *r, uint64_t id, const struct rec *payloads)
 {
     struct wf_future *f = wf_future_get(r, id);
-    if (!f || f->state != FUTURE_PENDING)
-        return;
+    if (!f || f->state != FUTURE_PENDING) return;
     f->state = FUTURE_OK;
     f->result = payloads ? rec_clone(&r->keep, payloads) : NULL;
 }
 void wf_future_fail(struct wf_run *r, uint64_t id, const struct rec *failure, bool canceled)
 {
     struct wf_future *f = wf_future_get(r, id);
-    if (!f || f->state != FUTURE_PENDING)
-        return;
+    if (!f || f->state != FUTURE_PENDING) return;
     f->state = FUTURE_FAILED;
     f->canceled = canceled;
     f->failure = rec_clone(&r->keep, failure);
@@ -179,8 +182,8 @@ uint64_t timer(struct wf_run *r, int64_t seconds, const char *where)
     wf_op_timer(r, seconds * NS_PER_S, (struct str){NULL, 0}, id, &e);
     return id;
 }
-static uint64_t act(struct wf_run *r, const char *type, const char *input, enum wf_cancel_type how, bool is_local,
-                    const char *where)
+static uint64_t act(struct wf_run *r, const char *type, const char *input, enum wf_cancel_type how,
+                    bool is_local, const char *where)
 {
     struct err e;
     struct arena a;
@@ -195,7 +198,8 @@ static uint64_t act(struct wf_run *r, const char *type, const char *input, enum 
     arena_free(&a);
     return id;
 }
-uint64_t activity(struct wf_run *r, const char *type, const char *input, enum wf_cancel_type how, const char *where)
+uint64_t activity(struct wf_run *r, const char *type, const char *input, enum wf_cancel_type how,
+                  const char *where)
 {
     return act(r, type, input, how, false, where);
 }
@@ -203,13 +207,15 @@ uint64_t local(struct wf_run *r, const char *type, enum wf_cancel_type how, cons
 {
     return act(r, type, NULL, how, true, where);
 }
-uint64_t child(struct wf_run *r, const char *id, enum wf_cancel_type how, uint64_t *started, const char *where)
+uint64_t child(struct wf_run *r, const char *id, enum wf_cancel_type how, uint64_t *started,
+               const char *where)
 {
     struct err e;
     struct str got;
     *started = fut(r, where);
     uint64_t result = fut(r, where);
-    struct wf_child_opts o = {.workflow_type = STR("kid"), .workflow_id = str_of(id), .cancel = how};
+    struct wf_child_opts o = {
+        .workflow_type = STR("kid"), .workflow_id = str_of(id), .cancel = how};
     wf_op_child(r, &o, *started, result, &got, &e);
     return result;
 }
@@ -223,84 +229,32 @@ void complete(struct wf_run *r)
     wf_op_complete(r, NULL, &e);
 }
 
-/* ---- one language for events and commands ---- */
-static void put(char *out, size_t n, int type, struct str id)
+/* ---- runs ---- */
+const char *current_digest;
+bool codec;
+
+struct wf_run *open_run(void *program)
 {
-    snprintf(out, n, "%s%s" STR_FMT, event_name(type), id.n ? " " : "", STR_ARG(id));
+    fake_prog p = (fake_prog)program;
+    struct wf_run *r = NULL;
+    struct err e = {0};
+    struct wf_info info = {.namespace_ = STR("default"),
+                           .workflow_id = STR("wf-1"),
+                           .run_id = STR("run-1"),
+                           .task_queue = STR("queue"),
+                           .current_digest = current_digest,
+                           .codec = codec};
+    fake_program = p;
+    CHECK_INT(wf_open(NULL, &info, &r, &e), 0);
+    return r;
 }
-static struct str marker_id(const struct rec *details_owner, int tag, struct str name, char *buf, size_t n)
+
+/* With slices of every kind: the fake says SLICE as often as fake_slices tells. */
+void check_history_of(const char *name, struct hist *h, fake_prog p)
 {
-    const char *key = str_eqz(name, "core_patch") ? "patch-data" : str_eqz(name, "SideEffect") ? "side-effect-id" : "data";
-    struct str d = payload_data(rec_msg(rec_map_get(details_owner, tag, str_of(key)), T(payloads, payloads)));
-    const char *mark = str_eqz(name, "core_patch") ? "\"id\":" : str_eqz(name, "SideEffect") ? "" : "\"seq\":";
-    char *z = str_dup(d), *at = strstr(z, mark);
-    at = at ? at + strlen(mark) : z;
-    snprintf(buf, n, STR_FMT ":%.*s", STR_ARG(name), (int)strcspn(at, ",}"), at);
-    mem_free(z);
-    return str_of(buf);
-}
-void text_of_event(const struct rec *ev, char *out, size_t n)
-{
-    const struct rec *at = event_attrs(ev);
-    char buf[256];
-    struct str id = {NULL, 0};
-    switch (event_type(ev)) {
-    case EVENT_TYPE_ACTIVITY_TASK_SCHEDULED: id = rec_str(at, T(ev_activity_task_scheduled, activity_id)); break;
-    case EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED:
-        snprintf(buf, sizeof buf, "%lld", (long long)rec_int(at, T(ev_activity_task_cancel_requested, scheduled_event_id)));
-        id = str_of(buf);
-        break;
-    case EVENT_TYPE_TIMER_STARTED: id = rec_str(at, T(ev_timer_started, timer_id)); break;
-    case EVENT_TYPE_TIMER_CANCELED: id = rec_str(at, T(ev_timer_canceled, timer_id)); break;
-    case EVENT_TYPE_MARKER_RECORDED:
-        id = marker_id(at, T(ev_marker_recorded, details), rec_str(at, T(ev_marker_recorded, marker_name)), buf, sizeof buf);
-        break;
-    case EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED:
-        id = rec_str(at, T(ev_start_child_workflow_execution_initiated, workflow_id));
-        break;
-    case EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED:
-        id = rec_str(at, T(ev_workflow_execution_update_accepted, protocol_instance_id));
-        snprintf(out, n, "Update " STR_FMT "/accept", STR_ARG(id));
-        return;
-    case EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED:
-        id = rec_str(rec_msg(at, T(ev_workflow_execution_update_completed, meta)), T(update_meta, update_id));
-        snprintf(out, n, "Update " STR_FMT "/complete", STR_ARG(id));
-        return;
-    default: break;
-    }
-    put(out, n, event_type(ev), id);
-}
-void text_of_command(const struct rec *c, char *out, size_t n)
-{
-    const struct rec *at = command_attrs(c);
-    char buf[256];
-    struct str id = {NULL, 0};
-    switch (command_type(c)) {
-    case COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK: id = rec_str(at, T(cmd_schedule_activity_task, activity_id)); break;
-    case COMMAND_TYPE_REQUEST_CANCEL_ACTIVITY_TASK:
-        snprintf(buf, sizeof buf, "%lld", (long long)rec_int(at, T(cmd_request_cancel_activity_task, scheduled_event_id)));
-        id = str_of(buf);
-        break;
-    case COMMAND_TYPE_START_TIMER: id = rec_str(at, T(cmd_start_timer, timer_id)); break;
-    case COMMAND_TYPE_CANCEL_TIMER: id = rec_str(at, T(cmd_cancel_timer, timer_id)); break;
-    case COMMAND_TYPE_RECORD_MARKER:
-        id = marker_id(at, T(cmd_record_marker, details), rec_str(at, T(cmd_record_marker, marker_name)), buf, sizeof buf);
-        break;
-    case COMMAND_TYPE_START_CHILD_WORKFLOW_EXECUTION: id = rec_str(at, T(cmd_start_child_workflow_execution, workflow_id)); break;
-    case COMMAND_TYPE_PROTOCOL_MESSAGE:
-        snprintf(out, n, "Update " STR_FMT, STR_ARG(rec_str(at, T(cmd_protocol_message, message_id))));
-        return;
-    default: break;
-    }
-    put(out, n, command_event_type(command_type(c)), id);
-}
-void text_of_commands(const struct wf_out *o, char *out, size_t n)
-{
-    out[0] = 0;
-    for (size_t i = 0; i < o->n_commands; i++) {
-        size_t at = strlen(out);
-        snprintf(out + at, n - at, "%s", i ? ", " : "");
-        at = strlen(out);
-        text_of_command(o->commands[i], out + at, n - at);
-    }
+    CASE(name);
+    prove_name = name;
+    for (fake_slices = 0; fake_slices < 3; fake_slices++)
+        prove_history(h, open_run, (void *)p, 0);
+    fake_slices = 0;
 }

@@ -39,8 +39,10 @@ static struct rec *add(struct hist *h, int type)
 int64_t h_begin(struct hist *h, const char *type, const char *input)
 {
     struct rec *at = add(h, EVENT_TYPE_WORKFLOW_EXECUTION_STARTED);
-    rec_set_str(rec_sub(at, T(ev_workflow_execution_started, workflow_type)), T(workflow_type, name), str_of(type));
-    rec_set_str(rec_sub(at, T(ev_workflow_execution_started, task_queue)), T(task_queue, name), STR("queue"));
+    rec_set_str(rec_sub(at, T(ev_workflow_execution_started, workflow_type)),
+                T(workflow_type, name), str_of(type));
+    rec_set_str(rec_sub(at, T(ev_workflow_execution_started, task_queue)), T(task_queue, name),
+                STR("queue"));
     rec_set_msg(at, T(ev_workflow_execution_started, input), h_json(h, input));
     rec_set_str(at, T(ev_workflow_execution_started, original_execution_run_id), STR("run-1"));
     rec_set_str(at, T(ev_workflow_execution_started, workflow_id), STR("wf-1"));
@@ -64,7 +66,8 @@ int64_t h_done(struct hist *h)
     rec_set_int(at, T(ev_workflow_task_completed, scheduled_event_id), h->scheduled);
     rec_set_int(at, T(ev_workflow_task_completed, started_event_id), h->started);
     if (h->digest)
-        rec_set_str(rec_sub(at, T(ev_workflow_task_completed, worker_version)), T(worker_version_stamp, build_id), str_of(h->digest));
+        rec_set_str(rec_sub(at, T(ev_workflow_task_completed, worker_version)),
+                    T(worker_version_stamp, build_id), str_of(h->digest));
     return last(h);
 }
 int64_t h_full(struct hist *h)
@@ -111,7 +114,8 @@ int64_t h_activity(struct hist *h, const char *id, const char *type, const char 
 {
     struct rec *at = add(h, EVENT_TYPE_ACTIVITY_TASK_SCHEDULED);
     rec_set_str(at, T(ev_activity_task_scheduled, activity_id), str_of(id));
-    rec_set_str(rec_sub(at, T(ev_activity_task_scheduled, activity_type)), T(activity_type, name), str_of(type));
+    rec_set_str(rec_sub(at, T(ev_activity_task_scheduled, activity_type)), T(activity_type, name),
+                str_of(type));
     rec_set_msg(at, T(ev_activity_task_scheduled, input), h_json(h, input));
     return last(h);
 }
@@ -142,7 +146,8 @@ int64_t h_activity_failed(struct hist *h, int64_t scheduled, const char *type, c
     struct rec *at = add(h, EVENT_TYPE_ACTIVITY_TASK_FAILED);
     rec_set_int(at, T(ev_activity_task_failed, scheduled_event_id), scheduled);
     rec_set_int(at, T(ev_activity_task_failed, started_event_id), started);
-    rec_set_msg(at, T(ev_activity_task_failed, failure), failure_app(&h->a, str_of(type), str_of(message), true, NULL, NULL));
+    rec_set_msg(at, T(ev_activity_task_failed, failure),
+                failure_app(&h->a, str_of(type), str_of(message), true, NULL, NULL));
     return last(h);
 }
 int64_t h_activity_timed_out(struct hist *h, int64_t scheduled)
@@ -176,7 +181,8 @@ int64_t h_child(struct hist *h, const char *id, const char *type)
 {
     struct rec *at = add(h, EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED);
     rec_set_str(at, T(ev_start_child_workflow_execution_initiated, workflow_id), str_of(id));
-    rec_set_str(rec_sub(at, T(ev_start_child_workflow_execution_initiated, workflow_type)), T(workflow_type, name), str_of(type));
+    rec_set_str(rec_sub(at, T(ev_start_child_workflow_execution_initiated, workflow_type)),
+                T(workflow_type, name), str_of(type));
     return last(h);
 }
 int64_t h_child_started(struct hist *h, int64_t initiated, const char *id, const char *run_id)
@@ -192,7 +198,8 @@ int64_t h_child_start_failed(struct hist *h, int64_t initiated)
 {
     struct rec *at = add(h, EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_FAILED);
     rec_set_int(at, T(ev_start_child_workflow_execution_failed, initiated_event_id), initiated);
-    rec_set_int(at, T(ev_start_child_workflow_execution_failed, cause), START_CHILD_WORKFLOW_EXECUTION_FAILED_CAUSE_WORKFLOW_ALREADY_EXISTS);
+    rec_set_int(at, T(ev_start_child_workflow_execution_failed, cause),
+                START_CHILD_WORKFLOW_EXECUTION_FAILED_CAUSE_WORKFLOW_ALREADY_EXISTS);
     return last(h);
 }
 int64_t h_child_completed(struct hist *h, int64_t initiated, const char *result)
@@ -206,7 +213,8 @@ int64_t h_child_failed(struct hist *h, int64_t initiated)
 {
     struct rec *at = add(h, EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_FAILED);
     rec_set_int(at, T(ev_child_workflow_execution_failed, initiated_event_id), initiated);
-    rec_set_msg(at, T(ev_child_workflow_execution_failed, failure), failure_app(&h->a, STR("Bad"), STR("no"), true, NULL, NULL));
+    rec_set_msg(at, T(ev_child_workflow_execution_failed, failure),
+                failure_app(&h->a, STR("Bad"), STR("no"), true, NULL, NULL));
     return last(h);
 }
 int64_t h_child_canceled(struct hist *h, int64_t initiated)
@@ -224,14 +232,16 @@ int64_t h_child_terminated(struct hist *h, int64_t initiated)
 int64_t h_cancel_external(struct hist *h, const char *workflow_id)
 {
     struct rec *at = add(h, EVENT_TYPE_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED);
-    rec_set_str(rec_sub(at, T(ev_request_cancel_external_workflow_execution_initiated, workflow_execution)),
-                T(workflow_execution, workflow_id), str_of(workflow_id));
+    rec_set_str(
+        rec_sub(at, T(ev_request_cancel_external_workflow_execution_initiated, workflow_execution)),
+        T(workflow_execution, workflow_id), str_of(workflow_id));
     return last(h);
 }
 int64_t h_external_canceled(struct hist *h, int64_t initiated)
 {
     struct rec *at = add(h, EVENT_TYPE_EXTERNAL_WORKFLOW_EXECUTION_CANCEL_REQUESTED);
-    rec_set_int(at, T(ev_external_workflow_execution_cancel_requested, initiated_event_id), initiated);
+    rec_set_int(at, T(ev_external_workflow_execution_cancel_requested, initiated_event_id),
+                initiated);
     return last(h);
 }
 int64_t h_signal_external(struct hist *h, const char *workflow_id, const char *name)
@@ -252,8 +262,9 @@ int64_t h_signal_external_failed(struct hist *h, int64_t initiated)
 {
     struct rec *at = add(h, EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED);
     rec_set_int(at, T(ev_signal_external_workflow_execution_failed, initiated_event_id), initiated);
-    rec_set_int(at, T(ev_signal_external_workflow_execution_failed, cause),
-                SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED_CAUSE_EXTERNAL_WORKFLOW_EXECUTION_NOT_FOUND);
+    rec_set_int(
+        at, T(ev_signal_external_workflow_execution_failed, cause),
+        SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED_CAUSE_EXTERNAL_WORKFLOW_EXECUTION_NOT_FOUND);
     return last(h);
 }
 static struct rec *marker(struct hist *h, const char *name)
@@ -264,35 +275,44 @@ static struct rec *marker(struct hist *h, const char *name)
 }
 static void detail(struct hist *h, struct rec *at, const char *key, struct str json)
 {
-    payloads_add(rec_map_set(at, T(ev_marker_recorded, details), str_of(key)), payload_new(&h->a, PAYLOAD_JSON, json));
+    payloads_add(rec_map_set(at, T(ev_marker_recorded, details), str_of(key)),
+                 payload_new(&h->a, PAYLOAD_JSON, json));
 }
 int64_t h_patch(struct hist *h, const char *id, bool deprecated, bool upsert)
 {
     struct rec *at = marker(h, "core_patch");
-    detail(h, at, "patch-data", arena_printf(&h->a, "{\"deprecated\":%s,\"id\":\"%s\"}", deprecated ? "true" : "false", id));
+    detail(h, at, "patch-data",
+           arena_printf(&h->a, "{\"deprecated\":%s,\"id\":\"%s\"}", deprecated ? "true" : "false",
+                        id));
     if (upsert) {
         at = add(h, EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES);
-        struct rec *entry = rec_add(rec_sub(at, T(ev_upsert_workflow_search_attributes, search_attributes)),
-                                    T(search_attributes, indexed_fields));
-        rec_set_str(entry, T(search_attributes_indexed_fields_entry, key), STR("TemporalChangeVersion"));
-        rec_set_msg(entry, T(search_attributes_indexed_fields_entry, value), payload_new(&h->a, PAYLOAD_JSON, STR("[]")));
+        struct rec *entry =
+            rec_add(rec_sub(at, T(ev_upsert_workflow_search_attributes, search_attributes)),
+                    T(search_attributes, indexed_fields));
+        rec_set_str(entry, T(search_attributes_indexed_fields_entry, key),
+                    STR("TemporalChangeVersion"));
+        rec_set_msg(entry, T(search_attributes_indexed_fields_entry, value),
+                    payload_new(&h->a, PAYLOAD_JSON, STR("[]")));
     }
     return last(h);
 }
-int64_t h_local(struct hist *h, int seq, const char *type, const char *result, const char *failure, int backoff_s)
+int64_t h_local(struct hist *h, int seq, const char *type, const char *result, const char *failure,
+                int backoff_s)
 {
     struct rec *at = marker(h, "core_local_activity");
     char backoff[64] = "null";
-    if (backoff_s)
-        snprintf(backoff, sizeof backoff, "{\"seconds\":%d,\"nanos\":0}", backoff_s);
+    if (backoff_s) snprintf(backoff, sizeof backoff, "{\"seconds\":%d,\"nanos\":0}", backoff_s);
     detail(h, at, "data",
-           arena_printf(&h->a, "{\"seq\":%d,\"attempt\":1,\"activity_id\":\"%d\",\"activity_type\":\"%s\",\"backoff\":%s,"
-                               "\"complete_time\":{\"seconds\":%lld,\"nanos\":500}}",
+           arena_printf(&h->a,
+                        "{\"seq\":%d,\"attempt\":1,\"activity_id\":\"%d\",\"activity_type\":\"%s\","
+                        "\"backoff\":%s,"
+                        "\"complete_time\":{\"seconds\":%lld,\"nanos\":500}}",
                         seq, seq, type, backoff, (long long)(h->now / NS_PER_S)));
     if (failure)
         rec_set_msg(at, T(ev_marker_recorded, failure),
-                    strcmp(failure, "canceled") ? failure_app(&h->a, STR("Oops"), str_of(failure), true, NULL, NULL)
-                                                : failure_canceled(&h->a, STR("canceled"), NULL));
+                    strcmp(failure, "canceled")
+                        ? failure_app(&h->a, STR("Oops"), str_of(failure), true, NULL, NULL)
+                        : failure_canceled(&h->a, STR("canceled"), NULL));
     else
         detail(h, at, "result", str_of(result));
     return last(h);
@@ -316,16 +336,20 @@ int64_t h_update_accepted(struct hist *h, const char *id, const char *name, cons
 {
     struct rec *at = add(h, EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED);
     rec_set_str(at, T(ev_workflow_execution_update_accepted, protocol_instance_id), str_of(id));
-    rec_set_str(at, T(ev_workflow_execution_update_accepted, accepted_request_message_id), arena_printf(&h->a, "%s/request", id));
-    rec_set_int(at, T(ev_workflow_execution_update_accepted, accepted_request_sequencing_event_id), h->scheduled);
+    rec_set_str(at, T(ev_workflow_execution_update_accepted, accepted_request_message_id),
+                arena_printf(&h->a, "%s/request", id));
+    rec_set_int(at, T(ev_workflow_execution_update_accepted, accepted_request_sequencing_event_id),
+                h->scheduled);
     if (name)
-        rec_set_msg(at, T(ev_workflow_execution_update_accepted, accepted_request), request(h, id, name, args));
+        rec_set_msg(at, T(ev_workflow_execution_update_accepted, accepted_request),
+                    request(h, id, name, args));
     return last(h);
 }
 int64_t h_update_completed(struct hist *h, const char *id, int64_t accepted)
 {
     struct rec *at = add(h, EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED);
-    rec_set_str(rec_sub(at, T(ev_workflow_execution_update_completed, meta)), T(update_meta, update_id), str_of(id));
+    rec_set_str(rec_sub(at, T(ev_workflow_execution_update_completed, meta)),
+                T(update_meta, update_id), str_of(id));
     rec_set_int(at, T(ev_workflow_execution_update_completed, accepted_event_id), accepted);
     return last(h);
 }

@@ -1,5 +1,5 @@
-/* Makes histories tersely, for tests of the replayer. Every function appends one event (some a few) and returns the id of
- * the last one; time goes on by a second with each workflow task. */
+/* Makes histories tersely, for tests of the replayer. Every function appends one event (some a few)
+ * and returns the id of the last one; time goes on by a second with each workflow task. */
 #ifndef ML_TESTS_WF_HISTORY_H
 #define ML_TESTS_WF_HISTORY_H
 #include "base/clock.h"
@@ -20,9 +20,9 @@ struct rec *h_add(struct hist *h, int type, struct rec **attrs);
 struct rec *h_json(struct hist *h, const char *json); /* a `payloads` message; NULL for NULL */
 
 int64_t h_begin(struct hist *h, const char *type, const char *input); /* WorkflowExecutionStarted */
-int64_t h_task(struct hist *h);                     /* scheduled, started */
-int64_t h_done(struct hist *h);                     /* completed, of the last start */
-int64_t h_full(struct hist *h);                     /* scheduled, started, completed */
+int64_t h_task(struct hist *h);                                       /* scheduled, started */
+int64_t h_done(struct hist *h); /* completed, of the last start */
+int64_t h_full(struct hist *h); /* scheduled, started, completed */
 int64_t h_task_failed(struct hist *h, int cause, const char *new_run_id);
 int64_t h_task_timed_out(struct hist *h);
 int64_t h_timer(struct hist *h, const char *id);
@@ -30,7 +30,8 @@ int64_t h_timer_fired(struct hist *h, int64_t started, const char *id);
 int64_t h_timer_canceled(struct hist *h, int64_t started, const char *id);
 int64_t h_activity(struct hist *h, const char *id, const char *type, const char *input);
 int64_t h_activity_cancel(struct hist *h, int64_t scheduled);
-int64_t h_activity_completed(struct hist *h, int64_t scheduled, const char *result); /* with its ActivityTaskStarted */
+int64_t h_activity_completed(struct hist *h, int64_t scheduled,
+                             const char *result); /* with its ActivityTaskStarted */
 int64_t h_activity_failed(struct hist *h, int64_t scheduled, const char *type, const char *message);
 int64_t h_activity_timed_out(struct hist *h, int64_t scheduled);
 int64_t h_activity_canceled(struct hist *h, int64_t scheduled);
@@ -49,7 +50,8 @@ int64_t h_signal_external(struct hist *h, const char *workflow_id, const char *n
 int64_t h_external_signaled(struct hist *h, int64_t initiated);
 int64_t h_signal_external_failed(struct hist *h, int64_t initiated);
 int64_t h_patch(struct hist *h, const char *id, bool deprecated, bool upsert);
-int64_t h_local(struct hist *h, int seq, const char *type, const char *result, const char *failure, int backoff_s);
+int64_t h_local(struct hist *h, int seq, const char *type, const char *result, const char *failure,
+                int backoff_s);
 int64_t h_side_effect(struct hist *h, int id, const char *json);
 int64_t h_update_accepted(struct hist *h, const char *id, const char *name, const char *args);
 int64_t h_update_completed(struct hist *h, const char *id, int64_t accepted);
