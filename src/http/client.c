@@ -111,9 +111,14 @@ static void tell(struct http_client *c, struct http_transfer *t)
     if (!t->streaming && idmap_get(&c->ids, id)) unlink_transfer(t);
 }
 
+static void on_woken(void *ud)
+{
+    (void)ud;
+}
+
 static void client_deliver(struct http_client *c)
 {
-    if (c->delivering || c->in_curl) return;
+    if (c->delivering || c->in_curl || !c->due_first) return;
     c->delivering = true;
     /* Only those that are due now: what callbacks add waits for the next turn, so one owner cannot starve the loop. */
     struct http_transfer *end = c->due_last;
@@ -125,6 +130,8 @@ static void client_deliver(struct http_client *c)
     }
     if (c->due_first) loop_timer_start(c->deliver, 0);
     c->delivering = false;
+    /* A turn that waits without bound polls after its timers have run: what was told from a timer must end that wait. */
+    loop_post(c->loop, on_woken, NULL);
 }
 
 static void on_deliver(void *ud)
