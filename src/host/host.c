@@ -309,11 +309,11 @@ void ml_close(ml_host *h)
     programs_free(h);
     host_close_engine(h, true);
     if (h->http) http_client_close(h->http);
-    while (h->calls) hcall_free(h->calls);
-    host_loads_free(h);
     owner_unlock(h);
     if (h->stop_io) loop_io_close(h->stop_io);
-    if (h->loop) loop_close(h->loop);
+    if (h->loop) loop_close(h->loop); /* runs what was posted: it may still answer (to nobody) and free calls */
+    while (h->calls) hcall_free(h->calls);
+    host_loads_free(h);
     if (h->stop_fd >= 0) close(h->stop_fd);
     events_free(h);
     while (h->c_acts) {
@@ -335,7 +335,9 @@ int host_reopen_engine(ml_host *h, const char *snapshot, struct err *e)
 {
     store_flush(h->store);
     store_drain(h->store);
-    while (h->calls) hcall_fail(h->calls, ML_E_CLOSED, "another snapshot was loaded");
+    struct err gone;
+    err_set(&gone, ERR_CLOSED, "another snapshot was loaded");
+    for (struct hcall *c = h->calls; c; c = c->next) hcall_fail_later(c, &gone);
     worker_unbind(h->worker);
     engine_close(h->engine);
     h->engine = NULL;

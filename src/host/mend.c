@@ -75,11 +75,9 @@ static void on_listed(void *ud, const struct backend_reply *r)
     struct hcall *c = ud;
     const cJSON *row;
     cJSON *j = r->err.code ? NULL : cJSON_ParseWithLength(r->json.p, r->json.n);
-    cJSON *rows = cJSON_IsArray(j) ? j : cJSON_GetObjectItemCaseSensitive(j, "runs");
-    cJSON_ArrayForEach(row, rows) {
-        struct str id = arg_view(row, "workflowId"), run = arg_view(row, "runId"), type = arg_view(row, "workflowType");
-        const char *status = arg_str(row, "status");
-        if (!status || strcmp(status, "Blocked") != 0 || !worker_knows_workflow(c->h->worker, type)) continue;
+    cJSON_ArrayForEach(row, j) {
+        struct str id = arg_view(row, "workflowId"), run = arg_view(row, "runId"), type = arg_view(row, "type");
+        if (!arg_bool(row, "blocked") || !worker_knows_workflow(c->h->worker, type)) continue;
         struct hcall *one = hcall_new(c->h, &mend_verb, cJSON_CreateObject(), NULL, NULL);
         if (one) mend_run(one, id, run, type, one_done);
     }

@@ -124,12 +124,11 @@ static void on_open_described(void *ud, const struct backend_reply *r)
     struct start *s = c->state;
     cJSON *j = r->err.code ? NULL : cJSON_ParseWithLength(r->json.p, r->json.n);
     struct str tree = arg_view(j, "tree");
-    const char *status = arg_str(j, "status");
     if (r->err.code) {
         hcall_fail_err(c, &r->err);
     } else {
         drive(c, tree.n ? tree : s->run_id);
-        if (status && strcmp(status, "Blocked") == 0) mend_run(c, s->id, s->run_id, s->type, on_mended);
+        if (arg_bool(j, "blocked")) mend_run(c, s->id, s->run_id, s->type, on_mended);
         else reply_existing(c, "Running", "");
     }
     cJSON_Delete(j);
@@ -327,7 +326,7 @@ static void on_named_described(void *ud, const struct backend_reply *r)
     cJSON *j = cJSON_ParseWithLength(r->json.p, r->json.n);
     const char *status = arg_str(j, "status");
     struct str first = arg_view(j, "firstRunId");
-    bool open = status && (strcmp(status, "Running") == 0 || strcmp(status, "Blocked") == 0 || strcmp(status, "Paused") == 0);
+    bool open = status && strcmp(status, "Running") == 0;
     s->run_id = arena_str(&c->arena, r->run_id.n ? r->run_id : arg_view(j, "runId"));
     s->status = open ? NULL : arena_str(&c->arena, str_of(status)).p;
     history_fetch(c, s->id, first.n ? first : s->run_id, true, on_first_event);

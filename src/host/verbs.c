@@ -110,6 +110,10 @@ int host_verb(ml_host *h, const char *verb, cJSON *args, ml_reply_fn fn, void *u
 int host_verb_owned(ml_host *h, const char *verb, cJSON *args, ml_reply_fn fn, void *ud, void (*drop)(void *ud))
 {
     const struct verb *v = verb_find(verb);
+    if (h->closing) {
+        cJSON_Delete(args);
+        return err_set(&h->last, ERR_CLOSED, "the host is closing");
+    }
     if (!v) {
         cJSON_Delete(args);
         return err_set(&h->last, ERR_ARG, "no verb '%s'", verb);
@@ -261,8 +265,7 @@ static void on_described(void *ud, const struct backend_reply *r)
     struct hcall *c = ud;
     struct backend_reply copy = *r;
     cJSON *j = r->json.n ? cJSON_ParseWithLength(r->json.p, r->json.n) : NULL;
-    const char *status = arg_str(j, "status");
-    if (status && strcmp(status, "Blocked") == 0 && !r->err.code) {
+    if (arg_bool(j, "blocked") && !r->err.code) {
         char *json = str_dup(r->json), *run = str_dup(r->run_id);
         ml_reply out = {.status = "Blocked", .json = json, .run_id = run};
         hcall_reply(c, &out);

@@ -1,2 +1,7 @@
 ml_unit_test(host ${CMAKE_SOURCE_DIR}/tests/unit/test_host.c moonloop)
 ml_unit_test(host_owner ${CMAKE_SOURCE_DIR}/tests/unit/test_host_owner.c moonloop)
+add_executable(test_conn ${CMAKE_SOURCE_DIR}/tests/unit/test_conn.c ${CMAKE_SOURCE_DIR}/src/host/conn.c)
+target_include_directories(test_conn PRIVATE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/src/include ${CMAKE_SOURCE_DIR}/tests/support)
+target_link_libraries(test_conn PRIVATE room_history room_base PkgConfig::LUA PkgConfig::CJSON PkgConfig::UV)
+add_test(NAME unit.conn COMMAND test_conn)
+set_tests_properties(unit.conn PROPERTIES TIMEOUT 60)
