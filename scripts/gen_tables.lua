@@ -52,8 +52,9 @@ for i = 3, #arg do
 end
 table.sort(modules, function(a, b) return a.name < b.name end)
 local c = { '/* Made by scripts/gen_tables.lua: the Lua modules that are part of the program. */', '#include "script/bundle.h"', "" }
-c[#c + 1] = "extern const unsigned char prelude_code[];\nextern const size_t prelude_code_n;\nextern const char prelude_text[];\nextern const size_t prelude_text_n;"
-c[#c + 1] = "const unsigned char prelude_code[] = {\n" .. bytes(string.dump(load(prelude, "=moonloop", "t"), true)) .. "\n};"
+c[#c + 1] = "extern const unsigned char prelude_code[];\n" ..
+  "extern const size_t prelude_code_n;\nextern const char prelude_text[];\nextern const size_t prelude_text_n;"
+c[#c + 1] = "const unsigned char prelude_code[] = {\n" .. bytes(string.dump(load(prelude, "=moonloop", "t"))) .. "\n};"
 c[#c + 1] = "const size_t prelude_code_n = sizeof prelude_code;"
 c[#c + 1] = "const char prelude_text[] =\n" .. literal(prelude) .. ";"
 c[#c + 1] = "const size_t prelude_text_n = sizeof prelude_text - 1;"

@@ -1,4 +1,5 @@
-/* Argument checks of bindings by the generated options table. Everything here raises for the script; nothing is kept. */
+/* Argument checks of bindings by the generated options table. Everything here raises for the
+ * script; nothing is kept. */
 #include "script/api_table.h"
 #include "script/sandbox_impl.h"
 #include <math.h>
@@ -8,8 +9,7 @@
 static const struct api_option *options_of(const char *name)
 {
     for (const struct api_options *o = api_options_table; o->name; o++)
-        if (strcmp(o->name, name) == 0)
-            return o->options;
+        if (strcmp(o->name, name) == 0) return o->options;
     return NULL;
 }
 
@@ -17,8 +17,7 @@ static const struct api_option *options_of(const char *name)
 static size_t distance(const char *a, const char *b)
 {
     size_t row[64], na = strlen(a), nb = strlen(b);
-    if (na > 60 || nb > 60)
-        return 99;
+    if (na > 60 || nb > 60) return 99;
     for (size_t j = 0; j <= nb; j++)
         row[j] = j;
     for (size_t i = 1; i <= na; i++) {
@@ -26,10 +25,8 @@ static size_t distance(const char *a, const char *b)
         row[0] = i;
         for (size_t j = 1; j <= nb; j++) {
             size_t above = row[j], best = diagonal + (a[i - 1] != b[j - 1]);
-            if (above + 1 < best)
-                best = above + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
+            if (above + 1 < best) best = above + 1;
+            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
             diagonal = above;
             row[j] = best;
         }
@@ -54,10 +51,8 @@ static const char *nearest(const struct api_option *options, const char *key)
 /* ml.env, ml.secret and the like stand for a text. */
 static bool is_handle(lua_State *L, int idx)
 {
-    if (lua_type(L, idx) != LUA_TUSERDATA && lua_type(L, idx) != LUA_TTABLE)
-        return false;
-    if (luaL_getmetafield(L, idx, "__name") == LUA_TNIL)
-        return false;
+    if (lua_type(L, idx) != LUA_TUSERDATA && lua_type(L, idx) != LUA_TTABLE) return false;
+    if (luaL_getmetafield(L, idx, "__name") == LUA_TNIL) return false;
     lua_pop(L, 1);
     return true;
 }
@@ -66,8 +61,7 @@ static bool in_enum(const char *list, struct str s)
 {
     while (*list) {
         size_t n = strcspn(list, "|");
-        if (str_eq(str_make(list, n), s))
-            return true;
+        if (str_eq(str_make(list, n), s)) return true;
         list += n + (list[n] == '|');
     }
     return false;
@@ -78,13 +72,12 @@ static bool to_duration(lua_State *L, int idx, int64_t *ns)
     struct str s;
     if (lua_type(L, idx) == LUA_TNUMBER) {
         double v = lua_tonumber(L, idx);
-        if (!(v >= 0 && v <= DURATION_MAX_S))
-            return false;
-        *ns = lua_isinteger(L, idx) ? (int64_t)lua_tointeger(L, idx) * NS_PER_S : (int64_t)llround(v * 1e9);
+        if (!(v >= 0 && v <= DURATION_MAX_S)) return false;
+        *ns = lua_isinteger(L, idx) ? (int64_t)lua_tointeger(L, idx) * NS_PER_S
+                                    : (int64_t)llround(v * 1e9);
         return true;
     }
-    if (lua_type(L, idx) != LUA_TSTRING)
-        return false;
+    if (lua_type(L, idx) != LUA_TSTRING) return false;
     s.p = lua_tolstring(L, idx, &s.n);
     return duration_parse(s, ns) == 0 && *ns >= 0;
 }
@@ -96,35 +89,31 @@ static bool to_time(lua_State *L, int idx, int64_t *ns)
         *ns = lua_tointeger(L, idx);
         return true;
     }
-    if (lua_type(L, idx) != LUA_TSTRING)
-        return false;
+    if (lua_type(L, idx) != LUA_TSTRING) return false;
     s.p = lua_tolstring(L, idx, &s.n);
     return time_parse_iso(s, ns) == 0;
 }
 
-static void check_table(lua_State *L, int idx, const char *options_name, const char *function_name, int depth);
+static void check_table(lua_State *L, int idx, const char *options_name, const char *function_name,
+                        int depth);
 
 /* Is the value at idx of this type? Otherwise *want says what is. */
-static bool is_type(lua_State *L, int idx, const char *type, const char **want, const char *function_name, int depth)
+static bool is_type(lua_State *L, int idx, const char *type, const char **want,
+                    const char *function_name, int depth)
 {
     int64_t ns;
     struct str s;
     int t = lua_type(L, idx);
     *want = type;
-    if (strcmp(type, "any") == 0)
-        return true;
-    if (strcmp(type, "string") == 0)
-        return t == LUA_TSTRING || is_handle(L, idx);
+    if (strcmp(type, "any") == 0) return true;
+    if (strcmp(type, "string") == 0) return t == LUA_TSTRING || is_handle(L, idx);
     if (strcmp(type, "integer") == 0)
-        return lua_isinteger(L, idx) || (t == LUA_TNUMBER && lua_tonumber(L, idx) == floor(lua_tonumber(L, idx)));
-    if (strcmp(type, "number") == 0)
-        return t == LUA_TNUMBER;
-    if (strcmp(type, "boolean") == 0)
-        return t == LUA_TBOOLEAN;
-    if (strcmp(type, "table") == 0 || strcmp(type, "list") == 0)
-        return t == LUA_TTABLE;
-    if (strcmp(type, "function") == 0)
-        return t == LUA_TFUNCTION;
+        return lua_isinteger(L, idx) ||
+               (t == LUA_TNUMBER && lua_tonumber(L, idx) == floor(lua_tonumber(L, idx)));
+    if (strcmp(type, "number") == 0) return t == LUA_TNUMBER;
+    if (strcmp(type, "boolean") == 0) return t == LUA_TBOOLEAN;
+    if (strcmp(type, "table") == 0 || strcmp(type, "list") == 0) return t == LUA_TTABLE;
+    if (strcmp(type, "function") == 0) return t == LUA_TFUNCTION;
     if (strcmp(type, "duration") == 0) {
         *want = "a duration such as \"90s\", or seconds";
         return to_duration(L, idx, &ns);
@@ -137,25 +126,25 @@ static bool is_type(lua_State *L, int idx, const char *type, const char **want, 
         *want = lua_pushfstring(L, "one of %s", type + 5);
         lua_insert(L, idx); /* below the value: stays alive until the caller pops both */
         idx++;
-        if (t != LUA_TSTRING)
-            return false;
+        if (t != LUA_TSTRING) return false;
         s.p = lua_tolstring(L, idx, &s.n);
         return in_enum(type + 5, s);
     }
     if (strncmp(type, "options:", 8) == 0) {
         *want = "table";
-        if (t != LUA_TTABLE)
-            return false;
+        if (t != LUA_TTABLE) return false;
         check_table(L, idx, type + 8, function_name, depth + 1);
     }
     return true;
 }
 
-static void check_one(lua_State *L, const struct api_option *all, const char *function_name, int depth)
+static void check_one(lua_State *L, const struct api_option *all, const char *function_name,
+                      int depth)
 {
     const struct api_option *o = all;
     if (lua_type(L, -2) != LUA_TSTRING)
-        luaL_error(L, "%s: options have names, not %ss as keys", function_name, luaL_typename(L, -2));
+        luaL_error(L, "%s: options have names, not %ss as keys", function_name,
+                   luaL_typename(L, -2));
     const char *key = lua_tostring(L, -2), *want;
     while (o->name && strcmp(o->name, key) != 0)
         o++;
@@ -167,12 +156,15 @@ static void check_one(lua_State *L, const struct api_option *all, const char *fu
     }
     if (!is_type(L, lua_gettop(L), o->type, &want, function_name, depth)) {
         if (lua_type(L, -1) == LUA_TSTRING)
-            luaL_error(L, "%s: option '%s' must be %s, not \"%s\"", function_name, key, want, lua_tostring(L, -1));
-        luaL_error(L, "%s: option '%s' must be %s, not a %s", function_name, key, want, luaL_typename(L, -1));
+            luaL_error(L, "%s: option '%s' must be %s, not \"%s\"", function_name, key, want,
+                       lua_tostring(L, -1));
+        luaL_error(L, "%s: option '%s' must be %s, not a %s", function_name, key, want,
+                   luaL_typename(L, -1));
     }
 }
 
-static void check_table(lua_State *L, int idx, const char *options_name, const char *function_name, int depth)
+static void check_table(lua_State *L, int idx, const char *options_name, const char *function_name,
+                        int depth)
 {
     const struct api_option *all = options_of(options_name);
     if (!all || depth > 4)
@@ -189,8 +181,7 @@ static void check_table(lua_State *L, int idx, const char *options_name, const c
 
 void api_check_options(lua_State *L, int idx, const char *options_name, const char *function_name)
 {
-    if (lua_isnoneornil(L, idx))
-        return;
+    if (lua_isnoneornil(L, idx)) return;
     if (lua_type(L, idx) != LUA_TTABLE)
         luaL_error(L, "%s: options are a table, not a %s", function_name, luaL_typename(L, idx));
     check_table(L, idx, options_name, function_name, 0);
@@ -201,8 +192,10 @@ static int64_t duration_or_raise(lua_State *L, int idx, const char *function_nam
     int64_t ns;
     if (!to_duration(L, idx, &ns)) {
         if (lua_type(L, idx) == LUA_TSTRING || lua_type(L, idx) == LUA_TNUMBER)
-            luaL_error(L, "%s: %s must be a duration such as \"90s\", or seconds, not \"%s\"", function_name, what, lua_tostring(L, idx));
-        luaL_error(L, "%s: %s must be a duration such as \"90s\", or seconds, not a %s", function_name, what, luaL_typename(L, idx));
+            luaL_error(L, "%s: %s must be a duration such as \"90s\", or seconds, not \"%s\"",
+                       function_name, what, lua_tostring(L, idx));
+        luaL_error(L, "%s: %s must be a duration such as \"90s\", or seconds, not a %s",
+                   function_name, what, luaL_typename(L, idx));
     }
     return ns;
 }
@@ -216,8 +209,11 @@ int64_t api_check_time(lua_State *L, int idx, const char *function_name)
 {
     int64_t ns;
     if (!to_time(L, idx, &ns))
-        luaL_error(L, "%s: a time such as \"2026-03-01T09:00:00Z\", or integer nanoseconds expected, not %s", function_name,
-                   lua_type(L, idx) == LUA_TSTRING ? lua_tostring(L, idx) : luaL_typename(L, idx));
+        luaL_error(
+            L,
+            "%s: a time such as \"2026-03-01T09:00:00Z\", or integer nanoseconds expected, not %s",
+            function_name,
+            lua_type(L, idx) == LUA_TSTRING ? lua_tostring(L, idx) : luaL_typename(L, idx));
     return ns;
 }
 
@@ -232,7 +228,8 @@ static int raw_field(lua_State *L, int table_idx, const char *key)
     return lua_rawget(L, table_idx);
 }
 
-bool api_opt_duration(lua_State *L, int table_idx, const char *key, const char *function_name, int64_t *ns)
+bool api_opt_duration(lua_State *L, int table_idx, const char *key, const char *function_name,
+                      int64_t *ns)
 {
     bool there = raw_field(L, table_idx, key) != LUA_TNIL;
     if (there) {
@@ -254,8 +251,7 @@ bool api_opt_bool(lua_State *L, int table_idx, const char *key, bool dflt)
 bool api_opt_str(lua_State *L, int table_idx, const char *key, struct str *out)
 {
     bool there = raw_field(L, table_idx, key) == LUA_TSTRING;
-    if (there)
-        out->p = lua_tolstring(L, -1, &out->n);
+    if (there) out->p = lua_tolstring(L, -1, &out->n);
     lua_pop(L, 1);
     return there;
 }
@@ -264,8 +260,7 @@ struct rec *api_check_retry(lua_State *L, int idx, struct arena *a, const char *
 {
     int64_t ns;
     struct rec *r;
-    if (lua_isnoneornil(L, idx))
-        return NULL;
+    if (lua_isnoneornil(L, idx)) return NULL;
     int top = lua_gettop(L);
     idx = lua_absindex(L, idx);
     api_check_options(L, idx, "retry", function_name);
@@ -292,7 +287,8 @@ struct rec *api_check_retry(lua_State *L, int idx, struct arena *a, const char *
         for (lua_Integer i = 1; lua_rawgeti(L, -1, i) != LUA_TNIL; i++) {
             struct str s;
             if (lua_type(L, -1) != LUA_TSTRING)
-                luaL_error(L, "%s: option 'non_retryable' is a list of failure types (texts)", function_name);
+                luaL_error(L, "%s: option 'non_retryable' is a list of failure types (texts)",
+                           function_name);
             s.p = lua_tolstring(L, -1, &s.n);
             rec_add_str(r, T(retry_policy, non_retryable_error_types), arena_str(a, s));
             lua_pop(L, 1);

@@ -1,5 +1,6 @@
-/* Bundles: built from files, rebuilt from their stored form, installed in run states. Keeps true: the digest is the SHA-256 of
- * the JSON bytes, the JSON names every text by its hash, and all that decides how a run reads its modules is in it. */
+/* Bundles: built from files, rebuilt from their stored form, installed in run states. Keeps true:
+ * the digest is the SHA-256 of the JSON bytes, the JSON names every text by its hash, and all that
+ * decides how a run reads its modules is in it. */
 #include "base/mem.h"
 #include "script/json_text.h"
 #include "script/sandbox_impl.h"
@@ -24,8 +25,7 @@ struct bundle *bundle_ref(struct bundle *b)
 
 void bundle_unref(struct bundle *b)
 {
-    if (!b || --b->refs > 0)
-        return;
+    if (!b || --b->refs > 0) return;
     for (size_t i = 0; i < b->n_modules; i++) {
         mem_free(b->modules[i].name);
         mem_free(b->modules[i].chunk);
@@ -44,8 +44,7 @@ void bundle_unref(struct bundle *b)
 static struct bundle *bundle_new(void)
 {
     struct bundle *b = mem_zalloc(sizeof *b);
-    if (b)
-        b->refs = 1;
+    if (b) b->refs = 1;
     return b;
 }
 
@@ -55,8 +54,7 @@ const struct bundle_module *bundle_find(const struct bundle *b, struct str name)
     while (low < high) {
         size_t mid = low + (high - low) / 2;
         int r = str_cmp(str_of(b->modules[mid].name), name);
-        if (r == 0)
-            return &b->modules[mid];
+        if (r == 0) return &b->modules[mid];
         if (r < 0)
             low = mid + 1;
         else
@@ -68,17 +66,16 @@ const struct bundle_module *bundle_find(const struct bundle *b, struct str name)
 static bool is_native(const struct bundle *b, struct str name)
 {
     for (size_t i = 0; i < b->n_native; i++)
-        if (str_eqz(name, b->native[i]))
-            return true;
+        if (str_eqz(name, b->native[i])) return true;
     return false;
 }
 
-/* "@lib/util.lua" for "lib.util": relative to the entry's folder, whatever machine it is read on. */
+/* "@lib/util.lua" for "lib.util": relative to the entry's folder, whatever machine it is read on.
+ */
 static char *chunk_of(struct str name)
 {
     char *p = mem_alloc(name.n + 6);
-    if (!p)
-        return NULL;
+    if (!p) return NULL;
     p[0] = '@';
     for (size_t i = 0; i < name.n; i++)
         p[i + 1] = name.p[i] == '.' ? '/' : name.p[i];
@@ -87,7 +84,8 @@ static char *chunk_of(struct str name)
 }
 
 /* Adds a module in its place. Takes text (also on failure). */
-static int add_module(struct bundle *b, struct str name, char *text, size_t n, bool strict, struct err *e)
+static int add_module(struct bundle *b, struct str name, char *text, size_t n, bool strict,
+                      struct err *e)
 {
     struct bundle_module m = {.text = text, .text_n = n, .strict = strict};
     size_t at = 0;
@@ -96,8 +94,7 @@ static int add_module(struct bundle *b, struct str name, char *text, size_t n, b
         return err_set(e, ERR_LIMIT, "more than %d modules", MODULES_MAX);
     }
     struct bundle_module *all = mem_realloc(b->modules, (b->n_modules + 1) * sizeof *all);
-    if (all)
-        b->modules = all;
+    if (all) b->modules = all;
     m.name = all ? str_dup(name) : NULL;
     m.chunk = m.name ? chunk_of(name) : NULL;
     if (!m.chunk) {
@@ -117,14 +114,11 @@ static int add_module(struct bundle *b, struct str name, char *text, size_t n, b
 static int add_native(struct bundle *b, struct str name, struct err *e)
 {
     size_t at = 0;
-    if (is_native(b, name))
-        return 0;
+    if (is_native(b, name)) return 0;
     char **all = mem_realloc(b->native, (b->n_native + 1) * sizeof *all);
-    if (all)
-        b->native = all;
+    if (all) b->native = all;
     char *copy = all ? str_dup(name) : NULL;
-    if (!copy)
-        return err_set(e, ERR_NOMEM, "out of memory");
+    if (!copy) return err_set(e, ERR_NOMEM, "out of memory");
     while (at < b->n_native && str_cmp(str_of(all[at]), name) < 0)
         at++;
     memmove(&all[at + 1], &all[at], (b->n_native - at) * sizeof *all);
@@ -136,10 +130,11 @@ static int add_native(struct bundle *b, struct str name, struct err *e)
 /* ---- building ---- */
 static bool comes_with_us(struct str name)
 {
-    static const char *const known[] = {"moonloop", "string", "table", "math", "utf8", "coroutine", "os", "io", "debug", "package", "_G"};
+    static const char *const known[] = {"moonloop", "string",    "table", "math",
+                                        "utf8",     "coroutine", "os",    "io",
+                                        "debug",    "package",   "_G"};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (str_eqz(name, known[i]))
-            return true;
+        if (str_eqz(name, known[i])) return true;
     return str_starts(name, STR("moonloop."));
 }
 
@@ -150,8 +145,7 @@ static void add_required(void *ud, struct str name)
     size_t n;
     bool strict, native;
     struct err e = {0};
-    if (w->code || comes_with_us(name) || bundle_find(w->b, name) || is_native(w->b, name))
-        return;
+    if (w->code || comes_with_us(name) || bundle_find(w->b, name) || is_native(w->b, name)) return;
     int code = bundle_resolve(w->entry_path, name, &path, &strict, &native, &e);
     if (code == ERR_NOTFOUND)
         return; /* it may stand in a pcall; the run says so when it is reached */
@@ -173,17 +167,15 @@ static void put_names(struct buf *j, const char *key, const struct bundle *b)
     bool first = true;
     for (size_t i = 0; i < b->n_modules; i++) {
         const struct bundle_module *m = &b->modules[i];
-        if (m->strict || str_starts(str_of(m->name), STR("moonloop.")))
-            continue;
+        if (m->strict || str_starts(str_of(m->name), STR("moonloop."))) continue;
         if (first)
             buf_printf(j, "\"%s\":[", key);
         else
             buf_putc(j, ',');
-        json_put_string(j, str_of(m->name));
+        value_json_put_string(j, str_of(m->name));
         first = false;
     }
-    if (!first)
-        buf_puts(j, "],");
+    if (!first) buf_puts(j, "],");
 }
 
 static int make_json(struct bundle *b, struct err *e)
@@ -191,32 +183,30 @@ static int make_json(struct bundle *b, struct err *e)
     struct buf j;
     buf_init(&j, JSON_BYTES_MAX);
     buf_printf(&j, "{\"api\":%d,\"entry\":", BUNDLE_API);
-    json_put_string(&j, str_of(b->entry));
+    value_json_put_string(&j, str_of(b->entry));
     buf_printf(&j, ",\"format\":%d,", BUNDLE_FORMAT);
     put_names(&j, "lax", b);
     buf_puts(&j, "\"modules\":{");
     for (size_t i = 0; i < b->n_modules; i++) {
-        if (i > 0)
-            buf_putc(&j, ',');
-        json_put_string(&j, str_of(b->modules[i].name));
+        if (i > 0) buf_putc(&j, ',');
+        value_json_put_string(&j, str_of(b->modules[i].name));
         buf_printf(&j, ":\"%s\"", b->modules[i].sha);
     }
     buf_puts(&j, "},\"native\":[");
     for (size_t i = 0; i < b->n_native; i++) {
-        if (i > 0)
-            buf_putc(&j, ',');
-        json_put_string(&j, str_of(b->native[i]));
+        if (i > 0) buf_putc(&j, ',');
+        value_json_put_string(&j, str_of(b->native[i]));
     }
     buf_puts(&j, "]}");
     int code = j.code;
     if (code == 0) {
         b->json = buf_take(&j, &b->json_n);
-        if (!b->json)
-            code = ERR_NOMEM;
+        if (!b->json) code = ERR_NOMEM;
     }
     buf_free(&j);
     if (code)
-        return err_set(e, code, "bundle: %s", code == ERR_NOMEM ? "out of memory" : "too many modules");
+        return err_set(e, code, "bundle: %s",
+                       code == ERR_NOMEM ? "out of memory" : "too many modules");
     hash_sha256_hex(str_make(b->json, b->json_n), b->digest);
     return 0;
 }
@@ -224,12 +214,11 @@ static int make_json(struct bundle *b, struct err *e)
 static int add_builtins(struct bundle *b, struct err *e)
 {
     for (const struct builtin_module *m = builtin_modules; m->name; m++) {
-        if (!m->run_side)
-            continue;
+        if (!m->run_side) continue;
         char *text = mem_dup(m->text, m->n + 1);
-        int code = text ? add_module(b, str_of(m->name), text, m->n, false, e) : err_set(e, ERR_NOMEM, "out of memory");
-        if (code)
-            return code;
+        int code = text ? add_module(b, str_of(m->name), text, m->n, false, e)
+                        : err_set(e, ERR_NOMEM, "out of memory");
+        if (code) return code;
     }
     return 0;
 }
@@ -238,30 +227,27 @@ static struct str entry_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
     struct str s = str_of(slash ? slash + 1 : path);
-    if (s.n > 4 && memcmp(s.p + s.n - 4, ".lua", 4) == 0)
-        s.n -= 4;
+    if (s.n > 4 && memcmp(s.p + s.n - 4, ".lua", 4) == 0) s.n -= 4;
     return s;
 }
 
-int bundle_build(const char *entry_path, const char *const *loaded, size_t n_loaded, struct bundle **out, struct err *e)
+int bundle_build(const char *entry_path, const char *const *loaded, size_t n_loaded,
+                 struct bundle **out, struct err *e)
 {
     struct builder w = {.b = bundle_new(), .entry_path = entry_path, .e = e};
     char *text = NULL;
     size_t n = 0;
     struct str name = entry_name(entry_path);
-    if (!w.b)
-        return err_set(e, ERR_NOMEM, "bundle: out of memory");
+    if (!w.b) return err_set(e, ERR_NOMEM, "bundle: out of memory");
     int code = bundle_read_text(entry_path, &text, &n, e);
-    if (code)
-        goto out;
+    if (code) goto out;
     w.b->entry = str_dup(name);
     if (!w.b->entry) {
         mem_free(text);
         code = err_set(e, ERR_NOMEM, "bundle: out of memory");
         goto out;
     }
-    if ((code = add_module(w.b, name, text, n, true, e)) || (code = add_builtins(w.b, e)))
-        goto out;
+    if ((code = add_module(w.b, name, text, n, true, e)) || (code = add_builtins(w.b, e))) goto out;
     bundle_scan_requires(str_make(text, n), add_required, &w);
     for (size_t i = 0; i < n_loaded; i++)
         add_required(&w, str_of(loaded[i]));
@@ -280,22 +266,22 @@ struct parser {
     struct bundle *b;
     bundle_text_fn text_of;
     void *ud;
-    struct buf word;   /* a decoded string */
+    struct buf word; /* a decoded string */
     int64_t format;
 };
 
 static int punct(struct parser *p, char c)
 {
-    json_blanks(&p->in);
+    value_json_blanks(&p->in);
     if (p->in.p >= p->in.end || *p->in.p != c)
-        return json_fail(&p->in, "a bundle is not in its form");
+        return value_json_fail(&p->in, "a bundle is not in its form");
     p->in.p++;
     return 0;
 }
 
 static bool peek(struct parser *p, char c)
 {
-    json_blanks(&p->in);
+    value_json_blanks(&p->in);
     return p->in.p < p->in.end && *p->in.p == c;
 }
 
@@ -303,15 +289,13 @@ static int string(struct parser *p)
 {
     struct str raw;
     size_t n;
-    if (!peek(p, '"'))
-        return json_fail(&p->in, "a bundle is not in its form");
-    int code = json_scan_string(&p->in, &raw, &n);
-    if (code)
-        return code;
+    if (!peek(p, '"')) return value_json_fail(&p->in, "a bundle is not in its form");
+    int code = value_json_scan_string(&p->in, &raw, &n);
+    if (code) return code;
     buf_reset(&p->word);
     if (buf_put(&p->word, raw.p, raw.n) || buf_putc(&p->word, 0))
         return err_set(p->in.e, ERR_NOMEM, "bundle: out of memory");
-    json_unescape(raw, p->word.p);
+    value_json_unescape(raw, p->word.p);
     p->word.p[n] = 0;
     p->word.n = n;
     return 0;
@@ -323,42 +307,41 @@ static int parse_modules(struct parser *p)
     while (code == 0 && !peek(p, '}')) {
         struct str text = {NULL, 0};
         char *name, sha[SHA256_HEX];
-        if ((code = string(p)))
-            return code;
+        if ((code = string(p))) return code;
         if (!(name = str_dup(buf_str(&p->word))))
             return err_set(p->in.e, ERR_NOMEM, "bundle: out of memory");
-        if ((code = punct(p, ':')) == 0 && (code = string(p)) == 0 && (code = p->text_of(p->ud, p->word.p, &text)))
+        if ((code = punct(p, ':')) == 0 && (code = string(p)) == 0 &&
+            (code = p->text_of(p->ud, p->word.p, &text)))
             err_set(p->in.e, code, "bundle: the text of module '%s' is missing", name);
         if (code == 0) {
             char *copy = NULL;
             hash_sha256_hex(text, sha);
             if (strcmp(sha, p->word.p) != 0)
-                code = err_set(p->in.e, ERR_CORRUPT, "bundle: the text of module '%s' is damaged", name);
+                code = err_set(p->in.e, ERR_CORRUPT, "bundle: the text of module '%s' is damaged",
+                               name);
             else if (!(copy = mem_alloc(text.n + 1)))
                 code = err_set(p->in.e, ERR_NOMEM, "bundle: out of memory");
             else {
-                if (text.n)
-                    memcpy(copy, text.p, text.n);
+                if (text.n) memcpy(copy, text.p, text.n);
                 copy[text.n] = 0;
-                code = add_module(p->b, str_of(name), copy, text.n, !str_starts(str_of(name), STR("moonloop.")), p->in.e);
+                code = add_module(p->b, str_of(name), copy, text.n,
+                                  !str_starts(str_of(name), STR("moonloop.")), p->in.e);
             }
         }
         mem_free(name);
-        if (code == 0 && !peek(p, '}'))
-            code = punct(p, ',');
+        if (code == 0 && !peek(p, '}')) code = punct(p, ',');
     }
     return code ? code : punct(p, '}');
 }
 
-/* "native" and "lax": lists of names. Lax ones come before the modules, so they are kept in `native` order by the caller. */
+/* "native" and "lax": lists of names. Lax ones come before the modules, so they are kept in
+ * `native` order by the caller. */
 static int parse_names(struct parser *p, int (*each)(struct parser *p))
 {
     int code = punct(p, '[');
     while (code == 0 && !peek(p, ']')) {
-        if ((code = string(p)) || (code = each(p)))
-            return code;
-        if (!peek(p, ']'))
-            code = punct(p, ',');
+        if ((code = string(p)) || (code = each(p))) return code;
+        if (!peek(p, ']')) code = punct(p, ',');
     }
     return code ? code : punct(p, ']');
 }
@@ -371,8 +354,7 @@ static int each_native(struct parser *p)
 static int each_lax(struct parser *p)
 {
     for (size_t i = 0; i < p->b->n_modules; i++)
-        if (str_eqz(buf_str(&p->word), p->b->modules[i].name))
-            p->b->modules[i].strict = false;
+        if (str_eqz(buf_str(&p->word), p->b->modules[i].name)) p->b->modules[i].strict = false;
     return 0;
 }
 
@@ -386,33 +368,28 @@ static int parse_member(struct parser *p, const char **lax)
 {
     struct json_number number;
     int code = string(p);
-    if (code || (code = punct(p, ':')))
-        return code;
+    if (code || (code = punct(p, ':'))) return code;
     if (strcmp(p->word.p, "api") == 0 || strcmp(p->word.p, "format") == 0) {
         bool format = p->word.p[0] == 'f';
-        json_blanks(&p->in);
-        if ((code = json_scan_number(&p->in, &number)))
-            return code;
+        value_json_blanks(&p->in);
+        if ((code = value_json_scan_number(&p->in, &number))) return code;
         if (!number.is_int || number.i > (format ? BUNDLE_FORMAT : BUNDLE_API))
             return err_set(p->in.e, ERR_NEWER, "bundle: made by a newer moonloop");
         return 0;
     }
     if (strcmp(p->word.p, "entry") == 0) {
-        if ((code = string(p)))
-            return code;
+        if ((code = string(p))) return code;
         mem_free(p->b->entry);
         p->b->entry = str_dup(buf_str(&p->word));
         return p->b->entry ? 0 : err_set(p->in.e, ERR_NOMEM, "bundle: out of memory");
     }
-    if (strcmp(p->word.p, "modules") == 0)
-        return parse_modules(p);
-    if (strcmp(p->word.p, "native") == 0)
-        return parse_names(p, each_native);
+    if (strcmp(p->word.p, "modules") == 0) return parse_modules(p);
+    if (strcmp(p->word.p, "native") == 0) return parse_names(p, each_native);
     if (strcmp(p->word.p, "lax") == 0) {
         *lax = p->in.p; /* read again when the modules are known */
         return parse_names(p, skip_name);
     }
-    return json_fail(&p->in, "a bundle has an unknown member");
+    return value_json_fail(&p->in, "a bundle has an unknown member");
 }
 
 static int parse(struct parser *p)
@@ -420,14 +397,12 @@ static int parse(struct parser *p)
     const char *lax = NULL;
     int code = punct(p, '{');
     while (code == 0 && !peek(p, '}')) {
-        if ((code = parse_member(p, &lax)) == 0 && !peek(p, '}'))
-            code = punct(p, ',');
+        if ((code = parse_member(p, &lax)) == 0 && !peek(p, '}')) code = punct(p, ',');
     }
-    if (code == 0)
-        code = punct(p, '}');
-    json_blanks(&p->in);
+    if (code == 0) code = punct(p, '}');
+    value_json_blanks(&p->in);
     if (code == 0 && p->in.p != p->in.end)
-        code = json_fail(&p->in, "a bundle is not in its form");
+        code = value_json_fail(&p->in, "a bundle is not in its form");
     if (code == 0 && lax) {
         p->in.p = lax;
         code = parse_names(p, each_lax);
@@ -437,9 +412,13 @@ static int parse(struct parser *p)
     return code;
 }
 
-int bundle_parse(struct str json, bundle_text_fn text_of, void *ud, struct bundle **out, struct err *e)
+int bundle_parse(struct str json, bundle_text_fn text_of, void *ud, struct bundle **out,
+                 struct err *e)
 {
-    struct parser p = {.in = {json.p, json.p + json.n, json.p, e}, .b = bundle_new(), .text_of = text_of, .ud = ud};
+    struct parser p = {.in = {json.p, json.p + json.n, json.p, e},
+                       .b = bundle_new(),
+                       .text_of = text_of,
+                       .ud = ud};
     int code = ERR_NOMEM;
     buf_init(&p.word, JSON_BYTES_MAX);
     if (p.b && json.p && (code = parse(&p)) == 0) {
@@ -447,8 +426,7 @@ int bundle_parse(struct str json, bundle_text_fn text_of, void *ud, struct bundl
         p.b->json_n = json.n;
         code = p.b->json ? 0 : ERR_NOMEM;
     }
-    if (code == ERR_NOMEM)
-        err_set(e, code, "bundle: out of memory");
+    if (code == ERR_NOMEM) err_set(e, code, "bundle: out of memory");
     buf_free(&p.word);
     if (code) {
         bundle_unref(p.b);
@@ -466,20 +444,18 @@ static int dump(lua_State *L, const void *p, size_t n, void *ud)
     return buf_put(ud, p, n);
 }
 
-/* Pushes the module's main function; the first time it makes the bytecode that later states load. */
+/* Pushes the module's main function; the first time it makes the bytecode that later states load.
+ */
 int bundle_compile(struct bundle_module *m, lua_State *L, struct err *e)
 {
-    if (m->code && sandbox_load_code(L, m) == LUA_OK)
-        return 0;
-    if (m->code)
-        lua_pop(L, 1); /* out of memory: the text load below says so */
-    int code = sandbox_load(sandbox_of(L), L, str_make(m->text, m->text_n), str_of(m->chunk), m->strict, e);
-    if (code || m->code)
-        return code;
+    if (m->code && sandbox_load_code(L, m) == LUA_OK) return 0;
+    if (m->code) lua_pop(L, 1); /* out of memory: the text load below says so */
+    int code = sandbox_load(sandbox_of(L), L, str_make(m->text, m->text_n), str_of(m->chunk),
+                            m->strict, e);
+    if (code || m->code) return code;
     struct buf b;
     buf_init(&b, CODE_BYTES_MAX);
-    if (lua_dump(L, dump, &b, 0) == 0 && b.code == 0)
-        m->code = buf_take(&b, &m->code_n);
+    if (lua_dump(L, dump, &b, 0) == 0 && b.code == 0) m->code = buf_take(&b, &m->code_n);
     buf_free(&b);
     return 0;
 }
@@ -488,8 +464,7 @@ int sandbox_push_bundled(lua_State *L, struct bundle *b, struct str name)
 {
     struct err e = {0};
     const struct bundle_module *found = bundle_find(b, name);
-    if (!found)
-        return ERR_NOTFOUND;
+    if (!found) return ERR_NOTFOUND;
     int code = bundle_compile(&b->modules[found - b->modules], L, &e);
     if (code == ERR_NOMEM)
         sandbox_stop(L);
@@ -498,7 +473,8 @@ int sandbox_push_bundled(lua_State *L, struct bundle *b, struct str name)
     return 0;
 }
 
-static int not_in_bundle(void *ud, struct str name, struct str *text, struct str *chunk, bool *strict, bool *native, struct err *e)
+static int not_in_bundle(void *ud, struct str name, struct str *text, struct str *chunk,
+                         bool *strict, bool *native, struct err *e)
 {
     (void)text;
     (void)chunk;
@@ -507,16 +483,17 @@ static int not_in_bundle(void *ud, struct str name, struct str *text, struct str
         *native = true;
         return 0;
     }
-    return err_set(e, ERR_NOTFOUND, "it is not among the texts that this run was started with (those loaded at the top and those "
-                                    "named by a literal require)");
+    return err_set(e, ERR_NOTFOUND,
+                   "it is not among the texts that this run was started with (those loaded at the "
+                   "top and those "
+                   "named by a literal require)");
 }
 
 int bundle_install(struct bundle *b, struct sandbox *sb, lua_State *co, struct err *e)
 {
     struct sandbox_impl *im = impl_of(sb);
     const struct bundle_module *entry = bundle_find(b, str_of(b->entry));
-    if (!entry)
-        return err_set(e, ERR_ARG, "bundle: the entry is missing");
+    if (!entry) return err_set(e, ERR_ARG, "bundle: the entry is missing");
     bundle_ref(b);
     bundle_unref(im->bundle);
     im->bundle = b;

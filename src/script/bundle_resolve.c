@@ -1,5 +1,5 @@
-/* Where a module of an entry script lies, and what a text requires literally. Called when a bundle is built and by the loader of
- * host states, so both find the same file. */
+/* Where a module of an entry script lies, and what a text requires literally. Called when a bundle
+ * is built and by the loader of host states, so both find the same file. */
 #include "base/mem.h"
 #include "script/bundle.h"
 #include <errno.h>
@@ -16,7 +16,8 @@ int bundle_read_text(const char *path, char **text, size_t *n, struct err *e)
     struct stat st;
     FILE *f = fopen(path, "rb");
     if (!f)
-        return err_set(e, errno == ENOENT || errno == ENOTDIR ? ERR_NOTFOUND : ERR_IO, "%s: %s", path, strerror(errno));
+        return err_set(e, errno == ENOENT || errno == ENOTDIR ? ERR_NOTFOUND : ERR_IO, "%s: %s",
+                       path, strerror(errno));
     char *p = NULL;
     int code = 0;
     size_t size = 0;
@@ -28,8 +29,7 @@ int bundle_read_text(const char *path, char **text, size_t *n, struct err *e)
         code = err_set(e, ERR_NOMEM, "%s: out of memory", path);
     if (code == 0) {
         size = fread(p, 1, (size_t)st.st_size, f);
-        if (ferror(f))
-            code = err_set(e, ERR_IO, "%s: cannot be read", path);
+        if (ferror(f)) code = err_set(e, ERR_IO, "%s: cannot be read", path);
     }
     fclose(f);
     if (code) {
@@ -45,7 +45,7 @@ int bundle_read_text(const char *path, char **text, size_t *n, struct err *e)
 /* ---- resolving ---- */
 struct search {
     struct str name;
-    struct buf path;   /* the candidate */
+    struct buf path; /* the candidate */
     struct buf tried;
 };
 
@@ -55,7 +55,8 @@ static bool is_file(const char *path)
     return stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
-/* Puts `pattern` with '?' replaced by the name (dots as slashes) after `folder`; true when that file exists. */
+/* Puts `pattern` with '?' replaced by the name (dots as slashes) after `folder`; true when that
+ * file exists. */
 static bool candidate(struct search *s, struct str folder, struct str pattern)
 {
     buf_reset(&s->path);
@@ -71,10 +72,8 @@ static bool candidate(struct search *s, struct str folder, struct str pattern)
         for (size_t k = 0; k < s->name.n; k++)
             buf_putc(&s->path, s->name.p[k] == '.' ? '/' : s->name.p[k]);
     }
-    if (s->path.code || !s->path.p)
-        return false;
-    if (is_file(s->path.p))
-        return true;
+    if (s->path.code || !s->path.p) return false;
+    if (is_file(s->path.p)) return true;
     buf_printf(&s->tried, "%s%s", s->tried.n ? ", " : "", s->path.p);
     return false;
 }
@@ -83,8 +82,7 @@ static bool search_list(struct search *s, const char *list)
 {
     while (*list) {
         size_t n = strcspn(list, ";");
-        if (n && candidate(s, (struct str){NULL, 0}, str_make(list, n)))
-            return true;
+        if (n && candidate(s, (struct str){NULL, 0}, str_make(list, n))) return true;
         list += n + (list[n] == ';');
     }
     return false;
@@ -94,32 +92,32 @@ static bool search_list(struct search *s, const char *list)
 static bool search_env(struct search *s, const char *versioned, const char *plain, const char *dflt)
 {
     const char *list = getenv(versioned);
-    if (!list)
-        list = getenv(plain);
-    if (!list)
-        return search_list(s, dflt);
+    if (!list) list = getenv(plain);
+    if (!list) return search_list(s, dflt);
     return search_list(s, list) || (strstr(list, ";;") && search_list(s, dflt));
 }
 
 static bool good_name(struct str name)
 {
-    if (name.n == 0 || name.n > 200 || name.p[0] == '.' || name.p[name.n - 1] == '.')
-        return false;
+    if (name.n == 0 || name.n > 200 || name.p[0] == '.' || name.p[name.n - 1] == '.') return false;
     for (size_t i = 0; i < name.n; i++)
-        if ((unsigned char)name.p[i] < 0x20 || name.p[i] == '\\' || (name.p[i] == '.' && name.p[i + 1 < name.n ? i + 1 : i] == '.' && i + 1 < name.n))
+        if ((unsigned char)name.p[i] < 0x20 || name.p[i] == '\\' ||
+            (name.p[i] == '.' && name.p[i + 1 < name.n ? i + 1 : i] == '.' && i + 1 < name.n))
             return false;
     return name.p[0] != '/';
 }
 
-int bundle_resolve(const char *entry_path, struct str name, char **path, bool *strict, bool *native, struct err *e)
+int bundle_resolve(const char *entry_path, struct str name, char **path, bool *strict, bool *native,
+                   struct err *e)
 {
     struct search s = {.name = name};
     const char *slash = strrchr(entry_path, '/');
-    struct str folder = slash ? str_make(entry_path, slash == entry_path ? 1 : (size_t)(slash - entry_path)) : STR(".");
+    struct str folder =
+        slash ? str_make(entry_path, slash == entry_path ? 1 : (size_t)(slash - entry_path))
+              : STR(".");
     int code = 0;
     bool beside, c_library = false;
-    if (!good_name(name))
-        return err_set(e, ERR_NOTFOUND, "not a module name");
+    if (!good_name(name)) return err_set(e, ERR_NOTFOUND, "not a module name");
     buf_init(&s.path, PATH_BYTES_MAX);
     buf_init(&s.tried, 16 * 1024);
     beside = candidate(&s, folder, STR("?.lua")) || candidate(&s, folder, STR("?/init.lua"));
@@ -153,12 +151,12 @@ static size_t long_open(const char *p, const char *end)
     return q < end && *q == '[' ? (size_t)(q - p) + 1 : 0;
 }
 
-/* After an opening of n bytes at p: where the content ends; *after is behind the closing bracket. */
+/* After an opening of n bytes at p: where the content ends; *after is behind the closing bracket.
+ */
 static const char *long_close(const char *p, const char *end, size_t n, const char **after)
 {
     for (const char *q = p + n; q + n <= end; q++) {
-        if (*q != ']' || q[n - 1] != ']')
-            continue;
+        if (*q != ']' || q[n - 1] != ']') continue;
         size_t i = 1;
         while (i < n - 1 && q[i] == '=')
             i++;
@@ -192,8 +190,7 @@ static const char *string_at(const char *p, const char *end, struct str *s)
     size_t n = p < end && *p == '[' ? long_open(p, end) : 0;
     if (n) {
         close = long_close(p, end, n, &after);
-        if (close < p + n)
-            close = p + n < end ? p + n : end;
+        if (close < p + n) close = p + n < end ? p + n : end;
         *s = str_make(p + n, close > p + n ? (size_t)(close - p) - n : 0);
     }
     return after;
@@ -242,22 +239,19 @@ void bundle_scan_requires(struct str text, void (*each)(void *ud, struct str nam
             continue;
         }
         if (!name_byte(*p)) {
-            if (*p != ' ' && !(*p >= '\t' && *p <= '\r'))
-                before = *p;
+            if (*p != ' ' && !(*p >= '\t' && *p <= '\r')) before = *p;
             p++;
             continue;
         }
         const char *word = p;
         while (p < end && name_byte(*p))
             p++;
-        bool require = p - word == 7 && memcmp(word, "require", 7) == 0 && before != '.' && before != ':';
+        bool require =
+            p - word == 7 && memcmp(word, "require", 7) == 0 && before != '.' && before != ':';
         before = 'a';
-        if (!require)
-            continue;
+        if (!require) continue;
         q = blanks(p, end);
-        if (q < end && *q == '(')
-            q = blanks(q + 1, end);
-        if (string_at(q, end, &s) > q && s.n)
-            each(ud, s);
+        if (q < end && *q == '(') q = blanks(q + 1, end);
+        if (string_at(q, end, &s) > q && s.n) each(ud, s);
     }
 }

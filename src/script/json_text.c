@@ -7,12 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-int json_fail(struct json_in *in, const char *what)
+int value_json_fail(struct json_in *in, const char *what)
 {
     return err_set(in->e, ERR_PROTO, "JSON: %s at byte %zu", what, (size_t)(in->p - in->begin));
 }
 
-void json_blanks(struct json_in *in)
+void value_json_blanks(struct json_in *in)
 {
     while (in->p < in->end && (*in->p == ' ' || *in->p == '\t' || *in->p == '\n' || *in->p == '\r'))
         in->p++;
@@ -21,8 +21,7 @@ void json_blanks(struct json_in *in)
 static int hex4(const char *p, const char *end, unsigned *out)
 {
     unsigned v = 0;
-    if (end - p < 4)
-        return ERR_PROTO;
+    if (end - p < 4) return ERR_PROTO;
     for (int i = 0; i < 4; i++) {
         char c = p[i];
         unsigned d;
@@ -69,40 +68,36 @@ static size_t escape(const char *p, const char *end, char *out, size_t *n)
 {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
     unsigned a, b;
-    if (end - p < 2)
-        return 0;
+    if (end - p < 2) return 0;
     if (p[1] != 'u') {
         const char *at = p[1] ? strchr(from, p[1]) : NULL;
-        if (!at)
-            return 0;
+        if (!at) return 0;
         out[0] = to[at - from];
         *n = 1;
         return 2;
     }
-    if (hex4(p + 2, end, &a) || (a >= 0xDC00 && a < 0xE000))
-        return 0;
+    if (hex4(p + 2, end, &a) || (a >= 0xDC00 && a < 0xE000)) return 0;
     if (a < 0xD800 || a > 0xDBFF) {
         *n = utf8_put(a, out);
         return 6;
     }
-    if (end - p < 12 || p[6] != '\\' || p[7] != 'u' || hex4(p + 8, end, &b) || b < 0xDC00 || b > 0xDFFF)
+    if (end - p < 12 || p[6] != '\\' || p[7] != 'u' || hex4(p + 8, end, &b) || b < 0xDC00 ||
+        b > 0xDFFF)
         return 0;
     *n = utf8_put(0x10000 + ((a - 0xD800) << 10) + (b - 0xDC00), out);
     return 12;
 }
 
-int json_scan_string(struct json_in *in, struct str *raw, size_t *decoded)
+int value_json_scan_string(struct json_in *in, struct str *raw, size_t *decoded)
 {
     const char *start = ++in->p;
     size_t n = 0;
     while (in->p < in->end && *in->p != '"') {
-        if ((unsigned char)*in->p < 0x20)
-            return json_fail(in, "a control byte in a string");
+        if ((unsigned char)*in->p < 0x20) return value_json_fail(in, "a control byte in a string");
         if (*in->p == '\\') {
             char bytes[4];
             size_t k = 0, used = escape(in->p, in->end, bytes, &k);
-            if (!used)
-                return json_fail(in, "a bad escape or a lone surrogate");
+            if (!used) return value_json_fail(in, "a bad escape or a lone surrogate");
             in->p += used;
             n += k;
         } else {
@@ -110,20 +105,19 @@ int json_scan_string(struct json_in *in, struct str *raw, size_t *decoded)
             n++;
         }
     }
-    if (in->p >= in->end)
-        return json_fail(in, "a string without an end");
+    if (in->p >= in->end) return value_json_fail(in, "a string without an end");
     *raw = str_make(start, (size_t)(in->p - start));
     size_t ok = str_utf8_valid(*raw);
     if (ok != raw->n) {
         in->p = start + ok;
-        return json_fail(in, "text that is not UTF-8");
+        return value_json_fail(in, "text that is not UTF-8");
     }
     in->p++;
     *decoded = n;
     return 0;
 }
 
-void json_unescape(struct str raw, char *out)
+void value_json_unescape(struct str raw, char *out)
 {
     const char *p = raw.p, *end = raw.p + raw.n;
     while (p < end) {
@@ -169,11 +163,12 @@ static int number_value(struct json_in *in, const char *from, bool is_int, struc
             return 0;
         }
     }
-    /* -0 and whole numbers outside 64 bits become floats. strtod needs an end: a digit string longer than 1,000 is not a number anybody wrote. */
+    /* -0 and whole numbers outside 64 bits become floats. strtod needs an end: a digit string
+     * longer than 1,000 is not a number anybody wrote. */
     char long_text[1024];
     if (n >= sizeof long_text) {
         in->p = from;
-        return json_fail(in, "a number that is too long");
+        return value_json_fail(in, "a number that is too long");
     }
     memcpy(long_text, from, n);
     long_text[n] = 0;
@@ -181,69 +176,80 @@ static int number_value(struct json_in *in, const char *from, bool is_int, struc
     double d = c_locale ? strtod_l(long_text, NULL, c_locale) : strtod(long_text, NULL);
     if (!isfinite(d)) {
         in->p = from;
-        return json_fail(in, "a number out of range");
+        return value_json_fail(in, "a number out of range");
     }
     *out = (struct json_number){false, 0, d};
     return 0;
 }
 
-int json_scan_number(struct json_in *in, struct json_number *out)
+int value_json_scan_number(struct json_in *in, struct json_number *out)
 {
     const char *from = in->p;
     bool is_int = true;
-    if (*in->p == '-')
-        in->p++;
+    if (*in->p == '-') in->p++;
     if (in->p < in->end && *in->p == '0')
         in->p++;
     else if (!digits(in))
-        return json_fail(in, "a bad number");
+        return value_json_fail(in, "a bad number");
     if (in->p < in->end && *in->p == '.') {
         in->p++;
         is_int = false;
-        if (!digits(in))
-            return json_fail(in, "a bad number");
+        if (!digits(in)) return value_json_fail(in, "a bad number");
     }
     if (in->p < in->end && (*in->p == 'e' || *in->p == 'E')) {
         in->p++;
         is_int = false;
-        if (in->p < in->end && (*in->p == '+' || *in->p == '-'))
-            in->p++;
-        if (!digits(in))
-            return json_fail(in, "a bad number");
+        if (in->p < in->end && (*in->p == '+' || *in->p == '-')) in->p++;
+        if (!digits(in)) return value_json_fail(in, "a bad number");
     }
     return number_value(in, from, is_int, out);
 }
 
-int json_scan_word(struct json_in *in)
+int value_json_scan_word(struct json_in *in)
 {
-    static const struct { const char *text; size_t n; } words[] = {{"null", 4}, {"false", 5}, {"true", 4}};
+    static const struct {
+        const char *text;
+        size_t n;
+    } words[] = {{"null", 4}, {"false", 5}, {"true", 4}};
     size_t left = (size_t)(in->end - in->p);
     for (int i = 0; i < 3; i++)
         if (left >= words[i].n && memcmp(in->p, words[i].text, words[i].n) == 0) {
             in->p += words[i].n;
             return i;
         }
-    return json_fail(in, left ? "an unexpected character" : "the text ends too early");
+    return value_json_fail(in, left ? "an unexpected character" : "the text ends too early");
 }
 
-void json_put_string(struct buf *out, struct str s)
+void value_json_put_string(struct buf *out, struct str s)
 {
     static const char hex[] = "0123456789abcdef";
     size_t from = 0;
     buf_putc(out, '"');
     for (size_t i = 0; i < s.n; i++) {
         unsigned char c = (unsigned char)s.p[i];
-        if (c >= 0x20 && c != '"' && c != '\\')
-            continue;
+        if (c >= 0x20 && c != '"' && c != '\\') continue;
         char esc[6] = {'\\', 0, '0', '0', 0, 0};
         size_t n = 2;
         switch (c) {
-        case '"': case '\\': esc[1] = (char)c; break;
-        case '\b': esc[1] = 'b'; break;
-        case '\f': esc[1] = 'f'; break;
-        case '\n': esc[1] = 'n'; break;
-        case '\r': esc[1] = 'r'; break;
-        case '\t': esc[1] = 't'; break;
+        case '"':
+        case '\\':
+            esc[1] = (char)c;
+            break;
+        case '\b':
+            esc[1] = 'b';
+            break;
+        case '\f':
+            esc[1] = 'f';
+            break;
+        case '\n':
+            esc[1] = 'n';
+            break;
+        case '\r':
+            esc[1] = 'r';
+            break;
+        case '\t':
+            esc[1] = 't';
+            break;
         default:
             esc[1] = 'u';
             esc[4] = hex[c >> 4];
@@ -258,47 +264,40 @@ void json_put_string(struct buf *out, struct str s)
     buf_putc(out, '"');
 }
 
-void json_put_double(struct buf *out, double d)
+void value_json_put_double(struct buf *out, double d)
 {
     char text[40];
     /* 15 digits always come back as written; the smallest numbers have fewer to begin with */
     for (int digits_n = fabs(d) < 1e-300 ? 1 : 15; digits_n <= 17; digits_n++) {
         snprintf(text, sizeof text - 3, "%.*g", digits_n, d);
-        if (strtod(text, NULL) == d)
-            break;
+        if (strtod(text, NULL) == d) break;
     }
     bool plain = true;
     for (char *p = text; *p; p++) {
-        if (*p == ',')
-            *p = '.';
-        if (*p != '-' && (*p < '0' || *p > '9'))
-            plain = false;
+        if (*p == ',') *p = '.';
+        if (*p != '-' && (*p < '0' || *p > '9')) plain = false;
     }
     buf_puts(out, text);
-    if (plain)
-        buf_puts(out, ".0");
+    if (plain) buf_puts(out, ".0");
 }
 
 static void sift(struct str *a, size_t i, size_t n)
 {
     struct str v = a[i];
     for (size_t child; (child = 2 * i + 1) < n; i = child) {
-        if (child + 1 < n && str_cmp(a[child], a[child + 1]) < 0)
-            child++;
-        if (str_cmp(v, a[child]) >= 0)
-            break;
+        if (child + 1 < n && str_cmp(a[child], a[child + 1]) < 0) child++;
+        if (str_cmp(v, a[child]) >= 0) break;
         a[i] = a[child];
     }
     a[i] = v;
 }
 
-void json_sort_keys(struct str *a, size_t n)
+void value_json_sort_keys(struct str *a, size_t n)
 {
     bool sorted = true;
     for (size_t i = 1; sorted && i < n; i++)
         sorted = str_cmp(a[i - 1], a[i]) <= 0;
-    if (sorted)
-        return;
+    if (sorted) return;
     for (size_t i = n / 2; i-- > 0;)
         sift(a, i, n);
     for (size_t i = n; i-- > 1;) {

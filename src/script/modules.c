@@ -1,6 +1,7 @@
-/* require and chunks' environments. Keeps true: a module is run once per state, its body cannot wait; strict chunks see the
- * real globals, whose metatable raises on an undefined name; all others see them through a proxy that reads nil. A native
- * module in a run is a stand-in that raises when it is used. */
+/* require and chunks' environments. Keeps true: a module is run once per state, its body cannot
+ * wait; strict chunks see the real globals, whose metatable raises on an undefined name; all others
+ * see them through a proxy that reads nil. A native module in a run is a stand-in that raises when
+ * it is used. */
 #include "script/sandbox_impl.h"
 
 /* ---- globals ---- */
@@ -10,7 +11,8 @@ static int undefined_global(lua_State *L)
         lua_pushnil(L);
         return 1;
     }
-    return luaL_error(L, "undefined global '%s' (a misspelt name, or a missing local?)", lua_tostring(L, 2));
+    return luaL_error(L, "undefined global '%s' (a misspelt name, or a missing local?)",
+                      lua_tostring(L, 2));
 }
 
 static int lax_index(lua_State *L)
@@ -39,7 +41,8 @@ static int lax_pairs(lua_State *L)
 
 static void open_globals(lua_State *L)
 {
-    static const luaL_Reg lax[] = {{"__index", lax_index}, {"__newindex", lax_newindex}, {"__pairs", lax_pairs}, {NULL, NULL}};
+    static const luaL_Reg lax[] = {
+        {"__index", lax_index}, {"__newindex", lax_newindex}, {"__pairs", lax_pairs}, {NULL, NULL}};
     lua_pushglobaltable(L);
     lua_createtable(L, 0, 2);
     lua_pushcfunction(L, undefined_global);
@@ -65,17 +68,16 @@ void sandbox_set_env(lua_State *L, bool strict)
         lua_pushglobaltable(L);
     else
         lua_rawgetp(L, LUA_REGISTRYINDEX, &key_lax_env);
-    if (!lua_setupvalue(L, -2, 1))
-        lua_pop(L, 1);
+    if (!lua_setupvalue(L, -2, 1)) lua_pop(L, 1);
 }
 
 /* ---- loading text ---- */
-int sandbox_load(struct sandbox *sb, lua_State *co, struct str text, struct str chunk_name, bool strict, struct err *e)
+int sandbox_load(struct sandbox *sb, lua_State *co, struct str text, struct str chunk_name,
+                 bool strict, struct err *e)
 {
     char name[300];
     snprintf(name, sizeof name, STR_FMT, STR_ARG(chunk_name));
-    if (!lua_checkstack(co, 4))
-        return err_set(e, ERR_NOMEM, "out of memory");
+    if (!lua_checkstack(co, 4)) return err_set(e, ERR_NOMEM, "out of memory");
     int status = luaL_loadbufferx(co, text.p ? text.p : "", text.n, name, "t");
     if (status == LUA_OK) {
         sandbox_set_env(co, strict);
@@ -85,16 +87,14 @@ int sandbox_load(struct sandbox *sb, lua_State *co, struct str text, struct str 
     const char *why = lua_tostring(co, -1);
     err_set(e, code, "%s", why ? why : "cannot load");
     lua_pop(co, 1);
-    if (status == LUA_ERRMEM)
-        sb->limit = LIMIT_MEMORY;
+    if (status == LUA_ERRMEM) sb->limit = LIMIT_MEMORY;
     return code;
 }
 
 int sandbox_load_code(lua_State *co, const struct bundle_module *m)
 {
     int status = luaL_loadbufferx(co, m->code, m->code_n, m->chunk, "b");
-    if (status == LUA_OK)
-        sandbox_set_env(co, m->strict);
+    if (status == LUA_OK) sandbox_set_env(co, m->strict);
     return status;
 }
 
@@ -116,7 +116,10 @@ static int preload(lua_State *L)
 void sandbox_preload(struct sandbox *sb, const char *name)
 {
     lua_State *L = sb->L;
-    union { const char *in; void *out; } cast = {.in = name};
+    union {
+        const char *in;
+        void *out;
+    } cast = {.in = name};
     lua_pushcfunction(L, preload);
     lua_insert(L, -2);
     lua_pushlightuserdata(L, cast.out);
@@ -130,8 +133,9 @@ void sandbox_preload(struct sandbox *sb, const char *name)
 /* ---- stand-ins ---- */
 static int stand_in_used(lua_State *L)
 {
-    return luaL_error(L, "module '%s' is native and cannot be used in a workflow: use it inside an activity",
-                      lua_tostring(L, lua_upvalueindex(1)));
+    return luaL_error(
+        L, "module '%s' is native and cannot be used in a workflow: use it inside an activity",
+        lua_tostring(L, lua_upvalueindex(1)));
 }
 
 static void push_stand_in(lua_State *L, const char *name)
@@ -169,8 +173,7 @@ int sandbox_call_module(lua_State *L, const char *name)
     lua_pushnil(L);
     lua_setfield(L, 3, name);
     if (status != LUA_OK) {
-        if (status == LUA_ERRMEM)
-            sb->limit = LIMIT_MEMORY;
+        if (status == LUA_ERRMEM) sb->limit = LIMIT_MEMORY;
         return sb->limit != LIMIT_NONE ? sandbox_stop(L) : lua_error(L);
     }
     lua_getfield(L, 2, name); /* the body may have set it itself */
@@ -214,14 +217,12 @@ static int from_loader(lua_State *L, struct str name)
     bool strict = false, native = false;
     int code = im->loader ? im->loader(im->loader_ud, name, &text, &chunk, &strict, &native, &e)
                           : err_set(&e, ERR_NOTFOUND, "there is nowhere to look for it");
-    if (code)
-        return luaL_error(L, "module '%s' not found: %s", name.p, e.text);
+    if (code) return luaL_error(L, "module '%s' not found: %s", name.p, e.text);
     if (!native) {
         load_text(L, text, chunk, strict);
         return sandbox_call_module(L, name.p);
     }
-    if (sandbox_of(L)->kind == SANDBOX_HOST)
-        return stock_require(L);
+    if (sandbox_of(L)->kind == SANDBOX_HOST) return stock_require(L);
     push_stand_in(L, name.p);
     lua_pushvalue(L, -1);
     lua_setfield(L, 2, name.p);
@@ -233,30 +234,27 @@ static int lib_require(lua_State *L)
     struct sandbox_impl *im = impl_of(sandbox_of(L));
     struct str name;
     name.p = luaL_checklstring(L, 1, &name.n);
-    if (strlen(name.p) != name.n || name.n > 200)
-        return luaL_argerror(L, 1, "not a module name");
+    if (strlen(name.p) != name.n || name.n > 200) return luaL_argerror(L, 1, "not a module name");
     lua_settop(L, 1);
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
-    if (lua_getfield(L, 2, name.p) != LUA_TNIL)
-        return 1;
+    if (lua_getfield(L, 2, name.p) != LUA_TNIL) return 1;
     lua_pop(L, 1);
     lua_pushvalue(L, lua_upvalueindex(1)); /* 3: what is being loaded */
     if (lua_getfield(L, 3, name.p) != LUA_TNIL)
         return luaL_error(L, "module '%s' requires itself (a loop of modules)", name.p);
     lua_pop(L, 1);
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE); /* 4 */
-    if (lua_getfield(L, 4, name.p) == LUA_TFUNCTION)
-        return sandbox_call_module(L, name.p);
+    if (lua_getfield(L, 4, name.p) == LUA_TFUNCTION) return sandbox_call_module(L, name.p);
     lua_pop(L, 1);
     if (im->bundle && sandbox_push_bundled(L, im->bundle, name) == 0)
         return sandbox_call_module(L, name.p);
-    const struct builtin_module *b = sandbox_of(L)->kind == SANDBOX_HOST ? builtin_find(name) : NULL;
+    const struct builtin_module *b =
+        sandbox_of(L)->kind == SANDBOX_HOST ? builtin_find(name) : NULL;
     if (b) {
         char chunk[256];
         snprintf(chunk, sizeof chunk, "@%s.lua", b->name);
         for (char *p = chunk; *p && strcmp(p, ".lua") != 0; p++)
-            if (*p == '.')
-                *p = '/';
+            if (*p == '.') *p = '/';
         load_text(L, str_make(b->text, b->n), str_of(chunk), false);
         return sandbox_call_module(L, name.p);
     }

@@ -1,5 +1,6 @@
-/* Lua 5.4 patterns, matched by our own backtracking matcher that counts its steps and charges them to the sandbox: a pattern
- * that would take hours ends at the instruction limit. Private to the script room. */
+/* Lua 5.4 patterns, matched by our own backtracking matcher that counts its steps and charges them
+ * to the sandbox: a pattern that would take hours ends at the instruction limit. Private to the
+ * script room. */
 #ifndef ML_SCRIPT_PATTERN_H
 #define ML_SCRIPT_PATTERN_H
 #include <lua.h>
@@ -15,13 +16,14 @@ struct pattern_capture {
 enum { CAPTURE_OPEN = -1, CAPTURE_POSITION = -2 };
 struct pattern {
     lua_State *L;
-    const char *src, *end;   /* subject */
-    const char *pat, *pend;  /* pattern without its anchor */
+    const char *src, *end;  /* subject */
+    const char *pat, *pend; /* pattern without its anchor */
     uint64_t steps;
     int level, depth;
     struct pattern_capture captures[PATTERN_CAPTURES_MAX];
 };
-/* Matches at s exactly: the end of the match or NULL. Raises on a malformed pattern, at the limit, or when it nests too deeply. */
+/* Matches at s exactly: the end of the match or NULL. Raises on a malformed pattern, at the limit,
+ * or when it nests too deeply. */
 const char *pattern_match(struct pattern *m, const char *s);
 /* Charges the steps that were not charged yet. */
 void pattern_settle(struct pattern *m);

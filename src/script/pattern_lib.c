@@ -1,4 +1,5 @@
-/* string.find, match, gmatch and gsub over pattern.c. gsub keeps its state in Lua values, so its callback may wait. */
+/* string.find, match, gmatch and gsub over pattern.c. gsub keeps its state in Lua values, so its
+ * callback may wait. */
 #include "script/pattern.h"
 #include "script/sandbox_impl.h"
 
@@ -13,18 +14,16 @@ static void prepare(struct pattern *m, lua_State *L, int s, int p, bool anchors,
     m->steps = 0;
     m->level = m->depth = 0;
     *anchored = anchors && pn > 0 && *m->pat == '^';
-    if (*anchored)
-        m->pat++;
+    if (*anchored) m->pat++;
 }
 
-/* A start position as the manual says: from 1, negative from the end; past the end + 1 gives false. */
+/* A start position as the manual says: from 1, negative from the end; past the end + 1 gives false.
+ */
 static bool start_at(lua_State *L, int idx, size_t n, size_t *at)
 {
     lua_Integer i = luaL_optinteger(L, idx, 1);
-    if (i < 0)
-        i = i < -(lua_Integer)n ? 1 : (lua_Integer)n + i + 1;
-    if (i == 0)
-        i = 1;
+    if (i < 0) i = i < -(lua_Integer)n ? 1 : (lua_Integer)n + i + 1;
+    if (i == 0) i = 1;
     *at = (size_t)i - 1;
     return *at <= n;
 }
@@ -32,8 +31,7 @@ static bool start_at(lua_State *L, int idx, size_t n, size_t *at)
 static bool has_specials(const char *p, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        if (p[i] && strchr("^$*+?.([%-", p[i]))
-            return true;
+        if (p[i] && strchr("^$*+?.([%-", p[i])) return true;
     return false;
 }
 
@@ -67,14 +65,12 @@ static int find_or_match(lua_State *L, bool find)
         const char *e = pattern_match(&m, from);
         if (e) {
             pattern_settle(&m);
-            if (!find)
-                return pattern_push_all(&m, from, e, 1);
+            if (!find) return pattern_push_all(&m, from, e, 1);
             lua_pushinteger(L, from - m.src + 1);
             lua_pushinteger(L, e - m.src);
             return 2 + pattern_push_all(&m, from, e, 0);
         }
-        if (anchored || from >= m.end)
-            break;
+        if (anchored || from >= m.end) break;
     }
     pattern_settle(&m);
     lua_pushnil(L);
@@ -133,8 +129,9 @@ static int lib_gmatch(lua_State *L)
 
 /* ---- gsub; stack: subject, pattern, replacement, state, pieces ---- */
 struct gsub {
-    const char *at, *kept, *last;  /* where to look; what is not copied yet begins here; end of the last match */
-    const char *from, *to;         /* the match whose replacement is being made */
+    const char *at, *kept,
+        *last; /* where to look; what is not copied yet begins here; end of the last match */
+    const char *from, *to; /* the match whose replacement is being made */
     lua_Integer count, max, pieces;
     bool tried;
 };
@@ -146,8 +143,7 @@ static void piece(lua_State *L, struct gsub *g) /* the value on top, popped */
 
 static void piece_text(lua_State *L, struct gsub *g, const char *from, const char *to)
 {
-    if (to == from)
-        return;
+    if (to == from) return;
     lua_pushlstring(L, from, (size_t)(to - from));
     piece(L, g);
 }
@@ -176,8 +172,7 @@ static void expand(lua_State *L, struct pattern *m, struct gsub *g)
     while (r < end) {
         const char *pct = memchr(r, '%', (size_t)(end - r));
         luaL_addlstring(&b, r, (size_t)((pct ? pct : end) - r));
-        if (!pct)
-            break;
+        if (!pct) break;
         char c = pct + 1 < end ? pct[1] : 0;
         r = pct + 2;
         if (c == '%') {
@@ -223,15 +218,13 @@ static int gsub_run(lua_State *L, int status, lua_KContext answered)
     struct pattern m;
     bool anchored;
     (void)status;
-    if (answered)
-        take_answer(L, g);
+    if (answered) take_answer(L, g);
     prepare(&m, L, 1, 2, true, &anchored);
     while (g->count < g->max && !(anchored && g->tried)) {
         const char *e = pattern_match(&m, g->at);
         g->tried = true;
         if (!e || e == g->last) {
-            if (g->at >= m.end)
-                break;
+            if (g->at >= m.end) break;
             g->at++;
             continue;
         }
@@ -272,8 +265,10 @@ static int lib_gsub(lua_State *L)
     const char *s = luaL_checklstring(L, 1, &n);
     luaL_checkstring(L, 2);
     int type = lua_type(L, 3);
-    luaL_argexpected(L, type == LUA_TNUMBER || type == LUA_TSTRING || type == LUA_TFUNCTION || type == LUA_TTABLE, 3,
-                     "string/function/table");
+    luaL_argexpected(L,
+                     type == LUA_TNUMBER || type == LUA_TSTRING || type == LUA_TFUNCTION ||
+                         type == LUA_TTABLE,
+                     3, "string/function/table");
     lua_Integer max = luaL_optinteger(L, 4, (lua_Integer)n + 1);
     lua_settop(L, 3);
     struct gsub *g = lua_newuserdatauv(L, sizeof *g, 0);
@@ -284,6 +279,10 @@ static int lib_gsub(lua_State *L)
 
 void sandbox_open_patterns(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"find", lib_find}, {"match", lib_match}, {"gmatch", lib_gmatch}, {"gsub", lib_gsub}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"find", lib_find},
+                                         {"match", lib_match},
+                                         {"gmatch", lib_gmatch},
+                                         {"gsub", lib_gsub},
+                                         {NULL, NULL}};
     luaL_setfuncs(L, functions, 0);
 }

@@ -1,9 +1,10 @@
-/* The state of one sandbox: memory, budget, hook, resuming and blocking. Keeps true: no script code runs outside
- * sandbox_resume or sandbox_call; whatever a script does, the hook, the allocator or a charge ends it at its limits.
- * Called by the workflow and activity rooms. */
+/* The state of one sandbox: memory, budget, hook, resuming and blocking. Keeps true: no script code
+ * runs outside sandbox_resume or sandbox_call; whatever a script does, the hook, the allocator or a
+ * charge ends it at its limits. Called by the workflow and activity rooms. */
 #include "script/sandbox_impl.h"
 
-const char key_lax_env = 0, key_stock_require = 0, key_handled = 0, key_ids = 0, key_index_helper = 0;
+const char key_lax_env = 0, key_stock_require = 0, key_handled = 0, key_ids = 0,
+           key_index_helper = 0;
 static const char key_threads = 0;
 static void hook(lua_State *L, lua_Debug *ar);
 
@@ -39,8 +40,7 @@ static void *allocate(void *ud, void *p, size_t old, size_t n)
 {
     struct sandbox *sb = ud;
     struct sandbox_impl *im = sb->impl;
-    if (!p)
-        old = 0; /* it holds the object's kind */
+    if (!p) old = 0; /* it holds the object's kind */
     if (n == 0) {
         sb->mem_used -= old;
         mem_free(p);
@@ -50,15 +50,15 @@ static void *allocate(void *ud, void *p, size_t old, size_t n)
     if (more && sb->mem_max && (more > sb->mem_max || sb->mem_used > sb->mem_max - more))
         return NULL;
     void *q = mem_realloc(p, n);
-    if (!q)
-        return n <= old ? p : NULL; /* Lua counts on shrinking */
+    if (!q) return n <= old ? p : NULL; /* Lua counts on shrinking */
     sb->mem_used += n - old;
     if (more && im->depth > 0) {
         im->alloc_rest += more;
         spend(sb, im->alloc_rest / 64);
         im->alloc_rest %= 64;
         lua_State *co = im->chain[im->depth - 1].co;
-        bool late = sb->slice_left == 0 || (sb->instructions_max && sb->instructions >= sb->instructions_max);
+        bool late = sb->slice_left == 0 ||
+                    (sb->instructions_max && sb->instructions >= sb->instructions_max);
         if (late && lua_gethookcount(co) != 1 && sandbox_of(co) == sb && lua_gethook(co) == hook)
             lua_sethook(co, hook, LUA_MASKCOUNT, 1); /* look at it with the next instruction */
     }
@@ -106,8 +106,7 @@ void sandbox_charge(lua_State *L, uint64_t n)
 {
     struct sandbox *sb = sandbox_of(L);
     spend(sb, n);
-    if (over(sb))
-        sandbox_stop(L);
+    if (over(sb)) sandbox_stop(L);
 }
 
 static void hook(lua_State *L, lua_Debug *ar)
@@ -123,7 +122,8 @@ static void hook(lua_State *L, lua_Debug *ar)
             lua_yield(L, 0);
             return;
         }
-        lua_sethook(L, hook, LUA_MASKCOUNT, 1); /* sticky: a pcall that is not ours cannot outlive it */
+        lua_sethook(L, hook, LUA_MASKCOUNT,
+                    1); /* sticky: a pcall that is not ours cannot outlive it */
         luaL_error(L, "%s", limit_text(sb));
     }
     if ((sb->slice_left == 0 || sb->interrupt) && sandbox_can_yield(L)) {
@@ -132,15 +132,13 @@ static void hook(lua_State *L, lua_Debug *ar)
         lua_yield(L, 0);
         return;
     }
-    if (count != im->step)
-        lua_sethook(L, hook, LUA_MASKCOUNT, im->step);
+    if (count != im->step) lua_sethook(L, hook, LUA_MASKCOUNT, im->step);
 }
 
 void sandbox_sync_hook(struct sandbox *sb, lua_State *co)
 {
     int step = impl_of(sb)->step;
-    if (lua_gethookcount(co) != step)
-        lua_sethook(co, hook, LUA_MASKCOUNT, step);
+    if (lua_gethookcount(co) != step) lua_sethook(co, hook, LUA_MASKCOUNT, step);
 }
 
 void sandbox_budget_reset(struct sandbox *sb, uint64_t instructions_max)
@@ -152,8 +150,10 @@ void sandbox_budget_reset(struct sandbox *sb, uint64_t instructions_max)
 /* ---- opening ---- */
 static int open_all(lua_State *L)
 {
-    static const luaL_Reg libs[] = {{LUA_GNAME, luaopen_base}, {LUA_TABLIBNAME, luaopen_table}, {LUA_STRLIBNAME, luaopen_string},
-                                    {LUA_MATHLIBNAME, luaopen_math}, {LUA_UTF8LIBNAME, luaopen_utf8}, {NULL, NULL}};
+    static const luaL_Reg libs[] = {
+        {LUA_GNAME, luaopen_base},        {LUA_TABLIBNAME, luaopen_table},
+        {LUA_STRLIBNAME, luaopen_string}, {LUA_MATHLIBNAME, luaopen_math},
+        {LUA_UTF8LIBNAME, luaopen_utf8},  {NULL, NULL}};
     struct sandbox *sb = lua_touserdata(L, 1);
     lua_newtable(L);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &key_threads);
@@ -171,10 +171,11 @@ static int open_all(lua_State *L)
     sandbox_open_co(L);
     sandbox_open_lib(L, sb);
     sandbox_open_os(L, sb);
-    if (sb->kind == SANDBOX_RUN)
-        sandbox_open_pairs(L);
-    /* what must be Lua: the prelude gets the table of C helpers that sandbox_open_lib left on the stack */
-    if (luaL_loadbufferx(L, (const char *)prelude_code, prelude_code_n, "=moonloop", "b") != LUA_OK) {
+    if (sb->kind == SANDBOX_RUN) sandbox_open_pairs(L);
+    /* what must be Lua: the prelude gets the table of C helpers that sandbox_open_lib left on the
+     * stack */
+    if (luaL_loadbufferx(L, (const char *)prelude_code, prelude_code_n, "=moonloop", "b") !=
+        LUA_OK) {
         lua_pop(L, 1); /* made by another build of Lua */
         if (luaL_loadbufferx(L, prelude_text, prelude_text_n, "=moonloop", "t") != LUA_OK)
             return lua_error(L);
@@ -194,8 +195,7 @@ int sandbox_open(struct sandbox *sb, enum sandbox_kind kind, struct err *e)
     sb->kind = kind;
     sb->mem_used = 0;
     sb->limit = LIMIT_NONE;
-    if (!im)
-        return err_set(e, ERR_NOMEM, "sandbox: out of memory");
+    if (!im) return err_set(e, ERR_NOMEM, "sandbox: out of memory");
     im->step = HOOK_STEP;
     buf_init(&im->traceback, TRACEBACK_MAX);
     sb->L = lua_newstate(allocate, sb);
@@ -209,7 +209,8 @@ int sandbox_open(struct sandbox *sb, enum sandbox_kind kind, struct err *e)
     int status = lua_pcall(sb->L, 1, 0, 0);
     if (status != LUA_OK) {
         const char *text = lua_tostring(sb->L, -1);
-        int code = err_set(e, status == LUA_ERRMEM ? ERR_NOMEM : ERR_SCRIPT, "sandbox: %s", text ? text : "cannot open");
+        int code = err_set(e, status == LUA_ERRMEM ? ERR_NOMEM : ERR_SCRIPT, "sandbox: %s",
+                           text ? text : "cannot open");
         sandbox_close(sb);
         return code;
     }
@@ -220,8 +221,7 @@ int sandbox_open(struct sandbox *sb, enum sandbox_kind kind, struct err *e)
 void sandbox_close(struct sandbox *sb)
 {
     struct sandbox_impl *im = sb->impl;
-    if (sb->L)
-        lua_close(sb->L);
+    if (sb->L) lua_close(sb->L);
     sb->L = NULL;
     if (im) {
         bundle_unref(im->bundle);
@@ -245,8 +245,7 @@ static int new_thread(lua_State *L)
 lua_State *sandbox_coroutine(struct sandbox *sb)
 {
     lua_State *co = NULL;
-    if (!lua_checkstack(sb->L, 4))
-        return NULL;
+    if (!lua_checkstack(sb->L, 4)) return NULL;
     lua_pushcfunction(sb->L, new_thread);
     lua_pushlightuserdata(sb->L, &co);
     if (lua_pcall(sb->L, 1, 0, 0) != LUA_OK) {
@@ -259,8 +258,7 @@ lua_State *sandbox_coroutine(struct sandbox *sb)
 
 void sandbox_release(struct sandbox *sb, lua_State *co)
 {
-    if (!co || !lua_checkstack(sb->L, 2))
-        return;
+    if (!co || !lua_checkstack(sb->L, 2)) return;
     lua_rawgetp(sb->L, LUA_REGISTRYINDEX, &key_threads);
     lua_pushnil(sb->L);
     lua_rawsetp(sb->L, -2, co); /* an existing key: needs no memory */
@@ -270,8 +268,7 @@ void sandbox_release(struct sandbox *sb, lua_State *co)
 bool sandbox_push_link(struct sandbox *sb, lua_State *co, bool can_yield)
 {
     struct sandbox_impl *im = sb->impl;
-    if (im->depth >= CHAIN_MAX)
-        return false;
+    if (im->depth >= CHAIN_MAX) return false;
     im->chain[im->depth++] = (struct chain_link){co, can_yield};
     return true;
 }
@@ -289,7 +286,8 @@ static enum sandbox_status yielded(struct sandbox *sb, lua_State *co, int n)
         return SANDBOX_SLICE;
     default:
         if (sb->limit == LIMIT_NONE)
-            sb->limit = LIMIT_INTERRUPTED; /* a yield that nobody announced: the coroutine cannot go on */
+            sb->limit =
+                LIMIT_INTERRUPTED; /* a yield that nobody announced: the coroutine cannot go on */
         return SANDBOX_LIMIT;
     }
 }
@@ -299,15 +297,15 @@ enum sandbox_status sandbox_resume(struct sandbox *sb, lua_State *co, int nargs,
     struct sandbox_impl *im = sb->impl;
     int n = 0, depth = im->depth;
     *nres = 0;
-    if (sb->kind == SANDBOX_HOST)
-        sb->limit = LIMIT_NONE; /* it ended another coroutine */
-    if (sb->limit != LIMIT_NONE)
-        return SANDBOX_LIMIT;
+    if (sb->kind == SANDBOX_HOST) sb->limit = LIMIT_NONE; /* it ended another coroutine */
+    if (sb->limit != LIMIT_NONE) return SANDBOX_LIMIT;
     if (!lua_checkstack(co, 6) || !sandbox_push_link(sb, co, true)) {
         sb->limit = LIMIT_MEMORY;
         return SANDBOX_LIMIT;
     }
-    im->step = sb->slice_left < 1 ? 1 : sb->slice_left > HOOK_STEP ? HOOK_STEP : (int)sb->slice_left;
+    im->step = sb->slice_left < 1           ? 1
+               : sb->slice_left > HOOK_STEP ? HOOK_STEP
+                                            : (int)sb->slice_left;
     sandbox_sync_hook(sb, co);
     im->pending = PENDING_NONE;
     im->root_error = false;
@@ -319,12 +317,9 @@ enum sandbox_status sandbox_resume(struct sandbox *sb, lua_State *co, int nargs,
     }
     int status = lua_resume(co, NULL, nargs, &n);
     im->depth = depth;
-    if (status == LUA_YIELD)
-        return yielded(sb, co, n);
-    if (status == LUA_ERRMEM)
-        sb->limit = LIMIT_MEMORY;
-    if (sb->limit != LIMIT_NONE)
-        return SANDBOX_LIMIT;
+    if (status == LUA_YIELD) return yielded(sb, co, n);
+    if (status == LUA_ERRMEM) sb->limit = LIMIT_MEMORY;
+    if (sb->limit != LIMIT_NONE) return SANDBOX_LIMIT;
     bool failed = status != LUA_OK || im->root_error;
     im->root_error = false;
     *nres = failed ? 1 : n;
@@ -347,16 +342,13 @@ enum sandbox_status sandbox_call(struct sandbox *sb, lua_State *L, int nargs, in
 {
     struct sandbox_impl *im = sb->impl;
     int depth = im->depth, base = lua_gettop(L) - nargs;
-    if (sb->kind == SANDBOX_HOST && depth == 0)
-        sb->limit = LIMIT_NONE;
-    if (sb->limit != LIMIT_NONE)
-        return SANDBOX_LIMIT;
+    if (sb->kind == SANDBOX_HOST && depth == 0) sb->limit = LIMIT_NONE;
+    if (sb->limit != LIMIT_NONE) return SANDBOX_LIMIT;
     if (!lua_checkstack(L, 4) || !sandbox_push_link(sb, L, false)) {
         sb->limit = LIMIT_MEMORY;
         return SANDBOX_LIMIT;
     }
-    if (depth == 0)
-        im->step = HOOK_STEP;
+    if (depth == 0) im->step = HOOK_STEP;
     sandbox_sync_hook(sb, L);
     lua_pushcfunction(L, call_handler);
     lua_insert(L, base);
@@ -367,8 +359,7 @@ enum sandbox_status sandbox_call(struct sandbox *sb, lua_State *L, int nargs, in
         sb->limit = LIMIT_MEMORY;
     else if (status != LUA_OK)
         over(sb);
-    if (sb->limit != LIMIT_NONE)
-        return SANDBOX_LIMIT;
+    if (sb->limit != LIMIT_NONE) return SANDBOX_LIMIT;
     return status == LUA_OK ? SANDBOX_DONE : SANDBOX_ERROR;
 }
 
@@ -389,9 +380,11 @@ int sandbox_block(lua_State *L, lua_KContext ctx, lua_KFunction k)
 {
     struct sandbox *sb = sandbox_of(L);
     if (sb->blocking_forbidden)
-        return luaL_error(L, "%s", sb->forbidden_text ? sb->forbidden_text : "waiting is not possible here");
+        return luaL_error(L, "%s",
+                          sb->forbidden_text ? sb->forbidden_text : "waiting is not possible here");
     if (!sandbox_can_yield(L))
-        return luaL_error(L, "cannot wait here: Lua cannot pause inside a metamethod such as __tostring, or while a module is "
+        return luaL_error(L, "cannot wait here: Lua cannot pause inside a metamethod such as "
+                             "__tostring, or while a module is "
                              "being loaded; wait before, and use the result here");
     impl_of(sb)->pending = PENDING_BLOCK;
     return lua_yieldk(L, 0, ctx, k);
@@ -400,8 +393,7 @@ int sandbox_block(lua_State *L, lua_KContext ctx, lua_KFunction k)
 int sandbox_raise_unwinding(lua_State *L)
 {
     struct sandbox *sb = sandbox_of(L);
-    if (sb->scope)
-        sb->scope->unwinding = true;
+    if (sb->scope) sb->scope->unwinding = true;
     return lua_error(L);
 }
 
@@ -411,10 +403,8 @@ void sandbox_where(lua_State *L, struct buf *out)
     bool found = false;
     for (int level = 0; level < 200 && lua_getstack(L, level, &ar); level++) {
         lua_getinfo(L, "Sl", &ar);
-        if (ar.currentline <= 0)
-            continue;
-        if (!found)
-            first = ar;
+        if (ar.currentline <= 0) continue;
+        if (!found) first = ar;
         found = true;
         if (strncmp(ar.source, "@moonloop/", 10) == 0 || strcmp(ar.source, "=moonloop") == 0)
             continue;
@@ -429,8 +419,7 @@ void sandbox_where(lua_State *L, struct buf *out)
 
 bool sandbox_exit_code(struct sandbox *sb, int *code)
 {
-    if (!impl_of(sb)->exiting)
-        return false;
+    if (!impl_of(sb)->exiting) return false;
     *code = impl_of(sb)->exit_code;
     return true;
 }

@@ -1,5 +1,6 @@
-/* Replaced and guarded library functions: texts without addresses, setmetatable without finalizers, C loops that are bounded
- * or charged, load for text only, chance from the port. Opened by sandbox.c; the Lua part is lua/moonloop/prelude.lua. */
+/* Replaced and guarded library functions: texts without addresses, setmetatable without finalizers,
+ * C loops that are bounded or charged, load for text only, chance from the port. Opened by
+ * sandbox.c; the Lua part is lua/moonloop/prelude.lua. */
 #include "base/rng.h"
 #include "script/sandbox_impl.h"
 #include <math.h>
@@ -31,11 +32,9 @@ static void push_id(lua_State *L, int idx)
     idx = lua_absindex(L, idx);
     const char *name = luaL_typename(L, idx);
     bool pushed = luaL_getmetafield(L, idx, "__name") != LUA_TNIL;
-    if (pushed && lua_type(L, -1) == LUA_TSTRING)
-        name = lua_tostring(L, -1);
+    if (pushed && lua_type(L, -1) == LUA_TSTRING) name = lua_tostring(L, -1);
     lua_pushfstring(L, "%s#%I", name, (LUAI_UACINT)id_of(L, idx));
-    if (pushed)
-        lua_remove(L, -2);
+    if (pushed) lua_remove(L, -2);
 }
 
 const char *sandbox_tostring(lua_State *L, int idx, size_t *n)
@@ -43,10 +42,9 @@ const char *sandbox_tostring(lua_State *L, int idx, size_t *n)
     idx = lua_absindex(L, idx);
     int type = lua_type(L, idx);
     if (luaL_callmeta(L, idx, "__tostring")) {
-        if (!lua_isstring(L, -1))
-            luaL_error(L, "'__tostring' must return a string");
-    } else if (type == LUA_TTABLE || type == LUA_TFUNCTION || type == LUA_TUSERDATA || type == LUA_TTHREAD ||
-               type == LUA_TLIGHTUSERDATA) {
+        if (!lua_isstring(L, -1)) luaL_error(L, "'__tostring' must return a string");
+    } else if (type == LUA_TTABLE || type == LUA_TFUNCTION || type == LUA_TUSERDATA ||
+               type == LUA_TTHREAD || type == LUA_TLIGHTUSERDATA) {
         push_id(L, idx);
     } else {
         luaL_tolstring(L, idx, NULL);
@@ -68,16 +66,14 @@ static int lib_print(lua_State *L)
     int n = lua_gettop(L);
     luaL_buffinit(L, &b);
     for (int i = 1; i <= n; i++) {
-        if (i > 1)
-            luaL_addchar(&b, '\t');
+        if (i > 1) luaL_addchar(&b, '\t');
         sandbox_tostring(L, i, NULL);
         luaL_addvalue(&b);
     }
     luaL_pushresult(&b);
     struct str line;
     line.p = lua_tolstring(L, -1, &line.n);
-    if (sb->print)
-        sb->print(sb->ud, line);
+    if (sb->print) sb->print(sb->ud, line);
     return 0;
 }
 
@@ -90,14 +86,11 @@ static int lib_format(lua_State *L)
     bool changed = false;
     luaL_checkstack(L, 4, NULL);
     for (const char *p = f; p < end; p++) {
-        if (*p != '%')
-            continue;
-        if (++p < end && *p == '%')
-            continue;
+        if (*p != '%') continue;
+        if (++p < end && *p == '%') continue;
         while (p < end && strchr("-+ #0123456789.", *p) && *p)
             p++;
-        if (++arg > top || p >= end)
-            break;
+        if (++arg > top || p >= end) break;
         if (*p == 's' && lua_type(L, arg) != LUA_TSTRING) {
             sandbox_tostring(L, arg, NULL);
             lua_replace(L, arg);
@@ -109,21 +102,18 @@ static int lib_format(lua_State *L)
         arg = 1;
         luaL_buffinit(L, &b);
         for (const char *p = f; p < end; p++) {
-            if (*p != '%')
-                continue;
-            if (++p < end && *p == '%')
-                continue;
+            if (*p != '%') continue;
+            if (++p < end && *p == '%') continue;
             while (p < end && strchr("-+ #0123456789.", *p) && *p)
                 p++;
-            if (p >= end || ++arg > top)
-                break;
-            if (*p != 'p')
-                continue;
+            if (p >= end || ++arg > top) break;
+            if (*p != 'p') continue;
             luaL_addlstring(&b, from, (size_t)(p - from));
             luaL_addchar(&b, 's');
             from = p + 1;
             int type = lua_type(L, arg);
-            if (type == LUA_TTABLE || type == LUA_TFUNCTION || type == LUA_TUSERDATA || type == LUA_TTHREAD)
+            if (type == LUA_TTABLE || type == LUA_TFUNCTION || type == LUA_TUSERDATA ||
+                type == LUA_TTHREAD)
                 push_id(L, arg);
             else
                 lua_pushliteral(L, "(null)");
@@ -152,7 +142,8 @@ static int lib_setmetatable(lua_State *L)
         lua_pushliteral(L, "__gc");
         if (lua_rawget(L, 2) != LUA_TNIL)
             return luaL_error(L, "setmetatable: __gc is not available (use <close> for clean-up)");
-        if (sandbox_of(L)->kind == SANDBOX_RUN) { /* when a weak entry goes would depend on the collector */
+        if (sandbox_of(L)->kind ==
+            SANDBOX_RUN) { /* when a weak entry goes would depend on the collector */
             lua_pushliteral(L, "__mode");
             lua_pushnil(L);
             lua_rawset(L, 2);
@@ -165,16 +156,19 @@ static int lib_setmetatable(lua_State *L)
 
 static int lib_collectgarbage(lua_State *L)
 {
-    static const char *const options[] = {"collect", "stop", "restart", "count", "step", "isrunning", "generational",
-                                          "incremental", "setpause", "setstepmul", NULL};
+    static const char *const options[] = {
+        "collect",      "stop",        "restart",  "count",      "step", "isrunning",
+        "generational", "incremental", "setpause", "setstepmul", NULL};
     switch (luaL_checkoption(L, 1, "collect", options)) {
     case 3:
         lua_pushnumber(L, 0);
         return 1;
-    case 4: case 5:
+    case 4:
+    case 5:
         lua_pushboolean(L, 1);
         return 1;
-    case 6: case 7:
+    case 6:
+    case 7:
         lua_pushliteral(L, "incremental");
         return 1;
     default:
@@ -195,11 +189,9 @@ static int stock(lua_State *L)
 
 static void bound(lua_State *L, lua_Integer first, lua_Integer last, const char *what)
 {
-    if (last < first)
-        return;
+    if (last < first) return;
     uint64_t n = (uint64_t)last - (uint64_t)first + 1;
-    if (n == 0 || n > LOOP_MAX)
-        luaL_error(L, "%s: more than %d elements", what, LOOP_MAX);
+    if (n == 0 || n > LOOP_MAX) luaL_error(L, "%s: more than %d elements", what, LOOP_MAX);
     sandbox_charge(L, n);
 }
 
@@ -239,14 +231,18 @@ static int lib_remove(lua_State *L)
 static int lib_concat(lua_State *L)
 {
     luaL_checktype(L, 1, LUA_TTABLE);
-    lua_Integer first = luaL_optinteger(L, 3, 1), last = lua_isnoneornil(L, 4) ? luaL_len(L, 1) : luaL_checkinteger(L, 4);
+    lua_Integer first = luaL_optinteger(L, 3, 1),
+                last = lua_isnoneornil(L, 4) ? luaL_len(L, 1) : luaL_checkinteger(L, 4);
     bound(L, first, last, "table.concat");
     return stock(L);
 }
 
 static int lib_unpack(lua_State *L)
 {
-    lua_Integer first = luaL_optinteger(L, 2, 1), last = lua_isnoneornil(L, 3) ? luaL_len(L, 1) : luaL_checkinteger(L, 3);
+    lua_Integer first = luaL_optinteger(L, 2, 1),
+                last = lua_isnoneornil(L, 3) ? luaL_len(L, 1) : luaL_checkinteger(L, 3);
+    if (last >= first && (uint64_t)last - (uint64_t)first >= 1000000)
+        return luaL_error(L, "too many results to unpack");
     bound(L, first, last, "table.unpack");
     return stock(L);
 }
@@ -261,7 +257,8 @@ static int lib_select(lua_State *L)
 static int lib_load(lua_State *L)
 {
     size_t n;
-    const char *text = luaL_checklstring(L, 1, &n), *name = luaL_optstring(L, 2, text), *mode = luaL_optstring(L, 3, "t");
+    const char *text = luaL_checklstring(L, 1, &n), *name = luaL_optstring(L, 2, text),
+               *mode = luaL_optstring(L, 3, "t");
     bool env = !lua_isnone(L, 4);
     if (!strchr(mode, 't')) {
         lua_pushnil(L);
@@ -284,8 +281,7 @@ static int lib_load(lua_State *L)
         return 1;
     }
     lua_pushvalue(L, 4);
-    if (!lua_setupvalue(L, -2, 1))
-        lua_pop(L, 1);
+    if (!lua_setupvalue(L, -2, 1)) lua_pop(L, 1);
     return 1;
 }
 
@@ -294,8 +290,7 @@ static uint64_t random_bits(lua_State *L)
 {
     struct sandbox *sb = sandbox_of(L);
     struct sandbox_impl *im = sb->impl;
-    if (!im->own_rng && sb->random)
-        return sb->random(sb->ud);
+    if (!im->own_rng && sb->random) return sb->random(sb->ud);
     if (!im->own_rng) {
         char seed[32];
         if (sb->kind == SANDBOX_RUN || entropy_fill(&entropy_system, seed, sizeof seed))
@@ -314,8 +309,7 @@ static int lib_random(lua_State *L)
         lua_pushnumber(L, (double)(random_bits(L) >> 11) * 0x1p-53);
         return 1;
     }
-    if (n > 2)
-        return luaL_error(L, "wrong number of arguments");
+    if (n > 2) return luaL_error(L, "wrong number of arguments");
     high = luaL_checkinteger(L, n);
     if (n == 2)
         low = luaL_checkinteger(L, 1);
@@ -340,8 +334,7 @@ static int lib_randomseed(lua_State *L)
 {
     struct sandbox_impl *im = impl_of(sandbox_of(L));
     im->own_rng = false;
-    if (lua_isnone(L, 1))
-        return 0;
+    if (lua_isnone(L, 1)) return 0;
     lua_Number a = luaL_checknumber(L, 1), b = luaL_optnumber(L, 2, 0);
     char seed[80];
     int n = snprintf(seed, sizeof seed, "math.randomseed %a %a", a, b);
@@ -376,10 +369,20 @@ static void open_strings(lua_State *L)
 
 void sandbox_open_lib(lua_State *L, struct sandbox *sb)
 {
-    static const luaL_Reg base[] = {{"tostring", lib_tostring}, {"print", lib_print}, {"setmetatable", lib_setmetatable}, {NULL, NULL}};
-    static const luaL_Reg math[] = {{"random", lib_random}, {"randomseed", lib_randomseed}, {NULL, NULL}};
-    static const struct { const char *name; lua_CFunction f; } tables[] = {
-        {"move", lib_move}, {"insert", lib_insert}, {"remove", lib_remove}, {"concat", lib_concat}, {"unpack", lib_unpack}};
+    static const luaL_Reg base[] = {{"tostring", lib_tostring},
+                                    {"print", lib_print},
+                                    {"setmetatable", lib_setmetatable},
+                                    {NULL, NULL}};
+    static const luaL_Reg math[] = {
+        {"random", lib_random}, {"randomseed", lib_randomseed}, {NULL, NULL}};
+    static const struct {
+        const char *name;
+        lua_CFunction f;
+    } tables[] = {{"move", lib_move},
+                  {"insert", lib_insert},
+                  {"remove", lib_remove},
+                  {"concat", lib_concat},
+                  {"unpack", lib_unpack}};
     lua_pushglobaltable(L);
     luaL_setfuncs(L, base, 0);
     guard(L, "select", lib_select);

@@ -1,6 +1,6 @@
-/* os, io and files. A run gets os.time, date, clock and difftime from its port, in UTC and the C locale, and nothing else; a
- * host state has the real libraries, with the port's time as "now", text-only loadfile and dofile, and an os.exit that ends
- * the script instead of the process. */
+/* os, io and files. A run gets os.time, date, clock and difftime from its port, in UTC and the C
+ * locale, and nothing else; a host state has the real libraries, with the port's time as "now",
+ * text-only loadfile and dofile, and an os.exit that ends the script instead of the process. */
 #include "script/sandbox_impl.h"
 #include <locale.h>
 #include <pthread.h>
@@ -17,8 +17,7 @@ static void c_locale_make(void)
 static int64_t now_of(lua_State *L)
 {
     struct sandbox *sb = sandbox_of(L);
-    if (!sb->now_ns)
-        luaL_error(L, "there is no time here");
+    if (!sb->now_ns) luaL_error(L, "there is no time here");
     return sb->now_ns(sb->ud);
 }
 
@@ -31,15 +30,12 @@ static int field(lua_State *L, const char *name, int dflt)
 {
     int is_int, type = lua_getfield(L, 1, name);
     lua_Integer v = lua_tointegerx(L, -1, &is_int);
-    if (!is_int && type != LUA_TNIL)
-        return luaL_error(L, "field '%s' is not an integer", name);
+    if (!is_int && type != LUA_TNIL) return luaL_error(L, "field '%s' is not an integer", name);
     if (type == LUA_TNIL) {
-        if (dflt < 0)
-            return luaL_error(L, "field '%s' missing in date table", name);
+        if (dflt < 0) return luaL_error(L, "field '%s' missing in date table", name);
         v = dflt;
     }
-    if (v < -1000000 || v > 1000000)
-        return luaL_error(L, "field '%s' is out-of-bound", name);
+    if (v < -1000000 || v > 1000000) return luaL_error(L, "field '%s' is out-of-bound", name);
     lua_pop(L, 1);
     return (int)v;
 }
@@ -71,8 +67,12 @@ static int run_time(lua_State *L)
         return 1;
     }
     luaL_checktype(L, 1, LUA_TTABLE);
-    struct time_fields f = {.year = field(L, "year", -1), .month = field(L, "month", -1), .day = field(L, "day", -1),
-                            .hour = field(L, "hour", 12), .min = field(L, "min", 0), .sec = field(L, "sec", 0)};
+    struct time_fields f = {.year = field(L, "year", -1),
+                            .month = field(L, "month", -1),
+                            .day = field(L, "day", -1),
+                            .hour = field(L, "hour", 12),
+                            .min = field(L, "min", 0),
+                            .sec = field(L, "sec", 0)};
     if (f.year < 1700 || f.year > 2260)
         return luaL_error(L, "time result cannot be represented in this installation");
     int64_t ns = time_from_fields(&f);
@@ -90,15 +90,21 @@ static int run_date(lua_State *L)
     struct time_fields f;
     luaL_argcheck(L, s > -9000000000 && s < 9000000000, 2, "time out-of-bounds");
     time_fields_utc(s * NS_PER_S, &f);
-    if (*format == '!')
-        format++;
+    if (*format == '!') format++;
     if (strncmp(format, "*t", 2) == 0) {
         lua_createtable(L, 0, 9);
         set_fields(L, &f);
         return 1;
     }
-    struct tm tm = {.tm_year = f.year - 1900, .tm_mon = f.month - 1, .tm_mday = f.day, .tm_hour = f.hour, .tm_min = f.min,
-                    .tm_sec = f.sec, .tm_wday = f.wday, .tm_yday = f.yday > 0 ? f.yday - 1 : 0, .tm_zone = "UTC"};
+    struct tm tm = {.tm_year = f.year - 1900,
+                    .tm_mon = f.month - 1,
+                    .tm_mday = f.day,
+                    .tm_hour = f.hour,
+                    .tm_min = f.min,
+                    .tm_sec = f.sec,
+                    .tm_wday = f.wday,
+                    .tm_yday = f.yday > 0 ? f.yday - 1 : 0,
+                    .tm_zone = "UTC"};
     static const char allowed[] = "aAbBcdDeFgGhHIjmMnprRStTuUVwWxXyYzZC%";
     luaL_Buffer b;
     pthread_once(&c_locale_once, c_locale_make);
@@ -110,8 +116,10 @@ static int run_date(lua_State *L)
         }
         char spec[3] = {'%', *++p, 0}, text[128];
         if (!*p || !strchr(allowed, *p))
-            return luaL_argerror(L, 1, lua_pushfstring(L, "invalid conversion specifier '%s'", spec));
-        size_t n = c_locale ? strftime_l(text, sizeof text, spec, &tm, c_locale) : strftime(text, sizeof text, spec, &tm);
+            return luaL_argerror(L, 1,
+                                 lua_pushfstring(L, "invalid conversion specifier '%s'", spec));
+        size_t n = c_locale ? strftime_l(text, sizeof text, spec, &tm, c_locale)
+                            : strftime(text, sizeof text, spec, &tm);
         luaL_addlstring(&b, text, n);
     }
     luaL_pushresult(&b);
@@ -143,8 +151,7 @@ static int call_stock(lua_State *L)
 static int host_time(lua_State *L)
 {
     struct sandbox *sb = sandbox_of(L);
-    if (!lua_isnoneornil(L, 1) || !sb->now_ns)
-        return call_stock(L);
+    if (!lua_isnoneornil(L, 1) || !sb->now_ns) return call_stock(L);
     lua_pushinteger(L, floor_s(sb->now_ns(sb->ud)));
     return 1;
 }
@@ -188,8 +195,7 @@ static int host_loadfile(lua_State *L)
         return 1;
     }
     lua_pushvalue(L, 3);
-    if (!lua_setupvalue(L, -2, 1))
-        lua_pop(L, 1);
+    if (!lua_setupvalue(L, -2, 1)) lua_pop(L, 1);
     return 1;
 }
 
@@ -204,8 +210,7 @@ static int host_dofile(lua_State *L)
 {
     const char *path = luaL_optstring(L, 1, NULL);
     lua_settop(L, 1);
-    if (luaL_loadfilex(L, path, "t") != LUA_OK)
-        return lua_error(L);
+    if (luaL_loadfilex(L, path, "t") != LUA_OK) return lua_error(L);
     sandbox_set_env(L, false);
     lua_callk(L, 0, LUA_MULTRET, 0, dofile_done);
     return dofile_done(L, 0, 0);
@@ -220,7 +225,11 @@ static void guard(lua_State *L, const char *name, lua_CFunction f)
 
 void sandbox_open_os(lua_State *L, struct sandbox *sb)
 {
-    static const luaL_Reg run[] = {{"time", run_time}, {"date", run_date}, {"clock", run_clock}, {"difftime", os_difftime}, {NULL, NULL}};
+    static const luaL_Reg run[] = {{"time", run_time},
+                                   {"date", run_date},
+                                   {"clock", run_clock},
+                                   {"difftime", os_difftime},
+                                   {NULL, NULL}};
     if (sb->kind == SANDBOX_RUN) {
         luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
         luaL_newlib(L, run);

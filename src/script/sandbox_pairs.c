@@ -1,6 +1,7 @@
-/* pairs and next of a run: a defined order whatever the table's memory looks like. Keys ascend: numbers, strings by bytes,
- * false, true, then one object at most. pairs walks a snapshot of the keys; next(t) of an empty table is one look, a step of
- * next takes its successor from a small cache of snapshots. */
+/* pairs and next of a run: a defined order whatever the table's memory looks like. Keys ascend:
+ * numbers, strings by bytes, false, true, then one object at most. pairs walks a snapshot of the
+ * keys; next(t) of an empty table is one look, a step of next takes its successor from a small
+ * cache of snapshots. */
 #include "script/sandbox_impl.h"
 #include <math.h>
 
@@ -25,10 +26,8 @@ static int rank(lua_State *L, int idx)
 static bool key_less(lua_State *L, int a, int b)
 {
     int ra = rank(L, a), rb = rank(L, b);
-    if (ra != rb)
-        return ra < rb;
-    if (ra == 0)
-        return lua_compare(L, a, b, LUA_OPLT);
+    if (ra != rb) return ra < rb;
+    if (ra == 0) return lua_compare(L, a, b, LUA_OPLT);
     if (ra == 1) {
         struct str x, y;
         x.p = lua_tolstring(L, a, &x.n);
@@ -38,7 +37,8 @@ static bool key_less(lua_State *L, int a, int b)
     return ra == 2 && !lua_toboolean(L, a) && lua_toboolean(L, b);
 }
 
-/* A key as C data: strings are alive as long as the table holds them, and nothing runs while the sort does. */
+/* A key as C data: strings are alive as long as the table holds them, and nothing runs while the
+ * sort does. */
 struct key {
     int rank;
     bool is_int;
@@ -49,24 +49,18 @@ struct key {
 
 static int num_cmp(const struct key *a, const struct key *b)
 {
-    if (a->is_int && b->is_int)
-        return a->i < b->i ? -1 : a->i > b->i;
-    if (!a->is_int && !b->is_int)
-        return a->d < b->d ? -1 : a->d > b->d;
-    if (!a->is_int)
-        return -num_cmp(b, a);
+    if (a->is_int && b->is_int) return a->i < b->i ? -1 : a->i > b->i;
+    if (!a->is_int && !b->is_int) return a->d < b->d ? -1 : a->d > b->d;
+    if (!a->is_int) return -num_cmp(b, a);
     /* whole number against float: a float key is never whole, unless it is outside 64 bits */
-    if (b->d >= 0x1p63)
-        return -1;
-    if (b->d < -0x1p63)
-        return 1;
+    if (b->d >= 0x1p63) return -1;
+    if (b->d < -0x1p63) return 1;
     return a->i <= (lua_Integer)floor(b->d) ? -1 : 1;
 }
 
 static int key_cmp(const struct key *a, const struct key *b)
 {
-    if (a->rank != b->rank)
-        return a->rank - b->rank;
+    if (a->rank != b->rank) return a->rank - b->rank;
     switch (a->rank) {
     case 0:
         return num_cmp(a, b);
@@ -81,10 +75,8 @@ static void sift(struct key *a, size_t i, size_t n)
 {
     struct key v = a[i];
     for (size_t child; (child = 2 * i + 1) < n; i = child) {
-        if (child + 1 < n && key_cmp(&a[child], &a[child + 1]) < 0)
-            child++;
-        if (key_cmp(&v, &a[child]) >= 0)
-            break;
+        if (child + 1 < n && key_cmp(&a[child], &a[child + 1]) < 0) child++;
+        if (key_cmp(&v, &a[child]) >= 0) break;
         a[i] = a[child];
     }
     a[i] = v;
@@ -116,8 +108,11 @@ static void read_key(lua_State *L, struct key *k, int object)
         k->i = lua_toboolean(L, -2);
     } else {
         if (!lua_isnil(L, object))
-            luaL_error(L, "pairs: a table with more than one %s as a key has no defined order in a workflow; "
-                          "use names or numbers as keys", luaL_typename(L, -2));
+            luaL_error(
+                L,
+                "pairs: a table with more than one %s as a key has no defined order in a workflow; "
+                "use names or numbers as keys",
+                luaL_typename(L, -2));
         lua_pushvalue(L, -2);
         lua_replace(L, object);
     }
@@ -166,7 +161,8 @@ static void push_keys(lua_State *L, int t)
     lua_settop(L, object);
 }
 
-/* From place `at` of the keys at index `keys`: pushes key and value of the next one that is still there. Returns its place, 0 at the end. */
+/* From place `at` of the keys at index `keys`: pushes key and value of the next one that is still
+ * there. Returns its place, 0 at the end. */
 static lua_Integer next_present(lua_State *L, int t, int keys, lua_Integer at)
 {
     bool list = lua_isinteger(L, keys);
@@ -177,8 +173,7 @@ static lua_Integer next_present(lua_State *L, int t, int keys, lua_Integer at)
         else
             lua_rawgeti(L, keys, at);
         lua_pushvalue(L, -1);
-        if (lua_rawget(L, t) != LUA_TNIL)
-            return at;
+        if (lua_rawget(L, t) != LUA_TNIL) return at;
         lua_pop(L, 2);
     }
     return 0;
@@ -191,8 +186,7 @@ static int pairs_step(lua_State *L)
     lua_Integer at = next_present(L, 1, lua_upvalueindex(1), lua_tointeger(L, lua_upvalueindex(2)));
     lua_pushinteger(L, at ? at : LUA_MAXINTEGER - 1);
     lua_replace(L, lua_upvalueindex(2));
-    if (!at)
-        lua_pushnil(L);
+    if (!at) lua_pushnil(L);
     return at ? 2 : 1;
 }
 
@@ -237,8 +231,7 @@ static lua_Integer place_of(lua_State *L, int keys)
         int at = lua_gettop(L);
         bool same = lua_rawequal(L, at, 2), less = !same && key_less(L, at, 2);
         lua_pop(L, 1);
-        if (same)
-            return mid;
+        if (same) return mid;
         if (less)
             low = mid + 1;
         else
@@ -265,7 +258,8 @@ static int next_first(lua_State *L)
         n++;
         objects += rank(L, 3) == 3;
         if (objects > 1)
-            return luaL_error(L, "next: a table with more than one object as a key has no defined order in a workflow");
+            return luaL_error(L, "next: a table with more than one object as a key has no defined "
+                                 "order in a workflow");
         if (key_less(L, 3, 2)) {
             lua_pushvalue(L, 3);
             lua_replace(L, 2);
@@ -278,21 +272,20 @@ static int next_first(lua_State *L)
     return 2;
 }
 
-/* cache: {[2i+1] = table, [2i+2] = keys, n = slot to use next}; the tables in it are held until they are pushed out. */
+/* cache: {[2i+1] = table, [2i+2] = keys, n = slot to use next}; the tables in it are held until
+ * they are pushed out. */
 static int run_next(lua_State *L)
 {
     luaL_checktype(L, 1, LUA_TTABLE);
     lua_settop(L, 2);
-    if (lua_isnil(L, 2))
-        return next_first(L);
+    if (lua_isnil(L, 2)) return next_first(L);
     luaL_checkstack(L, 10, NULL);
     lua_rawgetp(L, LUA_REGISTRYINDEX, &key_cache); /* 3 */
     for (int i = 0; i < CACHE_SLOTS; i++) {
         lua_rawgeti(L, 3, 2 * i + 1);
         bool same = lua_rawequal(L, -1, 1);
         lua_pop(L, 1);
-        if (!same)
-            continue;
+        if (!same) continue;
         lua_rawgeti(L, 3, 2 * i + 2); /* 4 */
         lua_Integer at = place_of(L, 4);
         if (at) {
@@ -311,8 +304,7 @@ static int run_next(lua_State *L)
     }
     push_keys(L, 1); /* 4 */
     lua_Integer at = place_of(L, 4);
-    if (!at)
-        return luaL_error(L, "next: the key is not in the table");
+    if (!at) return luaL_error(L, "next: the key is not in the table");
     lua_rawgeti(L, 3, 0);
     lua_Integer slot = lua_tointeger(L, -1) % CACHE_SLOTS;
     lua_pushinteger(L, slot + 1);
@@ -323,8 +315,7 @@ static int run_next(lua_State *L)
     lua_rawseti(L, 3, 2 * slot + 2);
     lua_settop(L, 4);
     at = next_present(L, 1, 4, at);
-    if (!at)
-        lua_pushnil(L);
+    if (!at) lua_pushnil(L);
     return at ? 2 : 1;
 }
 

@@ -1,5 +1,6 @@
-/* Value types of every state (null, bytes, list) and values <-> payload records. Keeps true: the metatables are locked, and
- * are found by addresses of this file, so a script cannot make a userdata that passes for one of ours. */
+/* Value types of every state (null, bytes, list) and values <-> payload records. Keeps true: the
+ * metatables are locked, and are found by addresses of this file, so a script cannot make a
+ * userdata that passes for one of ours. */
 #include "script/value.h"
 #include "base/mem.h"
 #include <lauxlib.h>
@@ -38,8 +39,7 @@ bool value_is_null(lua_State *L, int idx)
 static struct bytes *to_bytes(lua_State *L, int idx)
 {
     struct bytes *b = lua_type(L, idx) == LUA_TUSERDATA ? lua_touserdata(L, idx) : NULL;
-    if (!b || !lua_getmetatable(L, idx))
-        return NULL;
+    if (!b || !lua_getmetatable(L, idx)) return NULL;
     lua_rawgetp(L, LUA_REGISTRYINDEX, &key_bytes);
     bool same = lua_rawequal(L, -1, -2);
     lua_pop(L, 2);
@@ -50,8 +50,7 @@ void value_push_bytes(lua_State *L, struct str s)
 {
     struct bytes *b = lua_newuserdatauv(L, sizeof *b + s.n, 0);
     b->n = s.n;
-    if (s.n)
-        memcpy(b->data, s.p, s.n);
+    if (s.n) memcpy(b->data, s.p, s.n);
     lua_rawgetp(L, LUA_REGISTRYINDEX, &key_bytes);
     lua_setmetatable(L, -2);
 }
@@ -59,16 +58,14 @@ void value_push_bytes(lua_State *L, struct str s)
 bool value_to_bytes(lua_State *L, int idx, struct str *out)
 {
     struct bytes *b = to_bytes(L, idx);
-    if (b)
-        *out = str_make(b->data, b->n);
+    if (b) *out = str_make(b->data, b->n);
     return b != NULL;
 }
 
 static struct bytes *check_bytes(lua_State *L, int idx)
 {
     struct bytes *b = to_bytes(L, idx);
-    if (!b)
-        luaL_typeerror(L, idx, "bytes");
+    if (!b) luaL_typeerror(L, idx, "bytes");
     return b;
 }
 
@@ -102,8 +99,7 @@ void value_set_list(lua_State *L, int idx)
 
 bool value_is_list(lua_State *L, int idx)
 {
-    if (lua_type(L, idx) != LUA_TTABLE || !lua_getmetatable(L, idx))
-        return false;
+    if (lua_type(L, idx) != LUA_TTABLE || !lua_getmetatable(L, idx)) return false;
     lua_rawgetp(L, LUA_REGISTRYINDEX, &key_list);
     bool same = lua_rawequal(L, -1, -2);
     lua_pop(L, 2);
@@ -123,7 +119,8 @@ static void metatable(lua_State *L, const char *name, const luaL_Reg *functions)
 
 void value_open(lua_State *L)
 {
-    static const luaL_Reg null_functions[] = {{"__tostring", null_tostring}, {"__index", null_index}, {NULL, NULL}};
+    static const luaL_Reg null_functions[] = {
+        {"__tostring", null_tostring}, {"__index", null_index}, {NULL, NULL}};
     static const luaL_Reg bytes_functions[] = {
         {"__tostring", bytes_tostring}, {"__len", bytes_len}, {"__eq", bytes_eq}, {NULL, NULL}};
     static const luaL_Reg list_functions[] = {{NULL, NULL}};
@@ -198,10 +195,8 @@ static int api_decode(lua_State *L)
 {
     struct err e = {0};
     struct str text;
-    if (!value_to_bytes(L, 1, &text))
-        text.p = luaL_checklstring(L, 1, &text.n);
-    if (value_decode(L, text, &e))
-        return luaL_error(L, "ml.json.decode: %s", e.text);
+    if (!value_to_bytes(L, 1, &text)) text.p = luaL_checklstring(L, 1, &text.n);
+    if (value_decode(L, text, &e)) return luaL_error(L, "ml.json.decode: %s", e.text);
     return 1;
 }
 
@@ -220,7 +215,8 @@ void value_install(lua_State *L, int idx)
 }
 
 /* ---- payloads ---- */
-int value_to_payload(lua_State *L, int idx, struct arena *a, struct rec **out, const char *root, struct err *e)
+int value_to_payload(lua_State *L, int idx, struct arena *a, struct rec **out, const char *root,
+                     struct err *e)
 {
     struct str bytes;
     struct rec *p;
@@ -250,8 +246,7 @@ int value_to_payload(lua_State *L, int idx, struct arena *a, struct rec **out, c
 int value_push_payload(lua_State *L, const struct rec *payload, struct err *e)
 {
     struct str encoding = payload_encoding(payload), data = payload_data(payload);
-    if (!lua_checkstack(L, 5))
-        return err_set(e, ERR_NOMEM, "payload: out of memory");
+    if (!lua_checkstack(L, 5)) return err_set(e, ERR_NOMEM, "payload: out of memory");
     if (!payload || str_eqz(encoding, PAYLOAD_NULL)) {
         lua_pushnil(L);
         return 0;
@@ -262,7 +257,8 @@ int value_push_payload(lua_State *L, const struct rec *payload, struct err *e)
     return 0;
 }
 
-int value_to_payloads(lua_State *L, int first, int n, struct arena *a, struct rec **out, const char *root, struct err *e)
+int value_to_payloads(lua_State *L, int first, int n, struct arena *a, struct rec **out,
+                      const char *root, struct err *e)
 {
     struct rec *all = NULL;
     if (n > 0) {
@@ -272,15 +268,12 @@ int value_to_payloads(lua_State *L, int first, int n, struct arena *a, struct re
     for (int i = 0; i < n; i++) {
         struct rec *one = NULL;
         char name[80];
-        if (n > 1)
-            snprintf(name, sizeof name, "%.60s %d", root ? root : "value", i + 1);
+        if (n > 1) snprintf(name, sizeof name, "%.60s %d", root ? root : "value", i + 1);
         int code = value_to_payload(L, first + i, a, &one, n > 1 ? name : root, e);
-        if (code)
-            return code;
+        if (code) return code;
         payloads_add(all, one);
     }
-    if (arena_failed(a))
-        return err_set(e, ERR_NOMEM, "%s: out of memory", root ? root : "value");
+    if (arena_failed(a)) return err_set(e, ERR_NOMEM, "%s: out of memory", root ? root : "value");
     *out = all;
     return 0;
 }

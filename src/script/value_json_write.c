@@ -1,5 +1,5 @@
-/* Lua value -> JSON text. Raw access only, so no metamethod of a script runs; the walk is under lua_pcall, so running out
- * of memory comes back as a code. Called through value_encode. */
+/* Lua value -> JSON text. Raw access only, so no metamethod of a script runs; the walk is under
+ * lua_pcall, so running out of memory comes back as a code. Called through value_encode. */
 #include "base/mem.h"
 #include "script/json_text.h"
 #include "script/value.h"
@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 struct step {
-    struct str key;    /* absent: an index */
+    struct str key; /* absent: an index */
     lua_Integer index;
 };
 struct writer {
@@ -27,13 +27,11 @@ static int write_value(struct writer *w, int idx);
 
 static bool is_name(struct str s)
 {
-    if (s.n == 0 || s.n > 60)
-        return false;
+    if (s.n == 0 || s.n > 60) return false;
     for (size_t i = 0; i < s.n; i++) {
         char c = s.p[i];
         bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-        if (!letter && !(i > 0 && c >= '0' && c <= '9'))
-            return false;
+        if (!letter && !(i > 0 && c >= '0' && c <= '9')) return false;
     }
     return true;
 }
@@ -80,14 +78,13 @@ static int write_string(struct writer *w, struct str s, bool key)
                  key ? "a key" : "text", ok + 1);
         return bad(w, ERR_ARG, text);
     }
-    json_put_string(w->out, s);
+    value_json_put_string(w->out, s);
     return 0;
 }
 
 static void newline(struct writer *w)
 {
-    if (!w->pretty)
-        return;
+    if (!w->pretty) return;
     buf_putc(w->out, '\n');
     for (int i = 0; i < w->depth; i++)
         buf_puts(w->out, "  ");
@@ -108,12 +105,10 @@ static int write_list(struct writer *w, int t, lua_Integer n)
     w->depth++;
     for (lua_Integer i = 1; i <= n; i++) {
         w->path[w->depth - 1] = (struct step){{NULL, 0}, i};
-        if (i > 1)
-            buf_putc(w->out, ',');
+        if (i > 1) buf_putc(w->out, ',');
         newline(w);
         lua_rawgeti(w->L, t, i);
-        if (write_value(w, lua_gettop(w->L)))
-            return w->code;
+        if (write_value(w, lua_gettop(w->L))) return w->code;
         lua_pop(w->L, 1);
     }
     w->depth--;
@@ -125,22 +120,19 @@ static int write_list(struct writer *w, int t, lua_Integer n)
 static int write_object(struct writer *w, int t, size_t base)
 {
     size_t n = w->n_keys - base;
-    json_sort_keys(w->keys + base, n);
+    value_json_sort_keys(w->keys + base, n);
     buf_putc(w->out, '{');
     w->depth++;
     for (size_t i = 0; i < n; i++) {
         struct str key = w->keys[base + i];
         w->path[w->depth - 1] = (struct step){key, 0};
-        if (i > 0)
-            buf_putc(w->out, ',');
+        if (i > 0) buf_putc(w->out, ',');
         newline(w);
-        if (write_string(w, key, true))
-            return w->code;
+        if (write_string(w, key, true)) return w->code;
         buf_puts(w->out, w->pretty ? ": " : ":");
         lua_pushlstring(w->L, key.p, key.n);
         lua_rawget(w->L, t);
-        if (write_value(w, lua_gettop(w->L)))
-            return w->code;
+        if (write_value(w, lua_gettop(w->L))) return w->code;
         lua_pop(w->L, 1);
     }
     w->depth--;
@@ -154,8 +146,7 @@ static int add_key(struct writer *w, struct str key)
     if (w->n_keys == w->cap_keys) {
         size_t cap = w->cap_keys ? w->cap_keys * 2 : 16;
         struct str *keys = mem_realloc(w->keys, cap * sizeof *keys);
-        if (!keys)
-            return bad(w, ERR_NOMEM, "out of memory");
+        if (!keys) return bad(w, ERR_NOMEM, "out of memory");
         w->keys = keys;
         w->cap_keys = cap;
     }
@@ -173,14 +164,11 @@ static int look_at_keys(struct writer *w, int t, lua_Integer *ints, lua_Integer 
         if (kind == LUA_TSTRING) {
             struct str key;
             key.p = lua_tolstring(L, -2, &key.n);
-            if (add_key(w, key))
-                return w->code;
+            if (add_key(w, key)) return w->code;
         } else if (lua_isinteger(L, -2)) {
             lua_Integer i = lua_tointeger(L, -2);
-            if (i > *max)
-                *max = i;
-            if (i < 1)
-                *max = LUA_MAXINTEGER;
+            if (i > *max) *max = i;
+            if (i < 1) *max = LUA_MAXINTEGER;
             ++*ints;
         } else {
             char text[120];
@@ -190,7 +178,8 @@ static int look_at_keys(struct writer *w, int t, lua_Integer *ints, lua_Integer 
         if (*ints > 0 && w->n_keys > base) {
             char text[200];
             struct str key = w->keys[base];
-            snprintf(text, sizeof text, "has the text key \"%.*s\" beside number keys: a list or an object, not both",
+            snprintf(text, sizeof text,
+                     "has the text key \"%.*s\" beside number keys: a list or an object, not both",
                      (int)(key.n > 60 ? 60 : key.n), key.p);
             return bad(w, ERR_ARG, text);
         }
@@ -206,17 +195,18 @@ static int write_table(struct writer *w, int t)
     if (w->depth >= VALUE_DEPTH_MAX)
         return bad(w, ERR_LIMIT, "is nested deeper than 100 levels (or contains itself)");
     luaL_checkstack(w->L, 4, NULL);
-    if (look_at_keys(w, t, &ints, &max))
-        return w->code;
+    if (look_at_keys(w, t, &ints, &max)) return w->code;
     bool list = value_is_list(w->L, t);
     if (list && w->n_keys > base) {
         char text[160];
         struct str key = w->keys[base];
-        snprintf(text, sizeof text, "a list cannot have the text key \"%.*s\"", (int)(key.n > 60 ? 60 : key.n), key.p);
+        snprintf(text, sizeof text, "a list cannot have the text key \"%.*s\"",
+                 (int)(key.n > 60 ? 60 : key.n), key.p);
         return bad(w, ERR_ARG, text);
     }
     if (ints > 0 && max != ints)
-        return bad(w, ERR_ARG, "a list with holes cannot be JSON (ml.null stands for a missing element)");
+        return bad(w, ERR_ARG,
+                   "a list with holes cannot be JSON (ml.null stands for a missing element)");
     if (ints == 0 && w->n_keys == base) {
         buf_puts(w->out, list ? "[]" : "{}");
         return 0;
@@ -232,11 +222,12 @@ static int write_other(struct writer *w, int idx)
     const char *name = luaL_typename(w->L, idx);
     struct str bytes;
     if (value_to_bytes(w->L, idx, &bytes))
-        return bad(w, ERR_ARG, "ml.bytes inside a value cannot be JSON: pass it as a value of its own, or as base64 text");
+        return bad(w, ERR_ARG,
+                   "ml.bytes inside a value cannot be JSON: pass it as a value of its own, or as "
+                   "base64 text");
     if (lua_getmetatable(w->L, idx)) {
         lua_pushliteral(w->L, "__name");
-        if (lua_rawget(w->L, -2) == LUA_TSTRING)
-            name = lua_tostring(w->L, -1);
+        if (lua_rawget(w->L, -2) == LUA_TSTRING) name = lua_tostring(w->L, -1);
         lua_pop(w->L, 2);
     }
     snprintf(text, sizeof text, "a %.60s cannot be JSON", name);
@@ -247,8 +238,7 @@ static int write_value(struct writer *w, int idx)
 {
     lua_State *L = w->L;
     struct str s;
-    if (check_room(w))
-        return w->code;
+    if (check_room(w)) return w->code;
     switch (lua_type(L, idx)) {
     case LUA_TNIL:
         buf_puts(w->out, "null");
@@ -262,8 +252,10 @@ static int write_value(struct writer *w, int idx)
             return 0;
         }
         if (!isfinite(lua_tonumber(L, idx)))
-            return bad(w, ERR_ARG, isnan(lua_tonumber(L, idx)) ? "not-a-number cannot be JSON" : "an infinite number cannot be JSON");
-        json_put_double(w->out, lua_tonumber(L, idx));
+            return bad(w, ERR_ARG,
+                       isnan(lua_tonumber(L, idx)) ? "not-a-number cannot be JSON"
+                                                   : "an infinite number cannot be JSON");
+        value_json_put_double(w->out, lua_tonumber(L, idx));
         return 0;
     case LUA_TSTRING:
         s.p = lua_tolstring(L, idx, &s.n);
@@ -283,12 +275,12 @@ static int protected_write(lua_State *L)
 {
     struct writer *w = lua_touserdata(L, 1);
     w->L = L;
-    if (write_value(w, 2) == 0)
-        check_room(w);
+    if (write_value(w, 2) == 0) check_room(w);
     return 0;
 }
 
-static int encode(lua_State *L, int idx, struct buf *out, const char *root, bool pretty, struct err *e)
+static int encode(lua_State *L, int idx, struct buf *out, const char *root, bool pretty,
+                  struct err *e)
 {
     struct writer *w = mem_zalloc(sizeof *w);
     int code;
@@ -306,7 +298,8 @@ static int encode(lua_State *L, int idx, struct buf *out, const char *root, bool
         code = w->code;
     } else {
         code = status == LUA_ERRMEM ? ERR_NOMEM : ERR_LIMIT;
-        err_set(e, code, "%s: %s", root ? root : "value", status == LUA_ERRMEM ? "out of memory" : "nested calls are too deep");
+        err_set(e, code, "%s: %s", root ? root : "value",
+                status == LUA_ERRMEM ? "out of memory" : "nested calls are too deep");
         lua_pop(L, 1);
     }
     mem_free(w->keys);

@@ -1,5 +1,6 @@
-/* Runs a Lua chunk in a sandbox the way a scheduler does, for the tests of the script room. The chunk has block(v) (waits once,
- * returns v), cancel() (a cancellation of the scope) and print; what it prints and returns is the result text. */
+/* Runs a Lua chunk in a sandbox the way a scheduler does, for the tests of the script room. The
+ * chunk has block(v) (waits once, returns v), cancel() (a cancellation of the scope) and print;
+ * what it prints and returns is the result text. */
 #ifndef ML_TESTS_SCRIPT_RUNNER_H
 #define ML_TESTS_SCRIPT_RUNNER_H
 #include "check.h"
@@ -67,8 +68,7 @@ static void runner_open(struct runner *r, enum sandbox_kind kind, size_t mem_max
     r->sb.random = runner_random;
     r->sb.print = runner_print;
     r->sb.ud = r;
-    if (sandbox_open(&r->sb, kind, &e))
-        fprintf(stderr, "%s\n", e.text);
+    if (sandbox_open(&r->sb, kind, &e)) fprintf(stderr, "%s\n", e.text);
     CHECK(r->sb.L != NULL);
     r->sb.scope = &r->scope;
     lua_register(r->sb.L, "block", runner_block);
@@ -85,8 +85,10 @@ static void runner_close(struct runner *r)
     buf_free(&r->out);
 }
 
-/* Runs to the end in slices; the result text is what was printed and returned, or "error: ..." or "limit: N". */
-__attribute__((unused)) static const char *runner_run(struct runner *r, const char *text, uint64_t slice)
+/* Runs to the end in slices; the result text is what was printed and returned, or "error: ..." or
+ * "limit: N". */
+__attribute__((unused)) static const char *runner_run(struct runner *r, const char *text,
+                                                      uint64_t slice)
 {
     struct err e = {0};
     enum sandbox_status status;
@@ -111,20 +113,17 @@ __attribute__((unused)) static const char *runner_run(struct runner *r, const ch
         buf_printf(&r->out, "limit: %d", (int)r->sb.limit);
         return r->out.p;
     }
-    if (status == SANDBOX_ERROR)
-        buf_puts(&r->out, r->scope.unwinding ? "unwound: " : "error: ");
+    if (status == SANDBOX_ERROR) buf_puts(&r->out, r->scope.unwinding ? "unwound: " : "error: ");
     for (int i = 0; i < n; i++) {
         buf_puts(&r->out, i ? "," : "");
         lua_getglobal(co, "tostring");
         lua_pushvalue(co, -1 - n + i);
-        if (lua_pcall(co, 1, 1, 0) == LUA_OK)
-            buf_puts(&r->out, lua_tostring(co, -1));
+        if (lua_pcall(co, 1, 1, 0) == LUA_OK) buf_puts(&r->out, lua_tostring(co, -1));
         lua_pop(co, 1);
     }
     lua_settop(co, 0);
     sandbox_release(&r->sb, co);
-    if (!r->out.p)
-        buf_put(&r->out, "", 0), buf_putc(&r->out, 0), r->out.n = 0;
+    if (!r->out.p) buf_put(&r->out, "", 0), buf_putc(&r->out, 0), r->out.n = 0;
     return r->out.p ? r->out.p : "";
 }
 

@@ -1,4 +1,5 @@
-/* Bundles: what is found, that the digest is stable, that a rebuilt one runs the same, and how require behaves in a run. */
+/* Bundles: what is found, that the digest is stable, that a rebuilt one runs the same, and how
+ * require behaves in a run. */
 #include "base/mem.h"
 #include "script/bundle.h"
 #include "script_runner.h"
@@ -31,7 +32,9 @@ static const char *at(const char *name)
     return path;
 }
 
-struct found { char names[500]; };
+struct found {
+    char names[500];
+};
 static void each(void *ud, struct str name)
 {
     struct found *f = ud;
@@ -43,9 +46,12 @@ static void scanning(void)
 {
     struct found f = {""};
     CASE("literal require calls are found, comments and texts are not code");
-    bundle_scan_requires(str_of("local a=require'a' b = require \"b.c\" c=require([[d]]) require ( 'e' )\n-- require 'no'\n--[==[ require 'no' ]] ]==]"
-                                " s='require \"no\"' t=[[require 'no']] require(x) x.require'no' y:require'no' prerequire'no' require2'no' 'it\\'s' require[=[f]=] require"),
-                         each, &f);
+    bundle_scan_requires(
+        str_of("local a=require'a' b = require \"b.c\" c=require([[d]]) require ( 'e' )\n-- "
+               "require 'no'\n--[==[ require 'no' ]] ]==]"
+               " s='require \"no\"' t=[[require 'no']] require(x) x.require'no' y:require'no' "
+               "prerequire'no' require2'no' 'it\\'s' require[=[f]=] require"),
+        each, &f);
     CHECK_STR(f.names, "a b.c d e f ");
     f.names[0] = 0;
     bundle_scan_requires(STR("--[[ open"), each, &f);
@@ -89,8 +95,7 @@ static const char *run(struct runner *r, struct bundle *b)
         r->sb.slice_left = 1000;
         status = sandbox_resume(&r->sb, co, 0, &n);
     } while (status == SANDBOX_BLOCKED || status == SANDBOX_SLICE);
-    if (status == SANDBOX_ERROR)
-        buf_printf(&r->out, "error: %s", lua_tostring(co, -1));
+    if (status == SANDBOX_ERROR) buf_printf(&r->out, "error: %s", lua_tostring(co, -1));
     for (int i = 0; status == SANDBOX_DONE && i < n; i++)
         buf_printf(&r->out, "%s%s", i ? "," : "", luaL_tolstring(co, i - n - i, NULL));
     return r->out.p ? r->out.p : "";
@@ -102,7 +107,9 @@ static void whole(void)
     struct err e = {0};
     struct runner r;
     const char *loaded[] = {"dyn", "string", "moonloop"};
-    put("main.lua", "local lib=require 'lib.util' local dyn=require('d'..'yn') local ok,e=pcall(require,'missing') require 'pack' return lib.v..dyn.v..tostring(ok), e:match('not found') , lib==require'lib.util'");
+    put("main.lua", "local lib=require 'lib.util' local dyn=require('d'..'yn') local "
+                    "ok,e=pcall(require,'missing') require 'pack' return "
+                    "lib.v..dyn.v..tostring(ok), e:match('not found') , lib==require'lib.util'");
     put("lib/util.lua", "local deep=require 'lib.deep' return {v='u'..deep}");
     put("lib/deep.lua", "return 'deep'");
     put("dyn.lua", "return {v='dyn'}");
@@ -110,7 +117,8 @@ static void whole(void)
     CASE("entry, literal requires, what was loaded, nothing else");
     CHECK_INT(bundle_build(at("main.lua"), loaded, 3, &b, &e), 0);
     CHECK_STR(b->entry, "main");
-    CHECK(bundle_find(b, STR("lib.deep")) && bundle_find(b, STR("dyn")) && bundle_find(b, STR("pack")) && !bundle_find(b, STR("string")));
+    CHECK(bundle_find(b, STR("lib.deep")) && bundle_find(b, STR("dyn")) &&
+          bundle_find(b, STR("pack")) && !bundle_find(b, STR("string")));
     CHECK(bundle_find(b, STR("lib.util"))->strict);
     CHECK_STR(bundle_find(b, STR("lib.util"))->chunk, "@lib/util.lua");
     CASE("the digest is stable, and is another when a text is");
@@ -149,14 +157,24 @@ static void whole(void)
 
 static void errors(void)
 {
-    static const struct { const char *text, *want; } cases[] = {
-        {"local a=require 'loop1'", "error: loop2.lua:1: module 'loop1' requires itself (a loop of modules)"},
-        {"require 'broken'", "error: main.lua:1: error loading module 'broken': broken.lua:2: unexpected symbol near <eof>"},
+    static const struct {
+        const char *text, *want;
+    } cases[] = {
+        {"local a=require 'loop1'",
+         "error: loop2.lua:1: module 'loop1' requires itself (a loop of modules)"},
+        {"require 'broken'", "error: main.lua:1: error loading module 'broken': broken.lua:2: "
+                             "unexpected symbol near <eof>"},
         {"require 'raises'", "error: raises.lua:1: boom"},
-        {"require 'blocks'", "error: blocks.lua:1: cannot wait here: Lua cannot pause inside a metamethod such as __tostring, or while a module is being loaded; wait before, and use the result here"},
-        {"require 'typo'", "error: typo.lua:1: undefined global 'pritn' (a misspelt name, or a missing local?)"},
-        {"local a,b=pcall(require,'raises') return a,require('once'),require('once'),n", "false,1,1,1"},
-        {"local n=require 'nat' return type(n),pcall(function() return n.x end)", "table,false,main.lua:1: module 'nat' is native and cannot be used in a workflow: use it inside an activity"},
+        {"require 'blocks'",
+         "error: blocks.lua:1: cannot wait here: Lua cannot pause inside a metamethod such as "
+         "__tostring, or while a module is being loaded; wait before, and use the result here"},
+        {"require 'typo'",
+         "error: typo.lua:1: undefined global 'pritn' (a misspelt name, or a missing local?)"},
+        {"local a,b=pcall(require,'raises') return a,require('once'),require('once'),n",
+         "false,1,1,1"},
+        {"local n=require 'nat' return type(n),pcall(function() return n.x end)",
+         "table,false,main.lua:1: module 'nat' is native and cannot be used in a workflow: use it "
+         "inside an activity"},
         {"local x = = 1", "install: main.lua:1: unexpected symbol near '='"},
         {"local lax=require 'laxmod' return lax", "nil"},
         {"return require('laxmod')", "nil"},
@@ -185,9 +203,9 @@ static void errors(void)
         runner_open(&r, SANDBOX_RUN, 0);
         CHECK_STR(run(&r, b), cases[i].want);
         if (strstr(cases[i].text, "laxmod"))
-            CHECK(strstr(b->json, "\"lax\":[\"laxmod\"]") && !bundle_find(b, STR("laxmod"))->strict);
-        if (strstr(cases[i].text, "'nat'"))
-            CHECK(strstr(b->json, "\"native\":[\"nat\"]") != NULL);
+            CHECK(strstr(b->json, "\"lax\":[\"laxmod\"]") &&
+                  !bundle_find(b, STR("laxmod"))->strict);
+        if (strstr(cases[i].text, "'nat'")) CHECK(strstr(b->json, "\"native\":[\"nat\"]") != NULL);
         struct bundle *parsed = NULL;
         CHECK_INT(bundle_parse(str_of(b->json), text_of, b, &parsed, &e), 0);
         CHECK(parsed->n_native == b->n_native);
@@ -205,7 +223,8 @@ static void errors(void)
     char *p = NULL;
     bool strict, native;
     CHECK_INT(bundle_resolve(at("main.lua"), STR("..x"), &p, &strict, &native, &e), ERR_NOTFOUND);
-    CHECK_INT(bundle_resolve(at("main.lua"), STR("/etc/x"), &p, &strict, &native, &e), ERR_NOTFOUND);
+    CHECK_INT(bundle_resolve(at("main.lua"), STR("/etc/x"), &p, &strict, &native, &e),
+              ERR_NOTFOUND);
     CHECK_INT(bundle_resolve(at("main.lua"), STR("zzz"), &p, &strict, &native, &e), ERR_NOTFOUND);
     CHECK(strstr(e.text, "/zzz.lua") != NULL);
 }

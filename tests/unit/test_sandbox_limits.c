@@ -1,28 +1,58 @@
-/* Attacks: each ends at the instruction or memory limit in bounded time, and nothing a script does swallows the end. */
-#include "script_runner.h"
+/* Attacks: each ends at the instruction or memory limit in bounded time, and nothing a script does
+ * swallows the end. */
 #include "base/mem.h"
+#include "script_runner.h"
 #include <time.h>
 
-struct attack { const char *name, *text; int want; /* 1 memory, 2 instructions, 0: an ordinary end, -1: either */ };
+struct attack {
+    const char *name, *text;
+    int want; /* 1 memory, 2 instructions, 0: an ordinary end, -1: either */
+};
 
 static const struct attack attacks[] = {
     {"loop", "while true do end", 2},
     {"pcall loop", "while true do pcall(function() while true do end end) end", 2},
-    {"xpcall loop with looping handler", "while true do xpcall(function() while true do end end,function() while true do end end) end", 2},
-    {"gsub callback", "while true do pcall(string.gsub,'x','x',function() while true do end end) end", 2},
-    {"sort callback", "while true do pcall(table.sort,{1,2},function() while true do end end) end", 2},
-    {"in tostring", "while true do pcall(tostring,setmetatable({},{__tostring=function() while true do pcall(function() while true do end end) end end})) end", 2},
-    {"xpcall in tostring", "tostring(setmetatable({},{__tostring=function() while true do xpcall(function() while true do end end,function() while true do end end) end end}))", 2},
-    {"close", "local x<close> =setmetatable({},{__close=function() while true do end end}) error('x')", 2},
-    {"close in pcall", "while true do pcall(function() local x<close> =setmetatable({},{__close=function() while true do pcall(error) end end}) error('x') end) end", 2},
-    {"coroutine", "coroutine.wrap(function() while true do pcall(function() while true do end end) end end)()", 2},
-    {"coroutine in tostring", "tostring(setmetatable({},{__tostring=function() while true do coroutine.resume(coroutine.create(function() while true do end end)) end end}))", 2},
-    {"ping-pong", "local c=coroutine.wrap(function() while true do coroutine.yield() end end) while true do c() end", 2},
+    {"xpcall loop with looping handler",
+     "while true do xpcall(function() while true do end end,function() while true do end end) end",
+     2},
+    {"gsub callback",
+     "while true do pcall(string.gsub,'x','x',function() while true do end end) end", 2},
+    {"sort callback", "while true do pcall(table.sort,{1,2},function() while true do end end) end",
+     2},
+    {"in tostring",
+     "while true do pcall(tostring,setmetatable({},{__tostring=function() while true do "
+     "pcall(function() while true do end end) end end})) end",
+     2},
+    {"xpcall in tostring",
+     "tostring(setmetatable({},{__tostring=function() while true do xpcall(function() while true "
+     "do end end,function() while true do end end) end end}))",
+     2},
+    {"close",
+     "local x<close> =setmetatable({},{__close=function() while true do end end}) error('x')", 2},
+    {"close in pcall",
+     "while true do pcall(function() local x<close> =setmetatable({},{__close=function() while "
+     "true do pcall(error) end end}) error('x') end) end",
+     2},
+    {"coroutine",
+     "coroutine.wrap(function() while true do pcall(function() while true do end end) end end)()",
+     2},
+    {"coroutine in tostring",
+     "tostring(setmetatable({},{__tostring=function() while true do "
+     "coroutine.resume(coroutine.create(function() while true do end end)) end end}))",
+     2},
+    {"ping-pong",
+     "local c=coroutine.wrap(function() while true do coroutine.yield() end end) while true do c() "
+     "end",
+     2},
     {"string growth", "local s='x' while true do s=s..s end", 1},
     {"string growth in pcall", "local s='x' while true do pcall(function() s=s..s end) end", 1},
     {"table growth", "local t={} while true do t[#t+1]={} end", 1},
-    {"table growth in pcall", "local t={} while true do pcall(function() while true do t[#t+1]={} end end) end", 1},
-    {"memory in coroutine", "local t={} while true do coroutine.resume(coroutine.create(function() while true do t[#t+1]={} end end)) end", 1},
+    {"table growth in pcall",
+     "local t={} while true do pcall(function() while true do t[#t+1]={} end end) end", 1},
+    {"memory in coroutine",
+     "local t={} while true do coroutine.resume(coroutine.create(function() while true do "
+     "t[#t+1]={} end end)) end",
+     1},
     {"coroutines", "local t={} for i=1,1e6 do t[i]=coroutine.create(print) end", 1},
     {"rep huge", "return pcall(string.rep,'x',1<<40)", 0},
     {"rep large", "return #string.rep('x',1<<30)", 1},
@@ -30,21 +60,33 @@ static const struct attack attacks[] = {
     {"rep of nothing", "for i=1,100 do string.rep('',1<<62) end return 1", 0},
     {"pattern optional", "return (('a'):rep(30)):find(('a?'):rep(30)..('a'):rep(30))", 2},
     {"pattern lazy", "return (('x'):rep(1000)):find('.-.-.-.-b')", 2},
-    {"pattern in pcall", "while true do pcall(string.find,('a'):rep(30),('a?'):rep(30)..('a'):rep(30)) end", 2},
+    {"pattern in pcall",
+     "while true do pcall(string.find,('a'):rep(30),('a?'):rep(30)..('a'):rep(30)) end", 2},
     {"pattern gsub", "return (('x'):rep(2000)):gsub('.-.-.-b','')", 2},
     {"pattern gmatch", "for w in (('x'):rep(3000)):gmatch('.*.*.*b') do end", 2},
     {"move huge", "return pcall(table.move,{},1,math.maxinteger-1,2)", 0},
-    {"move loop", "local t={} for i=1,100 do t[i]=i end while true do table.move(t,1,5000000,2,{}) end", 2},
-    {"insert with __len", "return pcall(table.insert,setmetatable({},{__len=function() return math.maxinteger-1 end}),1,1)", 0},
-    {"concat huge", "return pcall(table.concat,setmetatable({},{__index=function() return '' end}),'',1,math.maxinteger-1)", 0},
+    {"move loop",
+     "local t={} for i=1,100 do t[i]=i end while true do table.move(t,1,5000000,2,{}) end", 2},
+    {"insert with __len",
+     "return pcall(table.insert,setmetatable({},{__len=function() return math.maxinteger-1 "
+     "end}),1,1)",
+     0},
+    {"concat huge",
+     "return pcall(table.concat,setmetatable({},{__index=function() return '' "
+     "end}),'',1,math.maxinteger-1)",
+     0},
     {"unpack huge", "return pcall(table.unpack,{},1,1e7)", 0},
     {"recursion", "local function f() return f()+1 end return pcall(f)", -1},
     {"recursion in gsub", "local function f() return (('x'):gsub('x',f)) end return pcall(f)", 1},
     {"deep parse", "return load(('('):rep(1e6))", 0},
     {"load loop", "while true do load(('x=1 '):rep(10000)) end", 2},
     {"error with a large text", "return pcall(error,('x'):rep(1e6))", 0},
-    {"next drain", "local t={} for i=1,20000 do t['k'..i]=i end while next(t) do t[next(t)]=nil end", 2},
-    {"index chain", "local t={} for i=1,1e5 do t=setmetatable({},{__index=t}) end return pcall(function() return t.x end)", 0},
+    {"next drain",
+     "local t={} for i=1,20000 do t['k'..i]=i end while next(t) do t[next(t)]=nil end", 2},
+    {"index chain",
+     "local t={} for i=1,1e5 do t=setmetatable({},{__index=t}) end return pcall(function() return "
+     "t.x end)",
+     0},
     {"select", "return select('#',table.unpack({},1,200000))", 0},
     {"format", "for i=1,1e9 do string.format('%99.99f',1e308) end", 2},
     {"tonumber", "return tonumber(('1'):rep(1e7))", 0},
@@ -65,19 +107,17 @@ static void all(uint64_t slice)
         CASE(attacks[i].name);
         double from = seconds();
         runner_open(&r, SANDBOX_RUN, 64u << 20);
-        sandbox_budget_reset(&r.sb, 5000000);
+        sandbox_budget_reset(&r.sb, 10000000);
         const char *got = runner_run(&r, attacks[i].text, slice);
-        if (attacks[i].want > 0)
-            snprintf(want, sizeof want, "limit: %d", attacks[i].want);
+        if (attacks[i].want > 0) snprintf(want, sizeof want, "limit: %d", attacks[i].want);
         if (attacks[i].want > 0)
             CHECK_STR(got, want);
         else if (attacks[i].want == 0)
             CHECK(strncmp(got, "limit", 5) != 0);
         CHECK(r.sb.mem_used <= 64u << 20);
-        if (getenv("ATTACK_TIMES"))
-            printf("%6.2f s  %s\n", seconds() - from, attacks[i].name);
+        if (getenv("ATTACK_TIMES")) printf("%6.2f s  %s\n", seconds() - from, attacks[i].name);
         CHECK(seconds() - from < 30); /* of its own processor time, with sanitizers */
-        if (attacks[i].want > 0) { /* never again */
+        if (attacks[i].want > 0) {    /* never again */
             int n;
             lua_State *co = sandbox_coroutine(&r.sb);
             if (co) {
@@ -95,13 +135,15 @@ static void host_goes_on(void)
     CASE("in a host state a limit ends one coroutine, the others go on");
     runner_open(&r, SANDBOX_HOST, 0);
     sandbox_budget_reset(&r.sb, 100000);
-    CHECK_STR(runner_run(&r, "while true do pcall(function() while true do end end) end", 1000), "limit: 2");
+    CHECK_STR(runner_run(&r, "while true do pcall(function() while true do end end) end", 1000),
+              "limit: 2");
     sandbox_budget_reset(&r.sb, 100000);
     CHECK_STR(runner_run(&r, "return 1", 1000), "1");
     CASE("an interrupt ends the slice; the second kind ends the coroutine");
     r.sb.interrupt = 1;
     sandbox_budget_reset(&r.sb, 0);
-    CHECK_STR(runner_run(&r, "local n=0 for i=1,10000 do n=n+1 end return n", RUNNER_SLICE_ALL), "10000");
+    CHECK_STR(runner_run(&r, "local n=0 for i=1,10000 do n=n+1 end return n", RUNNER_SLICE_ALL),
+              "10000");
     CHECK_INT(r.slices, 2);
     r.sb.interrupt = 2;
     CHECK_STR(runner_run(&r, "while true do end", RUNNER_SLICE_ALL), "limit: 3");
