@@ -1,0 +1,46 @@
+/* The schema of the file: migrations in order, never changed once released, and the views that let `sqlite3 FILE` show runs,
+ * events and what is pending in plain words. Called by whoever opens the store, before engine_open. */
+#include "engine/engine_internal.h"
+#include "store/kv.h"
+
+static const char schema_2[] =
+    "CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;"
+    "CREATE TABLE bundles(digest TEXT PRIMARY KEY, json BLOB NOT NULL);"
+    "CREATE TABLE texts(sha TEXT PRIMARY KEY, text BLOB NOT NULL);"
+    "CREATE TABLE runs(run INTEGER PRIMARY KEY, workflow_id TEXT NOT NULL, run_id TEXT NOT NULL UNIQUE, type TEXT NOT NULL,"
+    " status INTEGER NOT NULL, blocked TEXT, queue TEXT NOT NULL, tree TEXT NOT NULL, parent_id TEXT, parent_run_id TEXT,"
+    " parent_initiated INTEGER NOT NULL, first_run_id TEXT NOT NULL, bundle TEXT, entry TEXT, input_digest TEXT, request_id TEXT,"
+    " cron TEXT, attempt INTEGER NOT NULL, started_at INTEGER NOT NULL, closed_at INTEGER, cancel_requested INTEGER NOT NULL,"
+    " memo BLOB, search BLOB);"
+    "CREATE INDEX runs_by_id ON runs(workflow_id, run);"
+    "CREATE INDEX runs_open ON runs(tree) WHERE status = 1;"
+    "CREATE INDEX runs_request ON runs(request_id) WHERE request_id IS NOT NULL;"
+    "CREATE TABLE history(run INTEGER NOT NULL, first INTEGER NOT NULL, n INTEGER NOT NULL, time INTEGER NOT NULL,"
+    " bytes INTEGER NOT NULL, sched INTEGER NOT NULL, started INTEGER NOT NULL, done INTEGER NOT NULL, attempt INTEGER NOT NULL,"
+    " waits TEXT, kinds TEXT NOT NULL, events BLOB NOT NULL);"
+    "CREATE UNIQUE INDEX history_by_run ON history(run, first);"
+    "CREATE TABLE pending(run INTEGER NOT NULL, kind INTEGER NOT NULL, id INTEGER NOT NULL, name TEXT, type TEXT, queue TEXT,"
+    " extra TEXT, state INTEGER NOT NULL, attempt INTEGER NOT NULL, epoch INTEGER NOT NULL, due INTEGER, at INTEGER NOT NULL,"
+    " first_at INTEGER NOT NULL, cancel INTEGER NOT NULL, failure BLOB, details BLOB, PRIMARY KEY(run, kind, id)) WITHOUT ROWID;"
+    "CREATE INDEX pending_due ON pending(due, run, kind, id) WHERE due IS NOT NULL;"
+    "CREATE TABLE messages(id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, source_id TEXT, source_run_id TEXT,"
+    " initiated INTEGER NOT NULL, target_id TEXT, target_run_id TEXT, child_only INTEGER NOT NULL, event BLOB);"
+    "CREATE TABLE requests(run INTEGER NOT NULL, id TEXT NOT NULL, PRIMARY KEY(run, id)) WITHOUT ROWID;"
+    "CREATE TABLE blobs(hash BLOB PRIMARY KEY, prev BLOB, data BLOB NOT NULL) WITHOUT ROWID;"
+    "CREATE VIEW run_list AS SELECT workflow_id, run_id, type,"
+    " CASE WHEN blocked IS NOT NULL THEN 'Running (blocked)' ELSE CASE status WHEN 1 THEN 'Running' WHEN 2 THEN 'Completed'"
+    " WHEN 3 THEN 'Failed' WHEN 4 THEN 'Canceled' WHEN 5 THEN 'Terminated' WHEN 6 THEN 'ContinuedAsNew' WHEN 7 THEN 'TimedOut'"
+    " ELSE 'Unknown' END END AS status, queue, datetime(started_at / 1000000000, 'unixepoch') AS started,"
+    " datetime(closed_at / 1000000000, 'unixepoch') AS closed,"
+    " (SELECT first + n - 1 FROM history h WHERE h.run = r.run ORDER BY first DESC LIMIT 1) AS events, entry, blocked FROM runs r;"
+    "CREATE VIEW event_list AS SELECT r.workflow_id, r.run_id, h.first AS first_event, h.n AS events,"
+    " datetime(h.time / 1000000000, 'unixepoch') AS time, h.kinds FROM history h JOIN runs r USING (run);"
+    "CREATE VIEW pending_list AS SELECT r.workflow_id, r.run_id, CASE p.kind WHEN 1 THEN 'activity' WHEN 2 THEN 'timer'"
+    " WHEN 3 THEN 'child' WHEN 4 THEN 'signal to another run' WHEN 5 THEN 'cancel of another run' WHEN 6 THEN 'buffered event'"
+    " WHEN 7 THEN 'update' WHEN 8 THEN 'finished update' WHEN 9 THEN 'run time-out' WHEN 10 THEN 'start delay' END AS kind, p.id AS event,"
+    " p.name, p.type, CASE WHEN p.kind = 1 THEN CASE p.state WHEN 0 THEN 'waiting for a worker' WHEN 1 THEN 'running'"
+    " WHEN 2 THEN 'waiting to be tried again' WHEN 3 THEN 'to be completed from outside' END END AS state, p.attempt,"
+    " datetime(p.due / 1000000000, 'unixepoch') AS due FROM pending p JOIN runs r USING (run);";
+
+const struct store_migration engine_migrations[] = {{1, kv_schema_sql}, {2, schema_2}};
+const size_t engine_migrations_n = sizeof engine_migrations / sizeof engine_migrations[0];
