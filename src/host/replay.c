@@ -1,4 +1,5 @@
-/* Histories: fetching one whole, as JSON, replaying one against a script; and queries. */
+/* Histories: fetching one whole, as JSON, replaying one against a script, and answering a query by replay when no
+ * script of the run is loaded. */
 #include "base/mem.h"
 #include "host/host_internal.h"
 
@@ -131,13 +132,71 @@ static void query_answered(void *ud, const struct backend_reply *r)
     buf_free(&failure);
 }
 
-/* The engine asks the worker; a run of a script that is not loaded is answered by replaying its own text. */
+static void offline_answer(void *ud, const struct wf_query_result *q)
+{
+    struct backend_reply r = {.result = q->result, .failure = q->failure};
+    if (!q->ok) {
+        struct str m = q->message.n ? q->message : rec_str(q->failure, T(failure, message));
+        err_set(&r.err, ERR_FAILED, STR_FMT, STR_ARG(m));
+    }
+    query_answered(ud, &r);
+}
+
+/* The text of the last completed task; before the first one the text it was started with. */
+static struct str digest_of(const struct history *x, struct str started_with)
+{
+    struct str d = started_with;
+    for (size_t i = 0; i < x->n; i++) {
+        if (event_type(x->events[i]) != EVENT_TYPE_WORKFLOW_TASK_COMPLETED) continue;
+        struct str b = rec_str(rec_msg(event_attrs(x->events[i]), T(ev_workflow_task_completed, worker_version)), T(worker_version_stamp, build_id));
+        if (b.n) d = b;
+    }
+    return d;
+}
+
+static void offline_query(struct hcall *c, struct history *x, const struct err *fetch_error)
+{
+    struct err e = *fetch_error;
+    struct bundle *b = NULL;
+    struct rec *args = NULL;
+    struct wf_limits limits = {.memory_bytes = c->h->cfg.run_memory_bytes, .instructions = c->h->cfg.run_instructions};
+    struct str *digest = x->outer;
+    int rc = e.code;
+    if (rc == 0) rc = worker_bundle(c->h->worker, digest_of(x, *digest), &b, &e);
+    if (rc == 0) rc = payloads_of_args(&c->arena, arg_view(c->args, "args"), &args, &e);
+    history_drop(c, x);
+    if (rc == 0) rc = worker_query(b, x->events, x->n, arg_view(c->args, "name"), args, &limits, offline_answer, c, &e);
+    if (b) bundle_unref(b);
+    if (rc) hcall_fail_err(c, &e);
+}
+
+/* A run of a loaded script is asked through the engine, the others by replaying their own text. */
+static void described(void *ud, const struct backend_reply *r)
+{
+    struct hcall *c = ud;
+    struct err e = r->err;
+    struct rec *args = NULL;
+    cJSON *j = e.code ? NULL : cJSON_ParseWithLength(r->json.p, r->json.n);
+    const char *type = arg_str(j, "type");
+    struct backend_target t = {arg_view(c->args, "id"), arg_view(c->args, "runId")};
+    bool live = type && worker_knows_workflow(c->h->worker, str_of(type));
+    if (!e.code && live && payloads_of_args(&c->arena, arg_view(c->args, "args"), &args, &e) == 0) {
+        c->h->b->ops->query(c->h->b, &t, arg_view(c->args, "name"), args, query_answered, c);
+    } else if (!e.code) {
+        struct str *digest = arena_alloc(&c->arena, sizeof *digest);
+        if (digest) *digest = arena_str(&c->arena, arg_view(j, "bundle"));
+        c->state = digest;
+        if (digest) history_fetch(c, t.workflow_id, t.run_id, false, offline_query);
+        else err_set(&e, ERR_NOMEM, "out of memory");
+    }
+    cJSON_Delete(j);
+    if (e.code) hcall_fail_err(c, &e);
+}
+
 int verb_query_run(struct hcall *c, struct err *e)
 {
-    struct rec *args = NULL;
     struct backend_target t = {arg_view(c->args, "id"), arg_view(c->args, "runId")};
     if (!t.workflow_id.n || !arg_view(c->args, "name").n) return err_set(e, ERR_ARG, "query: a run and a name are needed");
-    int rc = payloads_of_args(&c->arena, arg_view(c->args, "args"), &args, e);
-    if (rc == 0) c->h->b->ops->query(c->h->b, &t, arg_view(c->args, "name"), args, query_answered, c);
-    return rc;
+    c->h->b->ops->describe(c->h->b, &t, described, c);
+    return 0;
 }

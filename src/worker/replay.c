@@ -1,4 +1,4 @@
-/* Replaying a history against a text, without an engine. */
+/* Replaying without an engine: a history against a text, and a query of a run whose script is not loaded. */
 #include "worker/worker_internal.h"
 #include "base/mem.h"
 #include <stdlib.h>
@@ -113,6 +113,32 @@ int worker_replay(struct bundle *b, struct rec *const *events, size_t n, const s
     put_drift(report, out);
     buf_putc(report, '}');
     if (report->code) rc = err_set(e, report->code, "the replay's report does not fit in memory");
+out:
+    wf_close(r);
+    return rc;
+}
+
+int worker_query(struct bundle *b, struct rec *const *events, size_t n, struct str type, const struct rec *args,
+                 const struct wf_limits *limits, worker_query_fn fn, void *ud, struct err *e)
+{
+    struct wf_run *r = NULL;
+    const struct wf_out *out = NULL;
+    struct wf_info info;
+    if (!n || event_id(events[0]) != 1) return err_set(e, ERR_PROTO, "a history must begin with event 1 (it has %zu events)", n);
+    info_of(&info, b, events, limits);
+    int rc = wf_open(b, &info, &r, e);
+    if (rc) return rc;
+    struct wf_query q = {.id = STR("1"), .type = type, .args = args};
+    struct wf_task task = {.events = (const struct rec *const *)events, .n_events = n, .whole = true, .queries = &q, .n_queries = 1};
+    rc = run_to_end(r, &task, &out, e);
+    if (rc) goto out;
+    if (out->status == WF_FAIL_TASK)
+        rc = err_set(e, out->fail_cause == WORKFLOW_TASK_FAILED_CAUSE_NON_DETERMINISTIC_ERROR ? ERR_NONDET : ERR_SCRIPT, STR_FMT,
+                     STR_ARG(rec_str(out->failure, T(failure, message))));
+    else if (!out->n_query_results)
+        rc = err_set(e, ERR_FAILED, "the run gave no answer to the query");
+    else
+        fn(ud, &out->query_results[0]);
 out:
     wf_close(r);
     return rc;

@@ -61,6 +61,10 @@ bool worker_knows_workflow(const struct worker *w, struct str type);
  * stepped. worker_rebind serves the new one. */
 void worker_unbind(struct worker *w);
 void worker_rebind(struct worker *w, struct backend *b);
+/* Answers one query by replaying a history on a bundle, without an engine. Borrowed for the callback's call. */
+typedef void (*worker_query_fn)(void *ud, const struct wf_query_result *r);
+int worker_query(struct bundle *b, struct rec *const *events, size_t n, struct str type, const struct rec *args,
+                 const struct wf_limits *limits, worker_query_fn fn, void *ud, struct err *e);
 /* What a run waits for, as the JSON that the engine keeps: [{kind, name, id, where, due}]. */
 int worker_pending_json(const struct wf_pending *p, size_t n, struct buf *out);
 size_t worker_cached_runs(const struct worker *w);
