@@ -152,6 +152,22 @@ static int secret_refused(lua_State *L)
                       handle_name(L, idx));
 }
 
+/* secret:exists(): whether the environment has it; the one thing that may be asked. */
+static int secret_exists(lua_State *L)
+{
+    if (!act_is_secret(L, 1)) return act_misuse(L, "secret:exists takes the secret: write secret:exists()");
+    const char *value = getenv(handle_name(L, 1));
+    lua_pushboolean(L, value && *value);
+    return 1;
+}
+
+static int secret_index(lua_State *L)
+{
+    if (lua_type(L, 2) != LUA_TSTRING || strcmp(lua_tostring(L, 2), "exists") != 0) return secret_refused(L);
+    lua_pushcfunction(L, secret_exists);
+    return 1;
+}
+
 void act_secret_value(lua_State *L, int idx, struct buf *out)
 {
     idx = lua_absindex(L, idx);
@@ -245,7 +261,7 @@ void act_open_handles(lua_State *L)
     static const luaL_Reg env[] = {{"__tostring", env_tostring}, {"__concat", env_concat}, {"__len", env_len}, {"__eq", env_eq},
                                    {"__lt", env_lt}, {"__le", env_le}, {"__index", env_index}, {NULL, NULL}};
     static const luaL_Reg secret[] = {{"__tostring", secret_tostring}, {"__concat", secret_refused}, {"__len", secret_refused},
-                                      {"__index", secret_refused}, {"__lt", secret_refused}, {"__le", secret_refused}, {NULL, NULL}};
+                                      {"__index", secret_index}, {"__lt", secret_refused}, {"__le", secret_refused}, {NULL, NULL}};
     static const luaL_Reg functions[] = {{"env", ml_env}, {"secret", ml_secret}, {NULL, NULL}};
     luaL_setfuncs(L, functions, 0);
     luaL_newmetatable(L, ENV);
