@@ -37,7 +37,7 @@ end)
 
 local record = ml.activity("record", { timeout = "10s", retry = retry }, function(day, url)
   effect("record", day)
-  ml.store.set("posts", ("%04d"):format(day), { url = url })
+  ml.store.namespace("posts"):set(("%04d"):format(day), { url = url })
   return true
 end)
 

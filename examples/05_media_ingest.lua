@@ -10,7 +10,7 @@ end)
 
 local normalise = ml.activity("normalise", { timeout = "5m", heartbeat = "30s" }, function(file)
   local out = ml.info().idempotency_key .. ".wav" -- the same name on every attempt
-  local path = ml.fs.dirname(file) .. "/" .. out
+  local path = (file:match("^(.*/)") or "") .. out
   ml.heartbeat { step = "sox" }
   ml.process.run { "sox", file, "-r", "16000", "-c", "1", path, "norm", "-1", check = true, timeout = "4m" }
   return path
@@ -32,7 +32,7 @@ local transcribe = ml.activity("transcribe", { timeout = "10m", heartbeat = "1m"
 end)
 
 local queue_review = ml.activity("queue_review", { timeout = "10s" }, function(item)
-  ml.store.set("review", item.id, item)
+  ml.store.namespace("review"):set(item.id, item)
   return item.id
 end)
 
