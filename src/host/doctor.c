@@ -12,8 +12,8 @@
 #include <sys/vfs.h>
 #include <uv.h>
 
-static void check(cJSON *list, const char *name, bool ok, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
-static void check(cJSON *list, const char *name, bool ok, const char *fmt, ...)
+static cJSON *check(cJSON *list, const char *name, bool ok, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+static cJSON *check(cJSON *list, const char *name, bool ok, const char *fmt, ...)
 {
     char text[1200];
     va_list ap;
@@ -25,6 +25,7 @@ static void check(cJSON *list, const char *name, bool ok, const char *fmt, ...)
     cJSON_AddBoolToObject(o, "ok", ok);
     cJSON_AddStringToObject(o, "text", text);
     cJSON_AddItemToArray(list, o);
+    return o;
 }
 
 /* 3.7.0 to 3.51.2 can damage a WAL file when two connections write and checkpoint at once. */
@@ -40,8 +41,8 @@ static void libraries(cJSON *list)
 {
     const char *sqlite = store_sqlite_version();
     if (host_sqlite_suspect(sqlite))
-        check(list, "sqlite", true, "SQLite %s has the WAL bug of 3.7.0 to 3.51.2 (two connections that write and checkpoint at once); moonloop writes and "
-              "checkpoints by one connection only, do not write to the file with another program while it runs", sqlite);
+        cJSON_AddTrueToObject(check(list, "sqlite", true, "SQLite %s has the WAL bug of 3.7.0 to 3.51.2 (two connections that write and checkpoint at once); "
+                                    "moonloop writes and checkpoints by one connection only, do not write to the file with another program while it runs", sqlite), "warning");
     else
         check(list, "sqlite", true, "SQLite %s", sqlite);
     check(list, "lua", true, "%s", LUA_RELEASE);
