@@ -28,7 +28,7 @@
 #define ENG_SUGGEST_EVENTS 4096
 #define ENG_SUGGEST_BYTES (4 << 20)
 #define ENG_BLOB_MAX ((size_t)256 << 20)
-#define ENG_HOLD_NS (2 * NS_PER_MS)       /* how long a transition waits for the worker's answer to its task */
+#define ENG_HOLD_NS (5 * NS_PER_MS)       /* how long a transition waits for the worker's answer to its task */
 #define ENG_HOLD_BUSY_NS (20 * NS_PER_MS) /* the same while the worker is visibly answering others */
 #define ENG_UUID 37
 
