@@ -42,7 +42,7 @@ static void push_stat(lua_State *L, const struct files_result *r)
     lua_pushinteger(L, r->size);
     lua_setfield(L, -2, "size");
     act_push_time(L, r->modified_ns);
-    lua_setfield(L, -2, "modified_at");
+    lua_setfield(L, -2, "modified");
     lua_pushinteger(L, r->mode);
     lua_setfield(L, -2, "mode");
     lua_pushboolean(L, r->is_link);
@@ -69,7 +69,12 @@ static int fs_push(lua_State *L, struct act_op *op)
         lua_newtable(L);
         value_set_list(L, -1);
         for (size_t at = 0; at < o->data.n; at += strlen(o->data.p + at) + 1) {
-            lua_pushstring(L, o->data.p + at);
+            char kind = o->data.p[at];
+            lua_createtable(L, 0, 2);
+            lua_pushstring(L, o->data.p + at + 1);
+            lua_setfield(L, -2, "name");
+            lua_pushstring(L, kind == 'd' ? "directory" : kind == 'f' ? "file" : kind == 'l' ? "link" : "other");
+            lua_setfield(L, -2, "type");
             lua_rawseti(L, -2, ++n);
         }
         return 1;
@@ -117,12 +122,13 @@ static int fs_read(lua_State *L)
     return start(L, &r, "ml.fs.read", false);
 }
 
+/* Beside and renamed unless {atomic = false}. */
 static int fs_write(lua_State *L)
 {
     lua_settop(L, 3);
     struct files_request r = begin(L, FILES_WRITE, "ml.fs.write", 3);
     r.data = act_check_str(L, 2);
-    if (lua_istable(L, 3)) r.atomic = api_opt_bool(L, 3, "atomic", false);
+    r.atomic = !lua_istable(L, 3) || api_opt_bool(L, 3, "atomic", true);
     return start(L, &r, "ml.fs.write", false);
 }
 
@@ -198,11 +204,44 @@ static int fs_temp_dir(lua_State *L)
     return start(L, &r, "ml.fs.temp_dir", false);
 }
 
+/* Pure text: the last part of a path, and what is before it. */
+static size_t last_part(struct str p)
+{
+    size_t n = p.n;
+    while (n > 0 && p.p[n - 1] != '/') n--;
+    return n;
+}
+
+static struct str without_end(struct str p)
+{
+    while (p.n > 1 && p.p[p.n - 1] == '/') p.n--;
+    return p;
+}
+
+static int fs_dirname(lua_State *L)
+{
+    struct str p = without_end(act_check_str(L, 1));
+    p.n = last_part(p);
+    p = without_end(p);
+    lua_pushlstring(L, p.n ? p.p : ".", p.n ? p.n : 1);
+    return 1;
+}
+
+static int fs_basename(lua_State *L)
+{
+    struct str p = without_end(act_check_str(L, 1));
+    size_t at = last_part(p);
+    if (p.n == 1) at = 0;
+    lua_pushlstring(L, p.p + at, p.n - at);
+    return 1;
+}
+
 void act_open_fs(lua_State *L)
 {
     static const luaL_Reg fs[] = {{"read", fs_read}, {"write", fs_write}, {"append", fs_append}, {"list", fs_list}, {"stat", fs_stat},
                                   {"exists", fs_exists}, {"mkdir", fs_mkdir}, {"remove", fs_remove}, {"rename", fs_rename},
-                                  {"copy", fs_copy}, {"temp_dir", fs_temp_dir}, {NULL, NULL}};
+                                  {"copy", fs_copy}, {"temp_dir", fs_temp_dir}, {"dirname", fs_dirname},
+                                  {"basename", fs_basename}, {NULL, NULL}};
     luaL_newlib(L, fs);
     lua_setfield(L, -2, "fs");
 }

@@ -1,9 +1,8 @@
-/* ml.process.run and ml.process.start: programs with an argument list. Keeps true: what the script has not read stays bounded
+/* ml.process.run: programs with an argument list. Keeps true: what the script has not read stays bounded
  * (the program's output pauses), and a program that nobody waits for any more is killed with its group. */
 #include "activity/act_internal.h"
 #include "os/process.h"
 
-#include <signal.h>
 #include <stdio.h>
 
 #define QUEUE_MAX (1u << 20) /* unread output before the program is paused */
@@ -127,18 +126,6 @@ static int core_wait(lua_State *L)
     return wait_for(L, true);
 }
 
-/* kill(process, [signal number or "TERM" | "KILL" | "INT" | "HUP"]) */
-static int core_kill(lua_State *L)
-{
-    static const char *const names[] = {"TERM", "KILL", "INT", "HUP", NULL};
-    static const int numbers[] = {SIGTERM, SIGKILL, SIGINT, SIGHUP};
-    struct running *p = luaL_checkudata(L, 1, "moonloop.process");
-    int number = lua_isinteger(L, 2) ? (int)lua_tointeger(L, 2) : numbers[luaL_checkoption(L, 2, "TERM", names)];
-    luaL_argcheck(L, number > 0 && number < 64, 2, "not a signal");
-    if (p->p) process_kill(p->p, number);
-    return 0;
-}
-
 /* ---- starting ---- */
 
 static struct str text(lua_State *L, struct arena *a, const char *what)
@@ -200,7 +187,7 @@ static void environment(lua_State *L, struct arena *a, struct process_options *o
 
 static void check_names(lua_State *L)
 {
-    static const char *const names[] = {"args", "cwd", "env", "env_clear", "stdin", "timeout", "max_bytes", "max_output", "on_output", "check"};
+    static const char *const names[] = {"args", "cwd", "env", "env_clear", "stdin", "timeout", "max_output", "on_stdout", "on_stderr", "check"};
     for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
         if (lua_type(L, -2) != LUA_TSTRING) continue;
         size_t i = 0, n = sizeof names / sizeof names[0];
@@ -222,8 +209,8 @@ static int core_start(lua_State *L)
     environment(L, a, &o);
     if (lua_getfield(L, 1, "cwd") != LUA_TNIL) o.cwd = text(L, a, "cwd");
     if (lua_getfield(L, 1, "stdin") != LUA_TNIL) o.input = text(L, a, "stdin");
-    if (lua_getfield(L, 1, "max_bytes") != LUA_TNIL || lua_getfield(L, 1, "max_output") != LUA_TNIL) {
-        if (luaL_checkinteger(L, -1) <= 0) return act_misuse(L, "ml.process: option 'max_bytes' is a positive integer");
+    if (lua_getfield(L, 1, "max_output") != LUA_TNIL) {
+        if (luaL_checkinteger(L, -1) <= 0) return act_misuse(L, "ml.process: option 'max_output' is a positive integer");
         o.max_bytes = (size_t)lua_tointeger(L, -1);
     }
     lua_settop(L, 2); /* the table, the arena */
@@ -245,7 +232,7 @@ static int core_start(lua_State *L)
 
 static const char process_lua[] =
     "local ml, core = ...\n"
-    "local start, read, wait, kill = core.start, core.read, core.wait, core.kill\n"
+    "local start, read, wait = core.start, core.read, core.wait\n"
     "local result = {}\n"
     "result.__index = result\n"
     "function result:ok()\n"
@@ -254,38 +241,26 @@ static const char process_lua[] =
     "  local text = self.stderr or ''\n"
     "  if #text > 500 then text = '...' .. text:sub(-500) end\n"
     "  ml.fail(self.program .. ' ' .. how .. (text ~= '' and ': ' .. text or ''), {\n"
-    "    type = 'ProcessError', details = { code = self.code, signal = self.signal } })\n"
-    "end\n"
-    "local function program(o) return tostring((o.args or o)[1]) end\n"
-    "local handle = {}\n"
-    "handle.__index = handle\n"
-    "function handle:chunks() return function() return read(self.process) end end\n"
-    "function handle:kill(signal) kill(self.process, signal) end\n"
-    "function handle:wait()\n"
-    "  local parts = { stdout = {}, stderr = {} }\n"
-    "  for stream, text in self:chunks() do parts[stream][#parts[stream] + 1] = text end\n"
-    "  local code, signal = wait(self.process)\n"
-    "  return setmetatable({ code = code, signal = signal, program = self.program,\n"
-    "    stdout = table.concat(parts.stdout), stderr = table.concat(parts.stderr) }, result)\n"
+    "    type = 'ProcessFailed', details = { code = self.code, signal = self.signal } })\n"
     "end\n"
     "ml.process = {}\n"
-    "function ml.process.start(o)\n"
-    "  return setmetatable({ process = start(o), program = program(o) }, handle)\n"
-    "end\n"
     "function ml.process.run(o)\n"
-    "  local p = ml.process.start(o)\n"
-    "  local each = o.on_output\n"
-    "  if each then\n"
-    "    for stream, text in p:chunks() do each(text, stream) end\n"
+    "  local p = start(o)\n"
+    "  local on = { stdout = o.on_stdout, stderr = o.on_stderr }\n"
+    "  local parts = { stdout = {}, stderr = {} }\n"
+    "  for stream, text in function() return read(p) end do\n"
+    "    if on[stream] then on[stream](text) else parts[stream][#parts[stream] + 1] = text end\n"
     "  end\n"
-    "  local res = p:wait()\n"
+    "  local code, signal = wait(p)\n"
+    "  local res = setmetatable({ code = code, signal = signal, program = tostring((o.args or o)[1]),\n"
+    "    stdout = table.concat(parts.stdout), stderr = table.concat(parts.stderr) }, result)\n"
     "  if o.check then res:ok() end\n"
     "  return res\n"
     "end\n";
 
 void act_open_process(lua_State *L)
 {
-    static const luaL_Reg core[] = {{"start", core_start}, {"read", core_read}, {"wait", core_wait}, {"kill", core_kill}, {NULL, NULL}};
+    static const luaL_Reg core[] = {{"start", core_start}, {"read", core_read}, {"wait", core_wait}, {NULL, NULL}};
     int ml = lua_gettop(L);
     luaL_newmetatable(L, "moonloop.process");
     lua_pushcfunction(L, running_gc);

@@ -161,6 +161,7 @@ static int run(lua_State *L, bool rows, const char *fname)
     struct str sql;
     struct err e = {0};
     act_act(L, fname);
+    if (!*box) return act_misuse(L, "%s: the file was closed", fname);
     lua_settop(L, 3);
     sql.p = luaL_checklstring(L, 2, &sql.n);
     struct arena *a = act_arena(L, 64u << 20);
@@ -196,6 +197,14 @@ static int sql_query(lua_State *L)
     return run(L, true, "sql:query");
 }
 
+/* Ends this use of the file; its connection is shared by all uses and stays with the script. */
+static int sql_close(lua_State *L)
+{
+    struct sqlfile **box = luaL_checkudata(L, 1, "moonloop.sql");
+    *box = NULL;
+    return 0;
+}
+
 static int store_sql(lua_State *L)
 {
     struct act_host *h = act_host_of(L);
@@ -226,7 +235,7 @@ static int store_sql(lua_State *L)
 
 void act_open_sql(lua_State *L)
 {
-    static const luaL_Reg methods[] = {{"exec", sql_exec}, {"query", sql_query}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"exec", sql_exec}, {"query", sql_query}, {"close", sql_close}, {NULL, NULL}};
     int top = lua_gettop(L);
     luaL_newmetatable(L, "moonloop.sql");
     lua_pushliteral(L, "sql");

@@ -4,6 +4,9 @@
 
 #define KEY_MAX 1024
 #define LIST_MAX 10000
+#define NAMESPACE_MAX 200
+
+#define TRIES_MAX 100 /* of a set that meets other writers */
 
 struct store_op {
     struct act_op op;
@@ -11,6 +14,10 @@ struct store_op {
     struct store_answer answer;
     const char *fname;
     bool existed_matters;
+    /* set: slices of what stands in the frame that waits */
+    struct str ns, key, value;
+    int64_t ttl_ns, expect;
+    int tries;
 };
 
 static void on_answer(void *ud, const struct store_answer *a)
@@ -39,23 +46,29 @@ static int push_answer(lua_State *L, struct act_op *op)
     return 1;
 }
 
-static struct store_op *new_op(lua_State *L, const char *fname)
+static struct store_op *new_op(lua_State *L, const char *fname, int (*push)(lua_State *, struct act_op *))
 {
-    struct store_op *o = act_op_new(L, sizeof *o, cut, push_answer, cut);
+    struct store_op *o = act_op_new(L, sizeof *o, cut, push, cut);
     o->fname = fname;
     o->link = act_link_new(&o->op);
     if (!o->link) act_misuse(L, "out of memory");
     return o;
 }
 
-/* Upvalues: 1 the namespace, 2 its table; ns.get(k) and ns:get(k) are the same. */
+/* Upvalues: 1 the namespace (nil: it is the first argument), 2 its table; ns.get(k) and ns:get(k) are the same. The namespace
+ * stands at 1 of the stack then, the other arguments behind it. */
 static struct store *enter(lua_State *L, const char *fname, struct str *ns)
 {
     struct act_host *h = act_host_of(L);
     act_act(L, fname);
     if (!h->env.store) act_misuse(L, "%s: there is no database here", fname);
-    if (lua_rawequal(L, 1, lua_upvalueindex(2))) lua_remove(L, 1);
-    ns->p = lua_tolstring(L, lua_upvalueindex(1), &ns->n);
+    if (lua_isstring(L, lua_upvalueindex(1))) {
+        if (lua_rawequal(L, 1, lua_upvalueindex(2))) lua_remove(L, 1);
+        lua_pushvalue(L, lua_upvalueindex(1));
+        lua_insert(L, 1);
+    }
+    *ns = act_check_str(L, 1);
+    if (ns->n == 0 || ns->n > NAMESPACE_MAX) act_misuse(L, "%s: a namespace has 1 to %d bytes", fname, NAMESPACE_MAX);
     return h->env.store;
 }
 
@@ -73,7 +86,7 @@ static int store_get(lua_State *L)
     struct err e = {0};
     int64_t version = 0;
     bool found = false;
-    struct str key = check_key(L, 1, "ml.store.get");
+    struct str key = check_key(L, 2, "ml.store.get");
     struct buf *b = act_buf(L, VALUE_BYTES_MAX * 2);
     struct arena *a = act_arena(L, 0);
     if (kv_get(s, ns, key, act_now(act_host_of(L)), b, &version, &found, &e) < 0) return act_fail_err(L, "ml.store.get", &e);
@@ -88,70 +101,111 @@ static int store_get(lua_State *L)
     return 2;
 }
 
-static int write_value(lua_State *L, const char *fname, struct store *s, struct str ns, struct str key, int value, int64_t expect, int64_t ttl_ns)
+/* The value at idx as stored bytes, kept by a buffer in the frame. */
+static struct str encode(lua_State *L, int idx, const char *fname)
 {
     struct err e = {0};
     struct rec *p = NULL;
-    struct act_host *h = act_host_of(L);
+    if (lua_isnoneornil(L, idx)) act_misuse(L, "%s: the value is nil; use ml.store.delete", fname);
+    if (act_resolve_handles(L, idx)) lua_replace(L, idx);
     struct buf *b = act_buf(L, VALUE_BYTES_MAX * 2);
     struct arena *a = act_arena(L, 0);
-    if (lua_isnoneornil(L, value)) return act_misuse(L, "%s: the value is nil; use ml.store.delete", fname);
-    if (act_resolve_handles(L, value)) lua_replace(L, value);
-    if (value_to_payload(L, value, a, &p, "value", &e) < 0) return act_misuse(L, "%s: %s", fname, e.text);
-    if (rec_encode(p, b) < 0) return act_misuse(L, "%s: the value is too large", fname);
-    int64_t now = act_now(h);
-    struct store_op *o = new_op(L, fname);
+    if (value_to_payload(L, idx, a, &p, "value", &e) < 0) act_misuse(L, "%s: %s", fname, e.text);
+    if (rec_encode(p, b) < 0) act_misuse(L, "%s: the value is too large", fname);
+    return buf_str(b);
+}
+
+static int64_t ttl_option(lua_State *L, int idx, const char *fname)
+{
+    int64_t ttl = 0;
+    if (lua_isnoneornil(L, idx)) return 0;
+    api_check_options(L, idx, "store_set", fname);
+    api_opt_duration(L, idx, "ttl", fname, &ttl);
+    return ttl;
+}
+
+static int64_t expires(struct act_host *h, int64_t ttl_ns)
+{
+    return ttl_ns > 0 ? act_now(h) + ttl_ns : 0;
+}
+
+/* Writes over the version that is there now, so that the new one is known. */
+static int try_set(lua_State *L, struct store_op *o)
+{
+    struct act_host *h = o->op.h;
+    struct err e = {0};
+    bool found = false;
+    int64_t version = 0;
+    struct buf *old = act_buf(L, VALUE_BYTES_MAX * 2);
+    int code = kv_get(h->env.store, o->ns, o->key, act_now(h), old, &version, &found, &e);
+    buf_free(old);
+    lua_pop(L, 1);
+    if (code < 0) return act_fail_err(L, o->fname, &e);
+    if (!o->link && !(o->link = act_link_new(&o->op))) return act_misuse(L, "out of memory");
+    o->expect = found ? version : 0;
     o->op.done = false;
-    kv_set(s, ns, key, buf_str(b), expect, ttl_ns > 0 ? now + ttl_ns : 0, now, on_answer, o->link);
+    kv_set(h->env.store, o->ns, o->key, o->value, o->expect, expires(h, o->ttl_ns), act_now(h), on_answer, o->link);
     return act_op_wait(L, o);
 }
 
-/* set(key, value, {ttl, if_version, if_absent}): false when the expectation failed. */
+static int push_set(lua_State *L, struct act_op *op)
+{
+    struct store_op *o = (struct store_op *)op;
+    if (o->answer.kind == STORE_STORAGE) return act_fail_err(L, o->fname, &o->answer.err);
+    if (o->answer.kind == STORE_GUARD) {
+        if (++o->tries >= TRIES_MAX) return act_fail(L, "Conflict", true, "%s: others write the key all the time", o->fname);
+        return try_set(L, o);
+    }
+    lua_pushinteger(L, o->expect + 1);
+    return 1;
+}
+
+/* set(namespace, key, value, {ttl}): the new version. */
 static int store_set(lua_State *L)
 {
     struct str ns;
-    struct store *s = enter(L, "ml.store.set", &ns);
-    int64_t ttl = 0, expect = -1;
-    lua_settop(L, 3);
-    struct str key = check_key(L, 1, "ml.store.set");
-    if (!lua_isnil(L, 3)) {
-        api_check_options(L, 3, "store_set", "ml.store.set");
-        api_opt_duration(L, 3, "ttl", "ml.store.set", &ttl);
-        if (lua_getfield(L, 3, "if_version") != LUA_TNIL) expect = luaL_checkinteger(L, -1);
-        if (api_opt_bool(L, 3, "if_absent", false)) expect = 0;
-        lua_settop(L, 3);
-    }
-    return write_value(L, "ml.store.set", s, ns, key, 2, expect, ttl);
+    enter(L, "ml.store.set", &ns);
+    lua_settop(L, 4);
+    struct str key = check_key(L, 2, "ml.store.set");
+    int64_t ttl = ttl_option(L, 4, "ml.store.set");
+    struct str value = encode(L, 3, "ml.store.set");
+    struct store_op *o = new_op(L, "ml.store.set", push_set);
+    o->ns = ns;
+    o->key = key;
+    o->value = value;
+    o->ttl_ns = ttl;
+    return try_set(L, o);
 }
 
-/* cas(key, version, value, {ttl}): writes when the key is at this version (0: not there); tells whether. */
+/* cas(namespace, key, version, value, {ttl}): writes when the key is at this version (0: not there); tells whether. */
 static int store_cas(lua_State *L)
 {
     struct str ns;
     struct store *s = enter(L, "ml.store.cas", &ns);
-    int64_t ttl = 0;
-    lua_settop(L, 4);
-    struct str key = check_key(L, 1, "ml.store.cas");
-    lua_Integer version = lua_isnil(L, 2) ? 0 : luaL_checkinteger(L, 2);
-    luaL_argcheck(L, version >= 0, 2, "a version as ml.store.get gives it");
-    if (!lua_isnil(L, 4)) {
-        api_check_options(L, 4, "store_set", "ml.store.cas");
-        api_opt_duration(L, 4, "ttl", "ml.store.cas", &ttl);
-    }
-    return write_value(L, "ml.store.cas", s, ns, key, 3, version, ttl);
+    struct act_host *h = act_host_of(L);
+    lua_settop(L, 5);
+    struct str key = check_key(L, 2, "ml.store.cas");
+    lua_Integer version = lua_isnil(L, 3) ? 0 : luaL_checkinteger(L, 3);
+    luaL_argcheck(L, version >= 0, 3, "a version as ml.store.get gives it");
+    int64_t ttl = ttl_option(L, 5, "ml.store.cas");
+    struct str value = encode(L, 4, "ml.store.cas");
+    struct store_op *o = new_op(L, "ml.store.cas", push_answer);
+    o->op.done = false;
+    kv_set(s, ns, key, value, version, expires(h, ttl), act_now(h), on_answer, o->link);
+    return act_op_wait(L, o);
 }
 
+/* delete(namespace, key): whether it was there. */
 static int store_delete(lua_State *L)
 {
     struct str ns;
     struct store *s = enter(L, "ml.store.delete", &ns);
     lua_settop(L, 2);
-    struct str key = check_key(L, 1, "ml.store.delete");
-    int64_t expect = lua_isnil(L, 2) ? -1 : luaL_checkinteger(L, 2);
-    struct store_op *o = new_op(L, "ml.store.delete");
+    struct str key = check_key(L, 2, "ml.store.delete");
+    struct store_op *o = new_op(L, "ml.store.delete", push_answer);
     o->existed_matters = true;
     o->op.done = false;
-    kv_delete(s, ns, key, expect, act_now(act_host_of(L)), on_answer, o->link);
+    kv_delete(s, ns, key, -1, act_now(act_host_of(L)), on_answer, o->link);
     return act_op_wait(L, o);
 }
 
@@ -163,7 +217,7 @@ static void each_key(void *ud, struct str key, int64_t version)
     buf_putstr(b, key);
 }
 
-/* list(prefix, {limit, after}): keys in byte order. */
+/* list(namespace, {prefix, limit, after}): keys in byte order. */
 static int store_list(lua_State *L)
 {
     struct str ns, prefix = STR(""), after = {NULL, 0};
@@ -171,11 +225,11 @@ static int store_list(lua_State *L)
     struct err e = {0};
     lua_Integer limit = 1000, n = 0;
     lua_settop(L, 2);
-    if (!lua_isnil(L, 1)) prefix = act_check_str(L, 1);
     if (!lua_isnil(L, 2)) {
         luaL_checktype(L, 2, LUA_TTABLE);
-        if (lua_getfield(L, 2, "limit") != LUA_TNIL) limit = luaL_checkinteger(L, -1);
+        api_opt_str(L, 2, "prefix", &prefix);
         api_opt_str(L, 2, "after", &after);
+        if (lua_getfield(L, 2, "limit") != LUA_TNIL) limit = luaL_checkinteger(L, -1);
         luaL_argcheck(L, limit > 0 && limit <= LIST_MAX, 2, "limit is 1 to 10000");
     }
     struct buf *b = act_buf(L, 64u << 20);
@@ -194,29 +248,27 @@ static int store_list(lua_State *L)
     return 1;
 }
 
-static void push_namespace(lua_State *L, struct str ns);
+static const luaL_Reg functions[] = {{"get", store_get}, {"set", store_set}, {"cas", store_cas}, {"delete", store_delete},
+                                     {"list", store_list}, {NULL, NULL}};
 
 static int store_namespace(lua_State *L)
 {
-    if (lua_rawequal(L, 1, lua_upvalueindex(2))) lua_remove(L, 1);
     struct str ns = act_check_str(L, 1);
-    if (ns.n == 0 || ns.n > 200) return act_misuse(L, "ml.store.namespace: a name has 1 to 200 bytes");
-    push_namespace(L, ns);
-    return 1;
-}
-
-static void push_namespace(lua_State *L, struct str ns)
-{
-    static const luaL_Reg functions[] = {{"get", store_get}, {"set", store_set}, {"cas", store_cas}, {"delete", store_delete},
-                                         {"list", store_list}, {"namespace", store_namespace}, {NULL, NULL}};
+    if (ns.n == 0 || ns.n > NAMESPACE_MAX) return act_misuse(L, "ml.store.namespace: a namespace has 1 to %d bytes", NAMESPACE_MAX);
     lua_newtable(L);
     lua_pushlstring(L, ns.p, ns.n);
     lua_pushvalue(L, -2);
     luaL_setfuncs(L, functions, 2); /* pops the two */
+    return 1;
 }
 
 void act_open_store(lua_State *L)
 {
-    push_namespace(L, STR("default"));
+    lua_newtable(L);
+    lua_pushnil(L);
+    lua_pushnil(L);
+    luaL_setfuncs(L, functions, 2);
+    lua_pushcfunction(L, store_namespace);
+    lua_setfield(L, -2, "namespace");
     lua_setfield(L, -2, "store");
 }

@@ -21,13 +21,13 @@ struct files_request {
 };
 struct files_result {
     struct err err;       /* ERR_NOTFOUND, ERR_EXISTS, ERR_FULL, ERR_LIMIT, ERR_ARG, ERR_IO, ERR_NOMEM with path and reason */
-    struct str data;      /* READ: content; TEMP_DIR: its path; LIST: names, each followed by a NUL, in byte order */
+    struct str data;      /* READ: content; TEMP_DIR: its path; LIST: in byte order of the names a kind ('d', 'f', 'l' link, 'o'), the name, a NUL */
     bool is_dir, is_file, is_link;
     int64_t size, modified_ns;
     int mode;
 };
 struct files_op;
-typedef void (*files_fn)(void *ud, const struct files_result *r); /* r borrowed for the call; may call files_forget no more */
+typedef void (*files_fn)(void *ud, const struct files_result *r); /* r borrowed for the call; the op is gone with it */
 /* The request is copied. ERR_ARG for an empty path or one with a NUL. */
 int files_start(struct loop *l, const struct files_request *r, files_fn fn, void *ud, struct files_op **out, struct err *e);
 void files_forget(struct files_op *op); /* no callback; what has begun is done nevertheless */

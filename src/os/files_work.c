@@ -68,15 +68,20 @@ static void sync_folder(const char *path)
     close(fd);
 }
 
+static int do_write(struct files_op *op, int flags);
+
+/* A link or a device stays what it is: it is written in place. */
 static int do_write_atomic(struct files_op *op)
 {
     const char *path = op->req.path.p;
+    struct stat st;
+    bool there = lstat(path, &st) == 0;
+    if (there && !S_ISREG(st.st_mode)) return do_write(op, O_TRUNC);
+    mode_t mode = there ? st.st_mode & 07777 : 0644;
     struct str temp = arena_printf(&op->arena, "%s.XXXXXX", path);
     if (!temp.p) return err_set(&op->result.err, ERR_NOMEM, "%s: no memory", path);
     char *name = mem_dup(temp.p, temp.n + 1);
     if (!name) return err_set(&op->result.err, ERR_NOMEM, "%s: no memory", path);
-    struct stat st;
-    mode_t mode = stat(path, &st) == 0 ? st.st_mode & 07777 : 0644;
     int fd = mkostemp(name, O_CLOEXEC), code = 0;
     if (fd < 0) {
         code = fail(op, path);
@@ -105,7 +110,17 @@ static int do_write(struct files_op *op, int flags)
 
 static int by_name(const void *a, const void *b)
 {
-    return strcmp(*(char *const *)a, *(char *const *)b);
+    return strcmp(*(char *const *)a + 1, *(char *const *)b + 1); /* behind the kind */
+}
+
+/* 'd', 'f', 'l' (a link) or 'o'. */
+static char kind_of(DIR *d, const struct dirent *ent)
+{
+    struct stat st;
+    unsigned char type = ent->d_type;
+    if (type == DT_UNKNOWN && fstatat(dirfd(d), ent->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        type = S_ISDIR(st.st_mode) ? DT_DIR : S_ISREG(st.st_mode) ? DT_REG : S_ISLNK(st.st_mode) ? DT_LNK : DT_UNKNOWN;
+    return type == DT_DIR ? 'd' : type == DT_REG ? 'f' : type == DT_LNK ? 'l' : 'o';
 }
 
 static int do_list(struct files_op *op)
@@ -127,7 +142,12 @@ static int do_list(struct files_op *op)
             if (more) names = more;
             cap = more ? (cap ? cap * 2 : 64) : cap;
         }
-        char *name = n < cap ? str_dup(str_of(ent->d_name)) : NULL;
+        size_t len = strlen(ent->d_name);
+        char *name = n < cap ? mem_alloc(len + 2) : NULL;
+        if (name) {
+            name[0] = kind_of(d, ent);
+            memcpy(name + 1, ent->d_name, len + 1);
+        }
         if (!name) code = err_set(&op->result.err, ERR_NOMEM, "%s: no memory", path);
         else names[n++] = name;
     }

@@ -76,6 +76,8 @@ static const char *bench_file(const char *name, const char *text)
 static void bench_turn(struct act_host *h)
 {
     bool more = act_step(h, 5 * NS_PER_MS);
+    if (bench_env.store) store_drain(bench_env.store);
+    more = more || act_ready(h);
     loop_turn(bench_loop, more ? 0 : 20 * NS_PER_MS);
 }
 

@@ -365,7 +365,7 @@ static void test_async(void)
     answer_code = ERR_STALE;
     EXPECT(h, "finish", NULL, "NotFound: ml.complete");
     answer_code = 0;
-    EXPECT(h, "cannot", NULL, "LuaError: script.lua:5: ml.complete_later: this activity has no token");
+    EXPECT(h, "cannot", NULL, "LuaError: script.lua:6: ml.complete_later: this activity has no token");
     act_close(h);
     bench_env.request = NULL;
 }

@@ -69,9 +69,16 @@ int main(void)
     CHECK_INT(run((struct files_request){.kind = FILES_COPY, .path = at(a, "f"), .to = at(b, "d/g")}), 0);
     CHECK_INT(run((struct files_request){.kind = FILES_RENAME, .path = at(a, "d/g"), .to = at(b, "a")}), 0);
     CHECK_INT(run((struct files_request){.kind = FILES_LIST, .path = str_of(folder)}), 0);
-    CHECK(got.n == 6 && memcmp(got.p, "a\0d\0f\0", 6) == 0);
+    CHECK(got.n == 9 && memcmp(got.p, "fa\0dd\0ff\0", 9) == 0);
     CHECK_INT(run((struct files_request){.kind = FILES_STAT, .path = at(a, "a")}), 0);
     CHECK(last.is_file && !last.is_dir && last.size == 3 && last.modified_ns > 0);
+    CASE("an atomic write through a link leaves the link");
+    CHECK_INT(symlink("a", at(a, "link").p), 0);
+    CHECK_INT(run((struct files_request){.kind = FILES_WRITE, .path = at(a, "link"), .data = STR("via"), .atomic = true}), 0);
+    CHECK_INT(run((struct files_request){.kind = FILES_STAT, .path = at(a, "link")}), 0);
+    CHECK(last.is_link);
+    CHECK_INT(run((struct files_request){.kind = FILES_READ, .path = at(a, "a")}), 0);
+    CHECK_STR(got.p, "via");
     CASE("remove follows no links");
     CHECK_INT(symlink(folder, at(a, "d/link").p), 0);
     CHECK_INT(run((struct files_request){.kind = FILES_REMOVE, .path = at(a, "d")}), ERR_EXISTS);
