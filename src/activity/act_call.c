@@ -244,8 +244,8 @@ static const char *reason_text(const struct act_call_state *c)
 
 void act_call_cancel(struct act_call_state *c, enum backend_cancel_reason why)
 {
-    bool timed = why == BACKEND_CANCEL_TIMED_OUT || why == BACKEND_CANCEL_GONE;
-    if (timed && !c->grace_ns) c->grace_ns = clock_mono(c->h->env.clock) + ACT_GRACE;
+    bool limited = why == BACKEND_CANCEL_TIMED_OUT || why == BACKEND_CANCEL_GONE || why == BACKEND_CANCEL_SHUTDOWN;
+    if (limited && !c->grace_ns) c->grace_ns = clock_mono(c->h->env.clock) + ACT_GRACE;
     if (!c->cancel_requested) {
         c->cancel_requested = true;
         c->reason = why;

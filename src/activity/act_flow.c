@@ -188,8 +188,9 @@ struct settle_op {
     struct act_op op;
     struct settle_op *next;
     struct act_call_state *call;
-    bool linked, over;
-    struct loop_timer *timer;    /* core.settle(..., seconds) */
+    bool linked, over, engine;
+    struct loop_timer *timer;    /* core.settle(..., duration): as ml.sleep on the engine's clock when there is one */
+    uint64_t sleep_id;
     int mode;
     size_t n;
     struct future *f[];          /* the list of them stands in uservalue 1 */
@@ -216,6 +217,8 @@ static void settle_unlink(struct act_op *op)
     struct settle_op *s = (struct settle_op *)op;
     if (s->timer) loop_timer_close(s->timer);
     s->timer = NULL;
+    if (s->engine) op->h->env.sleep_cancel(op->h->env.ud, s->sleep_id);
+    s->engine = false;
     if (!s->linked) return;
     struct settle_op **at = (struct settle_op **)&s->call->settles;
     while (*at && *at != s) at = &(*at)->next;
@@ -242,6 +245,7 @@ static int settle_push(lua_State *L, struct act_op *op)
 static void settle_over(void *ud)
 {
     struct settle_op *s = ud;
+    s->engine = false;
     s->over = true;
     act_op_done(&s->op);
 }
@@ -271,7 +275,11 @@ static int wait_for(lua_State *L, int list, int mode, bool steady, int64_t limit
     lua_setiuservalue(L, -2, 1);
     s->op.done = settled(s, &at);
     if (!s->op.done) {
-        if (limit_ns >= 0) {
+        struct act_env *env = &s->op.h->env;
+        if (limit_ns >= 0 && env->sleep_until) {
+            s->engine = true;
+            env->sleep_until(env->ud, act_now(s->op.h) + limit_ns, settle_over, s, &s->sleep_id);
+        } else if (limit_ns >= 0) {
             if (loop_timer_open(act_host_of(L)->env.loop, settle_over, s, &s->timer) < 0) return act_misuse(L, "out of memory");
             loop_timer_start(s->timer, limit_ns);
         }
@@ -364,7 +372,7 @@ static int ml_cancel_requested(lua_State *L)
 
 /* ---- the Lua part ---- */
 
-const char act_prelude[] =
+static const char act_prelude[] =
     "local ml, core = ...\n"
     "local spawn, apart, settle, was_canceled = core.spawn, core.spawn_apart, core.settle, core.was_canceled\n"
     "local function ending(f, why)\n"

@@ -67,12 +67,11 @@ struct act_host {
     struct arena scratch;                /* reset before each resume: failures that are about to be raised */
     void (*ready_fn)(void *ud);
     void *ready_ud;
-    bool in_step, closing, wake_posted;
+    bool in_step, closing;
     struct act_call_state *first_call;
     struct map sqlfiles;                 /* path -> struct sqlfile */
     struct act_tokens *tokens;           /* oauth2 */
     struct rng rng;
-    int64_t wake_token;
 };
 
 struct act_call_state {
@@ -89,7 +88,7 @@ struct act_call_state {
     struct act_co *cos;                  /* all of this call */
     size_t n_co;
     struct act_op *settles;              /* group waits */
-    bool main_done, cancel_requested, async_completion, force_ended, shutdown;
+    bool main_done, cancel_requested, async_completion;
     enum backend_cancel_reason reason;
     int timeout_type;                    /* of TIMED_OUT, enum timeout_type */
     struct backend_activity_completion outcome;
@@ -212,7 +211,6 @@ void act_open_time(lua_State *L);
 void act_open_oauth(lua_State *L);
 void act_tokens_free(struct act_host *h);
 void act_sqlfiles_close(struct act_host *h);
-extern const char act_prelude[];
 
 /* handles (act_handles.c) */
 bool act_is_secret(lua_State *L, int idx);
