@@ -1,5 +1,5 @@
--- The options tables of the API: one source for the argument checks in C, the LuaLS types and the reference.
--- Types: string, integer, number, boolean, duration, time, table, list, function, any, "options:NAME", "enum:a|b|c".
+-- The options tables of the API: one source for the argument checks in C, the LuaLS types and the reference (option_docs.lua says
+-- what they do). Types: string, integer, number, boolean, duration, time, table, list, function, any, "options:NAME", "enum:a|b|c".
 -- A "?" at the end is for readers (every option may be absent).
 return {
   retry = {
@@ -35,14 +35,15 @@ return {
   sleep = { summary = "string?" },
   update = { validator = "function?", description = "string?" },
   http = {
-    headers = "table?", query = "table?", json = "any?", form = "table?", body = "any?", auth = "any?", timeout = "duration?",
-    connect_timeout = "duration?", max_bytes = "integer?", redirects = "integer?", verify = "boolean?", proxy = "string?",
-    on_chunk = "function?", to_file = "string?", idempotency_key = "string?",
+    headers = "table?", query = "table?", json = "any?", form = "table?", multipart = "list?", body = "any?", auth = "any?",
+    timeout = "duration?", connect_timeout = "duration?", max_bytes = "integer?", redirects = "integer?", follow = "boolean?",
+    stream = "boolean?", sse = "boolean?", proxy = "boolean?", ca = "string?", idempotency_key = "string?",
   },
+  oauth2 = { token_url = "string", client_id = "string?", client_secret = "string?", scope = "string?", refresh_token = "string?" },
   process = {
     args = "list?", cwd = "string?", env = "table?", stdin = "any?", timeout = "duration?", max_output = "integer?",
-    check = "boolean?", on_line = "function?", json = "boolean?",
+    check = "boolean?", env_clear = "boolean?", on_stdout = "function?", on_stderr = "function?",
   },
-  store_set = { ttl = "duration?", if_version = "integer?", if_absent = "boolean?" },
-  log = { level = "enum:debug|info|warn|error?" },
+  store_set = { ttl = "duration?" },
+  store_list = { prefix = "string?", after = "string?", limit = "integer?" },
 }

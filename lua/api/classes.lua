@@ -1,0 +1,26 @@
+-- The types that the API gives to scripts: what they are, whether they are called, and their fields. Methods are in the lists of names.
+return {
+  { name = "activity", call = "fun(...: any): any", doc = "A defined activity. Calling it in a workflow schedules it and waits for its result." },
+  { name = "future", doc = "Something that will be done: an activity, a child, a spawned coroutine." },
+  { name = "child", call = "fun(...: any): any", doc = "A workflow type with options. Calling it starts a child and waits for its result." },
+  { name = "handle", doc = "A started child.", fields = { { "id", "string", "its workflow id" }, { "run_id", "string", "its run id" } } },
+  { name = "external", doc = "Another run, by its id." },
+  { name = "channel", doc = "The signals of one name, in the order in which they came." },
+  { name = "saga", doc = "What undoes the steps that were done." },
+  { name = "random", call = "fun(low?: integer, high?: integer): number", doc = "A named stream of chance: called as math.random is." },
+  { name = "env", doc = "A variable of the environment, resolved where it is used: a text in activities, an error in a workflow." },
+  { name = "secret", doc = "A secret, by its name. Only the HTTP layer (and ml.crypto.hmac_sha256, ml.crypto.equal) reads its value." },
+  { name = "oauth2", doc = "Credentials whose token is fetched, kept and refreshed in the process." },
+  { name = "bytes", doc = "Bytes that are carried as they are." },
+  { name = "response", doc = "The answer to an HTTP request.", fields = {
+    { "status", "integer", "the status" }, { "headers", "table<string, string>", "by lower-case name" },
+    { "body", "string?", "absent when streamed" }, { "url", "string", "after redirects" }, { "method", "string", "that was sent" } } },
+  { name = "result", doc = "How a program ended.", fields = {
+    { "code", "integer", "its exit code" }, { "signal", "integer", "that ended it, or 0" }, { "stdout", "string", "" }, { "stderr", "string", "" }, { "program", "string", "" } } },
+  { name = "sql", doc = "A SQLite file of the user's own." },
+  { name = "failure", doc = "What pcall gives for a failure.", fields = {
+    { "type", "string", "what to decide by" }, { "message", "string", "for people" }, { "retryable", "boolean", "whether another attempt may help" },
+    { "kind", "string", "application, timeout, canceled, terminated, server, activity or child" }, { "details", "any", "what ml.fail was given" },
+    { "cause", "moonloop.failure?", "what it wraps: an activity's own failure" }, { "timeout_type", "string?", "of a timeout: start_to_close, schedule_to_start, schedule_to_close or heartbeat" },
+    { "retry_after", "number?", "seconds that the next attempt should wait" }, { "retry_state", "string?", "of an activity or child: why it was not tried again" } } },
+}

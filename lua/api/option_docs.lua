@@ -1,0 +1,52 @@
+-- What each option of options.lua does; scripts/gen_docs.lua fails on one that is missing here or there.
+local queue = "where workers take it from; the run's own by default"
+local summary = "a few words for people, shown with the event"
+local description = "for people and for lists of tools"
+local cancel = "what a cancellation waits for: `try` asks and goes on (default), `wait` until it has ended, `abandon` lets it run"
+return {
+  retry = {
+    max_attempts = "how many in all; 0 (default): no limit. 1 never runs twice, also when the process is killed", initial = "the wait before the second attempt; 1s",
+    backoff = "each wait is this many times the one before; 2", max = "the longest wait; 100 times the first", non_retryable = "failure types that end the attempts",
+  },
+  activity = {
+    timeout = "of one attempt", schedule_to_close = "of all attempts together", schedule_to_start = "how long it may wait for a worker; not retried", heartbeat = "how long an attempt may be silent",
+    retry = "the retry policy", task_queue = queue, cancel = cancel, id = "its id in the history; made by default", summary = summary, description = description, input = "a schema, for later use by tools",
+  },
+  local_activity = {
+    timeout = "of one attempt", schedule_to_close = "of all attempts together", retry = "the retry policy", retry_threshold = "a longer wait between attempts becomes a timer in the history; the workflow task's time-out",
+    cancel = cancel, summary = summary, description = description, input = "a schema, for later use by tools",
+  },
+  workflow = {
+    task_queue = queue, on_error = "what a plain Lua error does: `block` the run until the script is mended (default), or `fail` it", execution_timeout = "of the whole chain of runs", run_timeout = "of one run",
+    task_timeout = "of one workflow task; 10s", retry = "starts a failed workflow again", description = description, input = "a schema, for later use by tools",
+  },
+  child = {
+    id = "its workflow id; made by default", task_queue = queue, execution_timeout = "of the whole chain of runs", run_timeout = "of one run", task_timeout = "of one workflow task",
+    retry = "starts a failed child again", parent_close = "what happens to it when this run closes: `terminate` (default), `abandon`, `cancel`",
+    id_reuse = "whether the id of a closed run may be used again: `allow` (default), `allow_failed_only`, `reject`; `terminate` ends an open one", cron = "starts it again by a cron line", memo = "notes that are shown with it",
+    search_attributes = "what it can be found by", cancel = "as for activities; `wait_requested` waits until the request is recorded", summary = summary,
+  },
+  external = { run_id = "this run of the id only", child_only = "refuse what is not a child of this run", reason = "for people" },
+  continue_as_new = {
+    workflow = "another workflow type", task_queue = queue, run_timeout = "of the new run", task_timeout = "of one workflow task", retry = "the retry policy", memo = "the new run's notes", search_attributes = "what the new run can be found by",
+  },
+  fail = { type = "what callers decide by; `Failure`", retryable = "whether another attempt may help; true", details = "any value", cause = "a failure that led to it", retry_after = "how long the next attempt waits" },
+  await = { timeout = "how long", till = "until a time", summary = summary },
+  receive = { timeout = "how long", till = "until a time" },
+  sleep = { summary = summary },
+  update = { validator = "fn(...): raises to refuse; reads only", description = description },
+  http = {
+    headers = "by name; a list sends a name several times; values may be secrets", query = "by name, put behind the URL", json = "a value, sent as JSON", form = "by name, sent as a form",
+    multipart = "parts {name, value, filename, content_type}", body = "a text or ml.bytes", auth = "ml.secret (bearer), { basic = { user, password } }, { header, value } or ml.oauth2",
+    timeout = "of the whole request; 60s, of a stream 10 minutes", connect_timeout = "until connected; 10s", max_bytes = "the largest answer; 32 MiB, of a stream no limit", redirects = "how many are followed; 5, secrets never to another host", follow = "false: no redirects",
+    stream = "read the body with res:chunks()", sse = "read the body with res:events()", proxy = "use the proxy of the environment", ca = "a PEM file with the certificates to trust", idempotency_key = "sent as Idempotency-Key",
+  },
+  oauth2 = { token_url = "where tokens come from", client_id = "the client", client_secret = "its secret: ml.secret", scope = "what is asked for", refresh_token = "asks by it instead of client credentials" },
+  process = {
+    args = "the program and its arguments, when the list is not used", cwd = "its folder", env = "variables, put over the environment; values may be secrets", stdin = "a text or ml.bytes", timeout = "it is killed then", max_output = "bytes of each output that are kept",
+    check = "raise when it ends with another code than 0", env_clear = "start from an empty environment",
+    on_stdout = "fn(piece) as output comes; it is then not in the result", on_stderr = "the same for errors",
+  },
+  store_set = { ttl = "it is forgotten after this" },
+  store_list = { prefix = "of the keys", after = "keys behind this one", limit = "how many; 1000, at most 10000" },
+}

@@ -1,0 +1,985 @@
+---@meta moonloop
+-- Made by scripts/gen_docs.lua from lua/api: do not edit.
+
+---@class moonloop
+local ml = {}
+
+---@class moonloop.options.activity
+---@field cancel? "try"|"wait"|"abandon" what a cancellation waits for: `try` asks and goes on (default), `wait` until it has ended, `abandon` lets it run
+---@field description? string for people and for lists of tools
+---@field heartbeat? string|number how long an attempt may be silent
+---@field id? string its id in the history; made by default
+---@field input? any a schema, for later use by tools
+---@field retry? moonloop.options.retry the retry policy
+---@field schedule_to_close? string|number of all attempts together
+---@field schedule_to_start? string|number how long it may wait for a worker; not retried
+---@field summary? string a few words for people, shown with the event
+---@field task_queue? string where workers take it from; the run's own by default
+---@field timeout? string|number of one attempt
+
+---@class moonloop.options.await
+---@field summary? string a few words for people, shown with the event
+---@field till? string|integer until a time
+---@field timeout? string|number how long
+
+---@class moonloop.options.child
+---@field cancel? "try"|"wait"|"wait_requested"|"abandon" as for activities; `wait_requested` waits until the request is recorded
+---@field cron? string starts it again by a cron line
+---@field execution_timeout? string|number of the whole chain of runs
+---@field id? string its workflow id; made by default
+---@field id_reuse? "allow"|"allow_failed_only"|"reject"|"terminate" whether the id of a closed run may be used again: `allow` (default), `allow_failed_only`, `reject`; `terminate` ends an open one
+---@field memo? table notes that are shown with it
+---@field parent_close? "terminate"|"abandon"|"cancel" what happens to it when this run closes: `terminate` (default), `abandon`, `cancel`
+---@field retry? moonloop.options.retry starts a failed child again
+---@field run_timeout? string|number of one run
+---@field search_attributes? table what it can be found by
+---@field summary? string a few words for people, shown with the event
+---@field task_queue? string where workers take it from; the run's own by default
+---@field task_timeout? string|number of one workflow task
+
+---@class moonloop.options.continue_as_new
+---@field memo? table the new run's notes
+---@field retry? moonloop.options.retry the retry policy
+---@field run_timeout? string|number of the new run
+---@field search_attributes? table what the new run can be found by
+---@field task_queue? string where workers take it from; the run's own by default
+---@field task_timeout? string|number of one workflow task
+---@field workflow? string another workflow type
+
+---@class moonloop.options.external
+---@field child_only? boolean refuse what is not a child of this run
+---@field reason? string for people
+---@field run_id? string this run of the id only
+
+---@class moonloop.options.fail
+---@field cause? any a failure that led to it
+---@field details? any any value
+---@field retry_after? string|number how long the next attempt waits
+---@field retryable? boolean whether another attempt may help; true
+---@field type? string what callers decide by; `Failure`
+
+---@class moonloop.options.http
+---@field auth? any ml.secret (bearer), { basic = { user, password } }, { header, value } or ml.oauth2
+---@field body? any a text or ml.bytes
+---@field ca? string a PEM file with the certificates to trust
+---@field connect_timeout? string|number until connected; 10s
+---@field follow? boolean false: no redirects
+---@field form? table by name, sent as a form
+---@field headers? table by name; a list sends a name several times; values may be secrets
+---@field idempotency_key? string sent as Idempotency-Key
+---@field json? any a value, sent as JSON
+---@field max_bytes? integer the largest answer; 32 MiB, of a stream no limit
+---@field multipart? any[] parts {name, value, filename, content_type}
+---@field proxy? boolean use the proxy of the environment
+---@field query? table by name, put behind the URL
+---@field redirects? integer how many are followed; 5, secrets never to another host
+---@field sse? boolean read the body with res:events()
+---@field stream? boolean read the body with res:chunks()
+---@field timeout? string|number of the whole request; 60s, of a stream 10 minutes
+
+---@class moonloop.options.local_activity
+---@field cancel? "try"|"wait"|"abandon" what a cancellation waits for: `try` asks and goes on (default), `wait` until it has ended, `abandon` lets it run
+---@field description? string for people and for lists of tools
+---@field input? any a schema, for later use by tools
+---@field retry? moonloop.options.retry the retry policy
+---@field retry_threshold? string|number a longer wait between attempts becomes a timer in the history; the workflow task's time-out
+---@field schedule_to_close? string|number of all attempts together
+---@field summary? string a few words for people, shown with the event
+---@field timeout? string|number of one attempt
+
+---@class moonloop.options.oauth2
+---@field client_id? string the client
+---@field client_secret? string its secret: ml.secret
+---@field refresh_token? string asks by it instead of client credentials
+---@field scope? string what is asked for
+---@field token_url string where tokens come from
+
+---@class moonloop.options.process
+---@field [integer] string the program and its arguments
+---@field args? any[] the program and its arguments, when the list is not used
+---@field check? boolean raise when it ends with another code than 0
+---@field cwd? string its folder
+---@field env? table variables, put over the environment; values may be secrets
+---@field env_clear? boolean start from an empty environment
+---@field max_output? integer bytes of each output that are kept
+---@field on_stderr? function the same for errors
+---@field on_stdout? function fn(piece) as output comes; it is then not in the result
+---@field stdin? any a text or ml.bytes
+---@field timeout? string|number it is killed then
+
+---@class moonloop.options.receive
+---@field till? string|integer until a time
+---@field timeout? string|number how long
+
+---@class moonloop.options.retry
+---@field backoff? number each wait is this many times the one before; 2
+---@field initial? string|number the wait before the second attempt; 1s
+---@field max? string|number the longest wait; 100 times the first
+---@field max_attempts? integer how many in all; 0 (default): no limit. 1 never runs twice, also when the process is killed
+---@field non_retryable? any[] failure types that end the attempts
+
+---@class moonloop.options.sleep
+---@field summary? string a few words for people, shown with the event
+
+---@class moonloop.options.store_list
+---@field after? string keys behind this one
+---@field limit? integer how many; 1000, at most 10000
+---@field prefix? string of the keys
+
+---@class moonloop.options.store_set
+---@field ttl? string|number it is forgotten after this
+
+---@class moonloop.options.update
+---@field description? string for people and for lists of tools
+---@field validator? function fn(...): raises to refuse; reads only
+
+---@class moonloop.options.workflow
+---@field description? string for people and for lists of tools
+---@field execution_timeout? string|number of the whole chain of runs
+---@field input? any a schema, for later use by tools
+---@field on_error? "block"|"fail" what a plain Lua error does: `block` the run until the script is mended (default), or `fail` it
+---@field retry? moonloop.options.retry starts a failed workflow again
+---@field run_timeout? string|number of one run
+---@field task_queue? string where workers take it from; the run's own by default
+---@field task_timeout? string|number of one workflow task; 10s
+
+--- A defined activity. Calling it in a workflow schedules it and waits for its result.
+---@class moonloop.activity
+---@overload fun(...: any): any
+local activity = {}
+
+--- Something that will be done: an activity, a child, a spawned coroutine.
+---@class moonloop.future
+local future = {}
+
+--- A workflow type with options. Calling it starts a child and waits for its result.
+---@class moonloop.child
+---@overload fun(...: any): any
+local child = {}
+
+--- A started child.
+---@class moonloop.handle
+---@field id string its workflow id
+---@field run_id string its run id
+local handle = {}
+
+--- Another run, by its id.
+---@class moonloop.external
+local external = {}
+
+--- The signals of one name, in the order in which they came.
+---@class moonloop.channel
+local channel = {}
+
+--- What undoes the steps that were done.
+---@class moonloop.saga
+local saga = {}
+
+--- A named stream of chance: called as math.random is.
+---@class moonloop.random
+---@overload fun(low?: integer, high?: integer): number
+local random = {}
+
+--- A variable of the environment, resolved where it is used: a text in activities, an error in a workflow.
+---@class moonloop.env
+local env = {}
+
+--- A secret, by its name. Only the HTTP layer (and ml.crypto.hmac_sha256, ml.crypto.equal) reads its value.
+---@class moonloop.secret
+local secret = {}
+
+--- Credentials whose token is fetched, kept and refreshed in the process.
+---@class moonloop.oauth2
+local oauth2 = {}
+
+--- Bytes that are carried as they are.
+---@class moonloop.bytes
+local bytes = {}
+
+--- The answer to an HTTP request.
+---@class moonloop.response
+---@field status integer the status
+---@field headers table<string, string> by lower-case name
+---@field body string? absent when streamed
+---@field url string after redirects
+---@field method string that was sent
+local response = {}
+
+--- How a program ended.
+---@class moonloop.result
+---@field code integer its exit code
+---@field signal integer that ended it, or 0
+---@field stdout string
+---@field stderr string
+---@field program string
+local result = {}
+
+--- A SQLite file of the user's own.
+---@class moonloop.sql
+local sql = {}
+
+--- What pcall gives for a failure.
+---@class moonloop.failure
+---@field type string what to decide by
+---@field message string for people
+---@field retryable boolean whether another attempt may help
+---@field kind string application, timeout, canceled, terminated, server, activity or child
+---@field details any what ml.fail was given
+---@field cause moonloop.failure? what it wraps: an activity's own failure
+---@field timeout_type string? of a timeout: start_to_close, schedule_to_start, schedule_to_close or heartbeat
+---@field retry_after number? seconds that the next attempt should wait
+---@field retry_state string? of an activity or child: why it was not tried again
+local failure = {}
+
+--- Defines a workflow. A workflow is replayed from its history, so it does no I/O: that is what activities are for.
+--- In: top. Errors: a name that is defined twice or begins with "moonloop."; a definition inside a function.
+---@param name string how runs are started and listed
+---@param options? moonloop.options.workflow
+---@param fn function fn(input): its return value is the run's result
+function ml.workflow(name, options, fn) end
+
+--- Defines an activity: ordinary Lua that touches the world. It is retried alone, by default without end (1s, doubling, up to 100s).
+--- In: top. Errors: in the workflow that calls it: `ActivityFailure`, whose `cause` is what the last attempt failed with.
+---@param name string the activity's type
+---@param options? moonloop.options.activity `timeout` or `schedule_to_close` is needed
+---@param fn? function the body; without it another worker runs this type
+---@return moonloop.activity # call it in a workflow
+function ml.activity(name, options, fn) end
+
+--- Defines an activity that runs inside the workflow task: for short, quick steps. Its result is recorded as a marker; an attempt may run again after a crash.
+--- In: top. Errors: as ml.activity.
+---@param name string the activity's type
+---@param options? moonloop.options.local_activity `timeout` or `schedule_to_close` is needed
+---@param fn function the body
+---@return moonloop.activity # call it in a workflow
+function ml.local_activity(name, options, fn) end
+
+--- Work to be done once where activities run, before the first of them: open a file, warm a cache. Never in a run.
+--- In: top. Errors: an error in it keeps activities from starting.
+---@param fn function called once in each state that runs activities
+function ml.setup(fn) end
+
+--- Schedules the activity and goes on.
+--- In: workflow.
+---@param ... any arguments
+---@return moonloop.future # of its result
+function activity:async(...) end
+
+--- The same activity with other options, for some calls.
+--- In: workflow. Errors: an unknown option.
+---@param options moonloop.options.activity put over those of the definition
+---@return moonloop.activity # the same type with these options
+function activity:with(options) end
+
+--- Runs the activity's body as a part of the running one: nothing is recorded for it, and it is not retried alone.
+--- In: activity. Errors: in a workflow, or when the body is another worker's.
+---@param ... any arguments
+---@return any # what the body returns
+function activity:inline(...) end
+
+--- Waits. In a workflow durably: a restart of the process does not shorten it, and it costs no memory. In an activity it is not durable.
+--- In: workflow, activity.
+---@param duration string|number 0 or less: does not wait
+---@param options? moonloop.options.sleep in a workflow
+function ml.sleep(duration, options) end
+
+--- Waits until a time.
+--- In: workflow, activity.
+---@param time string|integer a past one: does not wait
+---@param options? moonloop.options.sleep in a workflow
+function ml.sleep_until(time, options) end
+
+--- Waits until the next multiple of the period since the chain of runs began: a loop over it does not drift, and continue-as-new keeps the beat.
+--- In: workflow.
+---@param period string|number longer than 0
+---@param options? moonloop.options.sleep
+function ml.every(period, options) end
+
+--- The time. In a workflow that of the task: it stands still while nothing waits, and replay gives the same.
+--- In: workflow, activity.
+---@return string # ISO 8601, UTC
+function ml.now() end
+
+--- Waits until the predicate is true; it is asked again after everything that happens in the run.
+--- In: workflow.
+---@param predicate function reads variables of the run; must not wait
+---@param limit? string|number|moonloop.options.await how long, or a table of options
+---@return boolean # false: the time is over
+function ml.await(predicate, limit) end
+
+--- The signals of one name, kept from the start of the run, also those that come before anybody asks.
+--- In: workflow.
+---@param name string of the signal
+---@return moonloop.channel #
+function ml.channel(name) end
+
+--- Waits for the next signal.
+--- In: workflow.
+---@param options? moonloop.options.receive `timeout` or `till`; for ever without
+---@return boolean # false: the time is over
+---@return any # the signal's values
+function channel:receive(options) end
+
+--- The next signal, if one is there; never waits.
+--- In: workflow.
+---@return boolean # false: none is there
+---@return any # the signal's values
+function channel:try() end
+
+--- Calls the function for each signal of the name, each in a coroutine of its own, in the order in which they came, also for those that came before.
+--- In: workflow.
+---@param name string of the signal
+---@param fn function fn(...): may wait
+function ml.on_signal(name, fn) end
+
+--- Answers a question from outside about the run's state, also after it has ended.
+--- In: workflow.
+---@param name string of the query
+---@param fn function fn(...): returns the answer; must not wait or act
+function ml.query(name, fn) end
+
+--- A request from outside that changes the run and gets an answer. The validator refuses by an error, before anything is recorded.
+--- In: workflow. Errors: an error of the validator rejects the update; `ml.fail` in the handler fails it.
+---@param name string of the update
+---@param fn function fn(...): may wait; its return value is the answer
+---@param options? moonloop.options.update `validator`
+function ml.update(name, fn, options) end
+
+--- Another workflow as a part of this one, with a history of its own.
+--- In: workflow. Errors: calling it: `ChildWorkflowFailure`, whose `cause` is the child's failure.
+---@param workflow string its type
+---@param options? moonloop.options.child
+---@return moonloop.child # call it
+function ml.child(workflow, options) end
+
+--- Starts a child and goes on.
+--- In: workflow.
+---@param ... any arguments
+---@return moonloop.future # of its result
+function child:async(...) end
+
+--- Starts a child and waits until it has started.
+--- In: workflow. Errors: the id is taken by a run that is open.
+---@param ... any arguments
+---@return moonloop.handle # to talk to it
+function child:start(...) end
+
+--- Waits for the child's end.
+--- In: workflow. Errors: `ChildWorkflowFailure`.
+---@return any # the child's result
+function handle:result() end
+
+--- Sends a signal to the child and waits until it is delivered.
+--- In: workflow.
+---@param name string of the signal
+---@param ... any values
+function handle:signal(name, ...) end
+
+--- Asks the child to cancel; `handle:result` then tells how it ended.
+--- In: workflow.
+---@param reason? string for people
+function handle:cancel(reason) end
+
+--- Another run, to signal or to cancel.
+--- In: workflow.
+---@param id string its workflow id
+---@param run? string|moonloop.options.external its run id, or a table of options
+---@return moonloop.external #
+function ml.external(id, run) end
+
+--- Sends a signal to the run and waits until it is delivered.
+--- In: workflow. Errors: there is no such open run.
+---@param name string of the signal
+---@param ... any values
+function external:signal(name, ...) end
+
+--- Asks the run to cancel.
+--- In: workflow. Errors: there is no such open run.
+---@param reason? string for people
+function external:cancel(reason) end
+
+--- Starts a coroutine. It is cancelled with the coroutine that made it.
+--- In: workflow, activity. Errors: its error is raised by `future:await`.
+---@param fn function runs beside its maker
+---@param ... any arguments
+---@return moonloop.future # of its results
+function ml.spawn(fn, ...) end
+
+--- Waits for the end and gives the results.
+--- In: workflow, activity. Errors: what it failed with; `Canceled` when it was cancelled.
+---@return any # the results
+function future:await() end
+
+--- Never waits.
+--- In: workflow, activity.
+---@return boolean # whether it has ended
+function future:done() end
+
+--- Asks it to cancel. Its await then raises an ordinary failure of type `Canceled`, which pcall catches.
+--- In: workflow, activity.
+---@param reason? string for people
+function future:cancel(reason) end
+
+--- Waits for all.
+--- In: workflow, activity. Errors: the first failure, after the others were cancelled and have ended.
+---@param list any[] futures and functions
+---@return any[] # the first result of each, in order
+---@return integer # how many
+function ml.all(list) end
+
+--- Waits for the first to end; the others are cancelled and have ended before it returns.
+--- In: workflow, activity. Errors: the failure of the first.
+---@param list any[] futures and functions
+---@return integer # which one was first
+---@return any # its results
+function ml.race(list) end
+
+--- Calls a function that must end in time.
+--- In: workflow, activity. Errors: what fn raised.
+---@param duration string|number how long
+---@param fn function what is limited
+---@param ... any arguments
+---@return boolean # false: the time is over, and fn was cancelled and has ended
+---@return any # its results
+function ml.timeout(duration, fn, ...) end
+
+--- A body that no cancellation interrupts; what was asked meanwhile is delivered after it. A value that the main function returns from a shield completes the run.
+--- In: workflow, activity.
+---@param fn function the body
+---@param ... any arguments
+---@return any # its results
+function ml.shield(fn, ...) end
+
+--- Whether a cancellation was asked for: to look at inside a shield.
+--- In: workflow, activity.
+---@return boolean #
+function ml.cancel_requested() end
+
+--- Calls fn; when it fails or is cancelled, runs the compensations in reverse order, shielded, and raises again what ended it. A compensation that fails is logged, the others still run.
+--- In: workflow, activity.
+---@param fn function fn(saga)
+---@return any # its results
+function ml.saga(fn) end
+
+--- Remembers how to undo a step.
+--- In: workflow, activity.
+---@param fn function undoes the step that was just done
+---@param ... any its arguments
+function saga:compensate(fn, ...) end
+
+--- Raises a failure. Uncaught it fails the workflow; in an activity it fails the attempt, which is retried unless `retryable = false`.
+--- In: workflow, activity. Errors: always.
+---@param message any for people; or a failure that was caught, to raise it again
+---@param options? moonloop.options.fail
+function ml.fail(message, options) end
+
+--- Calls the function once in the run, with real time and real chance, and records what it returns.
+--- In: workflow.
+---@param fn function computes a value; no I/O, no waiting
+---@param ... any arguments
+---@return any # what was recorded
+function ml.side_effect(fn, ...) end
+
+--- Lets a changed script replay runs that began before the change: false in what they have done already, true from there on, recorded.
+--- In: workflow.
+---@param id string a name of the change
+---@return boolean # true: take the new way
+function ml.patched(id) end
+
+--- Stands where `ml.patched` stood when no open run takes the old way any more.
+--- In: workflow.
+---@param id string a name of the change
+function ml.deprecate_patch(id) end
+
+--- Ends this run and begins a new one with the same id and an empty history. It does not return.
+--- In: workflow. Errors: inside an update handler.
+---@param input? any of the new run
+---@param options? moonloop.options.continue_as_new
+function ml.continue_as_new(input, options) end
+
+--- In a workflow: workflow_id, run_id, workflow_type, task_queue, namespace, attempt, start_time, chain_start, history_length, history_bytes, continue_as_new_suggested, replaying, cancel_requested, first_run_id, original_run_id, continued_run_id, parent, root, cron, timeouts, memo, search_attributes, last_result, last_failure, update and update_id (in an update handler). In an activity: kind, activity_id, activity_type, workflow_id, run_id, workflow_type, task_queue, attempt, is_local, idempotency_key (the same on every attempt), scheduled_at, started_at, deadline, heartbeat_timeout, heartbeat_details (of the attempt before). In a plain script: kind, script. Absent ones are nil.
+--- In: workflow, activity.
+---@return table # a new one each time
+function ml.info() end
+
+--- Reads or changes what the run can be found by.
+--- In: workflow.
+---@param values? table changes these; ml.null removes
+---@return table? # all, when nothing is given
+function ml.search_attributes(values) end
+
+--- Reads or changes the notes that are shown with the run.
+--- In: workflow.
+---@param values? table changes these; ml.null removes
+---@return table? # all, when nothing is given
+function ml.memo(values) end
+
+--- A new id. In a workflow from the run's seed: the same on replay.
+--- In: workflow, activity.
+---@return string # 36 characters
+function ml.uuid() end
+
+--- Chance. In a workflow from the run's seed. A named stream is for library code: what it draws does not move the numbers of others.
+--- In: workflow, activity.
+---@param low? integer|string as math.random; in a workflow a name gives a stream of its own
+---@param high? integer
+---@return number|moonloop.random #
+function ml.random(low, high) end
+
+--- An id from a named stream.
+--- In: workflow.
+---@return string # 36 characters
+function random:uuid() end
+
+--- JSON's null. An absent value is nil.
+--- In: workflow, activity, top.
+---@type any
+ml.null = nil
+
+--- Makes a table an array, also an empty one: a fresh `{}` is an object.
+--- In: workflow, activity, top.
+---@param t table
+---@return any[] # the same table
+function ml.list(t) end
+
+--- Bytes as a value: arguments, results and signals carry them as they are. Texts are UTF-8.
+--- In: workflow, activity, top.
+---@param s string any bytes
+---@return moonloop.bytes # `tostring` and `#` work on it
+function ml.bytes(s) end
+
+ml.json = {}
+
+--- JSON text. Integers keep 64 bits, 1.0 stays a float.
+--- In: workflow, activity, top. Errors: what cannot be JSON, with the path to it: `value.a[1]: a function`.
+---@param value any
+---@param options? table { indent = true }
+---@return string # keys sorted
+function ml.json.encode(value, options) end
+
+--- The value of a JSON text; null is ml.null, arrays stay arrays when written again.
+--- In: workflow, activity, top. Errors: broken JSON, with the byte.
+---@param text string|moonloop.bytes
+---@return any #
+function ml.json.decode(text) end
+
+--- JSON text with line breaks, for people.
+--- In: workflow, activity, top. Errors: as ml.json.encode.
+---@param value any
+---@return string #
+function ml.json.pretty(value) end
+
+ml.time = {}
+
+--- The same as ml.now.
+--- In: workflow, activity.
+---@return string # ISO 8601, UTC
+function ml.time.now() end
+
+--- A time as a number.
+--- In: workflow, activity, top. Errors: no time.
+---@param time string|integer
+---@return integer # nanoseconds since 1970
+function ml.time.parse(time) end
+
+--- A time as a text.
+--- In: workflow, activity, top. Errors: no time.
+---@param time string|integer
+---@return string # ISO 8601, UTC
+function ml.time.format(time) end
+
+--- A time later by a duration.
+--- In: workflow, activity, top.
+---@param time string|integer
+---@param duration string|number
+---@return string # ISO 8601, UTC
+function ml.time.add(time, duration) end
+
+--- The distance of two times.
+--- In: workflow, activity, top.
+---@param a string|integer
+---@param b string|integer
+---@return number # seconds from b to a
+function ml.time.diff(a, b) end
+
+--- A duration as a number.
+--- In: workflow, activity, top. Errors: no duration.
+---@param duration string|number
+---@return number # seconds
+function ml.time.duration(duration) end
+
+--- The parts of a time.
+--- In: workflow, activity, top.
+---@param time string|integer
+---@return table # year, month, day, hour, min, sec, wday (1 is Sunday), yday, ns; UTC
+function ml.time.fields(time) end
+
+--- A variable of the environment. It may stand at the top of a file; its value is looked up where it is used, in activities only, so that no run depends on the environment.
+--- In: workflow, activity, top. Errors: where it is used: in a workflow; `MissingEnv` when it is not set and has no default.
+---@param name string of the variable
+---@param default? string when it is not set
+---@return moonloop.env #
+function ml.env(name, default) end
+
+--- A secret by its name. It prints as its name and cannot be logged, recorded or joined to a text: give it to `auth` or to a header.
+--- In: workflow, activity, top. Errors: using it as a text; `MissingSecret` when it is not set.
+---@param name string of the variable that holds it
+---@return moonloop.secret #
+function ml.secret(name) end
+
+--- Whether it is set (also to nothing: then false).
+--- In: activity.
+---@return boolean #
+function secret:exists() end
+
+--- Credentials: the token is fetched when first used, refreshed before it ends and once after a 401, kept in the process, never recorded.
+--- In: workflow, activity, top. Errors: where it is used: `AuthError`.
+---@param options moonloop.options.oauth2
+---@return moonloop.oauth2 # for `auth`
+function ml.oauth2(options) end
+
+ml.log = {}
+
+--- A log line at level debug, with fields. Replay repeats none.
+--- In: workflow, activity.
+---@param text any
+---@param fields? table
+function ml.log.debug(text, fields) end
+
+--- A log line at level info, with fields. Replay repeats none.
+--- In: workflow, activity.
+---@param text any
+---@param fields? table
+function ml.log.info(text, fields) end
+
+--- A log line at level warn, with fields. Replay repeats none.
+--- In: workflow, activity.
+---@param text any
+---@param fields? table
+function ml.log.warn(text, fields) end
+
+--- A log line at level error, with fields. Replay repeats none.
+--- In: workflow, activity.
+---@param text any
+---@param fields? table
+function ml.log.error(text, fields) end
+
+--- Says that the attempt is alive. The next attempt finds the last details in `ml.info().heartbeat_details`. Sent at most a few times in the heartbeat's time-out.
+--- In: activity. Errors: a cancellation or a pause of the activity is delivered at the next call that waits.
+---@param ... any details: what the next attempt needs to go on
+function ml.heartbeat(...) end
+
+--- The activity will be completed from outside: its function's return ends nothing. Its time-outs go on.
+--- In: activity. Errors: in a local activity.
+---@return string # the token that completes it
+function ml.complete_later() end
+
+--- Completes an activity by its token.
+--- In: activity. Errors: `NotFound`: nothing waits for that token.
+---@param token string of ml.complete_later
+---@param value? any the activity's result
+function ml.complete(token, value) end
+
+--- Fails an activity by its token.
+--- In: activity. Errors: `NotFound`: nothing waits for that token.
+---@param token string of ml.complete_later
+---@param failure moonloop.failure|string a table {type, message, retryable, details}, or a message
+---@param options? moonloop.options.fail with a message
+function ml.complete_failed(token, failure, options) end
+
+ml.http = {}
+
+--- Sends an HTTP request and waits for the answer. TLS certificates are checked, connections are used again.
+--- In: activity. Errors: `Timeout`, `Connection`, `Tls`, `TooLarge`, `BadRequest`: what kept an answer from coming.
+---@param method string
+---@param url string|moonloop.env
+---@param options? moonloop.options.http
+---@return moonloop.response # of any status: `:ok()` raises from 400 on
+function ml.http.request(method, url, options) end
+
+--- ml.http.request with GET.
+--- In: activity. Errors: `Timeout`, `Connection`, `Tls`, `TooLarge`, `BadRequest`: what kept an answer from coming.
+---@param url string|moonloop.env
+---@param options? moonloop.options.http
+---@return moonloop.response # of any status: `:ok()` raises from 400 on
+function ml.http.get(url, options) end
+
+--- ml.http.request with HEAD.
+--- In: activity. Errors: `Timeout`, `Connection`, `Tls`, `TooLarge`, `BadRequest`: what kept an answer from coming.
+---@param url string|moonloop.env
+---@param options? moonloop.options.http
+---@return moonloop.response # of any status: `:ok()` raises from 400 on
+function ml.http.head(url, options) end
+
+--- ml.http.request with POST.
+--- In: activity. Errors: `Timeout`, `Connection`, `Tls`, `TooLarge`, `BadRequest`: what kept an answer from coming.
+---@param url string|moonloop.env
+---@param options? moonloop.options.http
+---@return moonloop.response # of any status: `:ok()` raises from 400 on
+function ml.http.post(url, options) end
+
+--- ml.http.request with PUT.
+--- In: activity. Errors: `Timeout`, `Connection`, `Tls`, `TooLarge`, `BadRequest`: what kept an answer from coming.
+---@param url string|moonloop.env
+---@param options? moonloop.options.http
+---@return moonloop.response # of any status: `:ok()` raises from 400 on
+function ml.http.put(url, options) end
+
+--- ml.http.request with PATCH.
+--- In: activity. Errors: `Timeout`, `Connection`, `Tls`, `TooLarge`, `BadRequest`: what kept an answer from coming.
+---@param url string|moonloop.env
+---@param options? moonloop.options.http
+---@return moonloop.response # of any status: `:ok()` raises from 400 on
+function ml.http.patch(url, options) end
+
+--- ml.http.request with DELETE.
+--- In: activity. Errors: `Timeout`, `Connection`, `Tls`, `TooLarge`, `BadRequest`: what kept an answer from coming.
+---@param url string|moonloop.env
+---@param options? moonloop.options.http
+---@return moonloop.response # of any status: `:ok()` raises from 400 on
+function ml.http.delete(url, options) end
+
+--- Raises for a status from 400 on. 408, 425, 429 and 5xx are retryable, and a Retry-After is kept; the others are not.
+--- In: activity. Errors: `HttpError`, details {status, body}.
+---@return moonloop.response # itself, when the status is below 400
+function response:ok() end
+
+--- The body as a value.
+--- In: activity. Errors: `BadResponse`: not JSON; a streamed response has no body.
+---@return any #
+function response:json() end
+
+--- The pieces of a streamed body (`stream = true`) as they come.
+--- In: activity.
+---@return function # for piece in res:chunks()
+function response:chunks() end
+
+--- The server-sent events of a streamed body (`sse = true`).
+--- In: activity.
+---@return function # for event in res:events(): {event, data, id}
+function response:events() end
+
+--- Ends a streamed response early.
+--- In: activity.
+function response:close() end
+
+ml.crypto = {}
+
+--- SHA-256.
+--- In: activity.
+---@param text string|moonloop.bytes
+---@return string # 64 hex digits
+function ml.crypto.sha256(text) end
+
+--- HMAC with SHA-256.
+--- In: activity.
+---@param key string|moonloop.secret
+---@param text string|moonloop.bytes
+---@return string # 64 hex digits
+function ml.crypto.hmac_sha256(key, text) end
+
+--- Bytes from the system's randomness.
+--- In: activity.
+---@param n integer how many, up to 1 MiB
+---@return string # bytes
+function ml.crypto.random(n) end
+
+--- Base64.
+--- In: activity.
+---@param text string|moonloop.bytes
+---@return string #
+function ml.crypto.base64_encode(text) end
+
+--- The bytes of a base64 text.
+--- In: activity. Errors: not base64.
+---@param text string
+---@return string # bytes
+function ml.crypto.base64_decode(text) end
+
+--- Bytes as hex digits.
+--- In: activity.
+---@param text string|moonloop.bytes
+---@return string #
+function ml.crypto.hex(text) end
+
+--- The same as ml.uuid.
+--- In: activity.
+---@return string # 36 characters
+function ml.crypto.uuid() end
+
+--- Compares without telling by its time where they differ.
+--- In: activity.
+---@param a string|moonloop.secret
+---@param b string|moonloop.secret
+---@return boolean #
+function ml.crypto.equal(a, b) end
+
+ml.store = {}
+
+--- A value of the durable key-value store in moonloop's file.
+--- In: activity.
+---@param namespace string
+---@param key string
+---@return any # nil: not there
+---@return integer? # its version
+function ml.store.get(namespace, key) end
+
+--- Keeps a value.
+--- In: activity.
+---@param namespace string
+---@param key string
+---@param value any
+---@param options? moonloop.options.store_set
+---@return integer # the new version
+function ml.store.set(namespace, key, value, options) end
+
+--- Keeps a value if nobody changed it meanwhile.
+--- In: activity.
+---@param namespace string
+---@param key string
+---@param version integer that it must have; 0: it must not be there
+---@param value any
+---@param options? moonloop.options.store_set
+---@return boolean # false: another version is there
+function ml.store.cas(namespace, key, version, value, options) end
+
+--- Forgets a value.
+--- In: activity.
+---@param namespace string
+---@param key string
+---@return boolean # whether it was there
+function ml.store.delete(namespace, key) end
+
+--- The keys of a namespace.
+--- In: activity.
+---@param namespace string
+---@param options? moonloop.options.store_list
+---@return any[] # keys in byte order
+function ml.store.list(namespace, options) end
+
+--- A namespace as an object: `s:set("k", 1)`.
+--- In: activity.
+---@param namespace string
+---@return table # get, set, cas, delete, list without the first argument
+function ml.store.namespace(namespace) end
+
+--- Opens a SQLite file of your own, apart from moonloop's file. Its work runs off the loop.
+--- In: activity.
+---@param path string|moonloop.env
+---@return moonloop.sql #
+function ml.store.sql(path) end
+
+--- Runs a statement.
+--- In: activity. Errors: `SqlError`, with SQLite's text.
+---@param sql string one statement
+---@param parameters? table a list for `?`, or by name for `:name`
+---@return table # changes, last_id
+function sql:exec(sql, parameters) end
+
+--- Reads rows.
+--- In: activity. Errors: `SqlError`, with SQLite's text.
+---@param sql string one statement
+---@param parameters? table a list for `?`, or by name for `:name`
+---@return any[] # rows by column name
+function sql:query(sql, parameters) end
+
+--- Ends the use of the file.
+--- In: activity.
+function sql:close() end
+
+ml.process = {}
+
+--- Runs a program and waits for its end. There is no shell in between. A program that nobody waits for any more is killed with its group.
+--- In: activity. Errors: `Timeout`, `TooLarge`, `NotFound` (no such program); `ProcessFailed` with `check = true`.
+---@param command moonloop.options.process the program and its arguments as a list, options beside them
+---@return moonloop.result # how it ended
+function ml.process.run(command) end
+
+--- Raises for another code than 0.
+--- In: activity. Errors: `ProcessFailed`, details {code, signal}.
+---@return moonloop.result # itself, when the code is 0
+function result:ok() end
+
+ml.fs = {}
+
+--- A file's content.
+--- In: activity. Errors: `NotFound`, `Exists`, `IoError`.
+---@param path string|moonloop.env
+---@param options? table { max_bytes = n }; 64 MiB by default
+---@return string # bytes
+function ml.fs.read(path, options) end
+
+--- Writes a file.
+--- In: activity. Errors: `NotFound`, `Exists`, `IoError`.
+---@param path string|moonloop.env
+---@param data string|moonloop.bytes
+---@param options? table { atomic = true }: written beside and renamed
+function ml.fs.write(path, data, options) end
+
+--- Adds to a file's end.
+--- In: activity. Errors: `NotFound`, `Exists`, `IoError`.
+---@param path string|moonloop.env
+---@param data string|moonloop.bytes
+function ml.fs.append(path, data) end
+
+--- What a path is.
+--- In: activity. Errors: `NotFound`, `Exists`, `IoError`.
+---@param path string|moonloop.env
+---@return table? # size, type (file, directory, other), modified, mode, is_link; nil: not there
+function ml.fs.stat(path) end
+
+--- Whether it is there.
+--- In: activity. Errors: `NotFound`, `Exists`, `IoError`.
+---@param path string|moonloop.env
+---@return boolean #
+function ml.fs.exists(path) end
+
+--- What a folder holds.
+--- In: activity. Errors: `NotFound`, `Exists`, `IoError`.
+---@param path string|moonloop.env
+---@return any[] # {name, type (file, directory, link, other)} in byte order
+function ml.fs.list(path) end
+
+--- Makes a folder, with those above it.
+--- In: activity. Errors: `NotFound`, `Exists`, `IoError`.
+---@param path string|moonloop.env
+---@param options? table { parents = false }: only this one
+function ml.fs.mkdir(path, options) end
+
+--- Removes a file or a folder.
+--- In: activity. Errors: `NotFound`, `Exists`, `IoError`.
+---@param path string|moonloop.env
+---@param options? table { recursive = true } for folders
+function ml.fs.remove(path, options) end
+
+--- Renames a file or a folder.
+--- In: activity.
+---@param from string|moonloop.env
+---@param to string|moonloop.env
+function ml.fs.rename(from, to) end
+
+--- Copies a file.
+--- In: activity. Errors: `NotFound`, `Exists`, `IoError`.
+---@param from string|moonloop.env
+---@param to string|moonloop.env
+function ml.fs.copy(from, to) end
+
+--- Makes a folder of its own. Who makes it removes it.
+--- In: activity. Errors: `NotFound`, `Exists`, `IoError`.
+---@param prefix? string of its name
+---@return string # its path
+function ml.fs.temp_dir(prefix) end
+
+--- The folder of a path.
+--- In: activity.
+---@param path string|moonloop.env
+---@return string #
+function ml.fs.dirname(path) end
+
+--- The last part of a path.
+--- In: activity.
+---@param path string|moonloop.env
+---@return string #
+function ml.fs.basename(path) end
+
+return ml
