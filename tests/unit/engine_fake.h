@@ -125,7 +125,7 @@ static void fake_open(struct fake *f)
     engine_drive_all(f->engine);
 }
 
-static void drop_cache(struct fake *f)
+static inline void drop_cache(struct fake *f)
 {
     for (int i = 0; i < 64; i++) {
         if (f->cache[i]) arena_free(&f->cache[i]->a);
@@ -148,7 +148,7 @@ static void fake_close(struct fake *f)
     f->slots_wft = f->slots_act = 0;
 }
 
-static void fake_reopen(struct fake *f)
+static inline void fake_reopen(struct fake *f)
 {
     fake_close(f);
     fake_open(f);
@@ -318,7 +318,7 @@ static struct rec *add_activity(struct plan *p, const char *id, const char *type
     rec_set_msg(a, T(cmd_schedule_activity_task, input), input);
     return a;
 }
-static void add_retry(struct plan *p, struct rec *act, int64_t initial, int max)
+static inline void add_retry(struct plan *p, struct rec *act, int64_t initial, int max)
 {
     (void)p;
     struct rec *r = rec_sub(act, T(cmd_schedule_activity_task, retry_policy));
@@ -326,20 +326,20 @@ static void add_retry(struct plan *p, struct rec *act, int64_t initial, int max)
     rec_set_double(r, T(retry_policy, backoff_coefficient), 1.0);
     rec_set_int(r, T(retry_policy, maximum_attempts), max);
 }
-static void add_timer(struct plan *p, const char *id, int64_t d)
+static inline void add_timer(struct plan *p, const char *id, int64_t d)
 {
     struct rec *a;
     add_command(p, COMMAND_TYPE_START_TIMER, &a);
     rec_set_copy(a, T(cmd_start_timer, timer_id), str_of(id));
     rec_set_int(a, T(cmd_start_timer, start_to_fire_timeout), d);
 }
-static void add_complete(struct plan *p, const char *json)
+static inline void add_complete(struct plan *p, const char *json)
 {
     struct rec *a;
     add_command(p, COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION, &a);
     rec_set_msg(a, T(cmd_complete_workflow_execution, result), payloads_of_json(p->a, arena_str(p->a, str_of(json))));
 }
-static void add_fail(struct plan *p, const char *type, bool hard)
+static inline void add_fail(struct plan *p, const char *type, bool hard)
 {
     struct rec *a;
     add_command(p, COMMAND_TYPE_FAIL_WORKFLOW_EXECUTION, &a);
@@ -479,7 +479,7 @@ static void fake_work(struct fake *f)
 }
 
 /* Runs until nothing can happen without a message, a held task or (unless `timers`) a timer. */
-static void settle(struct fake *f, bool timers)
+static inline void settle(struct fake *f, bool timers)
 {
     int64_t end = clock_mono(&clock_system) + 30 * NS_PER_S;
     int quiet = 0;
@@ -499,19 +499,20 @@ static void start_full(struct fake *f, struct backend_start *s)
 {
     struct arena a;
     arena_init(&a, 0);
-    if (!s->input) s->input = payloads_of_json(&a, STR("{\"n\":1}"));
+    struct backend_start with = *s;
+    if (!with.input) with.input = payloads_of_json(&a, STR("{\"n\":1}"));
     clear(&got);
-    f->b->ops->start(f->b, s, take, &got);
+    f->b->ops->start(f->b, &with, take, &got);
     wait_got(f, &got);
     arena_free(&a);
 }
-static void start(struct fake *f, const char *id, const char *type)
+static inline void start(struct fake *f, const char *id, const char *type)
 {
     struct backend_start s = {.workflow_id = str_of(id), .workflow_type = str_of(type), .task_queue = STR("default"), .entry = STR("/x/flow.lua")};
     start_full(f, &s);
     CHECK_INT(got.err.code, 0);
 }
-static void sig(struct fake *f, const char *id, const char *name, const char *request)
+static inline void sig(struct fake *f, const char *id, const char *name, const char *request)
 {
     struct backend_target t = {.workflow_id = str_of(id)};
     clear(&got);
@@ -519,7 +520,7 @@ static void sig(struct fake *f, const char *id, const char *name, const char *re
     wait_got(f, &got);
 }
 /* The result of a chain, waiting in the file's own words. */
-static int result(struct fake *f, const char *id)
+static inline int result(struct fake *f, const char *id)
 {
     struct backend_target t = {.workflow_id = str_of(id)};
     clear(&got);
@@ -527,5 +528,5 @@ static int result(struct fake *f, const char *id)
     wait_got(f, &got);
     return got.err.code ? got.err.code : got.status;
 }
-static int last_type(void) { return hist.n ? event_type(hist.events[hist.n - 1]) : 0; }
+static inline int last_type(void) { return hist.n ? event_type(hist.events[hist.n - 1]) : 0; }
 #endif
