@@ -166,7 +166,7 @@ static int answerable(struct wf_run *r, struct str id, enum wf_update_state stat
 
 int wf_op_update_accept(struct wf_run *r, struct str update_id, struct err *e)
 {
-    struct wf_update *u;
+    struct wf_update *u = NULL;
     int rc = answerable(r, update_id, UPDATE_DELIVERED, &u, e);
     if (rc) return rc;
     if (!protocol_command(r, u, "accept", EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED))
@@ -183,7 +183,7 @@ int wf_op_update_accept(struct wf_run *r, struct str update_id, struct err *e)
 int wf_op_update_reject(struct wf_run *r, struct str update_id, const struct rec *failure,
                         struct err *e)
 {
-    struct wf_update *u;
+    struct wf_update *u = NULL;
     int rc = answerable(r, update_id, UPDATE_DELIVERED, &u, e);
     if (rc) return rc;
     if (r->replaying) {
@@ -206,7 +206,7 @@ int wf_op_update_reject(struct wf_run *r, struct str update_id, const struct rec
 int wf_op_update_complete(struct wf_run *r, struct str update_id, const struct rec *result,
                           const struct rec *failure, struct err *e)
 {
-    struct wf_update *u;
+    struct wf_update *u = NULL;
     int rc = answerable(r, update_id, UPDATE_ACCEPTED, &u, e);
     if (rc) return rc;
     if (!wf_payloads_fit(r, result, "the result of an update", e)) return ERR_LIMIT;
