@@ -100,6 +100,13 @@ static uint64_t hook_random(void *ud)
 static void hook_print(void *ud, struct str line)
 {
     struct act_host *h = ((struct act_state *)ud)->h;
+    bool program = h->mode == MODE_PROGRAM || (h->mode == MODE_UNDECIDED && h->allow_program);
+    if (program && h->env.stdio) { /* a plain script's output is the process's, in order with its io.write */
+        fwrite(line.p, 1, line.n, stdout);
+        fputc('\n', stdout);
+        fflush(stdout);
+        return;
+    }
     if (h->env.print) h->env.print(h->env.ud, line);
     else log_write(h->env.log, LOG_INFO, line, (struct str){NULL, 0});
 }
@@ -294,6 +301,8 @@ void act_load_ended(struct act_call_state *c, bool exited, int exit_code)
     act_call_free(c);
     if (st != h->st || h->load_done) return; /* a reload looks at its own error */
     h->load_result.err = e;
+    /* It has done nothing yet: when it speaks of moonloop it is a faulty script, else a program that failed. */
+    if (h->mode == MODE_UNDECIDED && e.code && memmem(h->text, h->text_n, "moonloop", 8) && h->text[0] != '#') h->mode = MODE_DEFINITIONS;
     if (h->mode == MODE_UNDECIDED && !exited && !e.code && !h->allow_program) {
         err_set(&h->load_result.err, ERR_SCRIPT, "%s defines nothing: a script for this command defines workflows or activities at its top", h->path);
     }
