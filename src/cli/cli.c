@@ -178,7 +178,7 @@ int cli_open(struct cli *c, unsigned flags)
     int rc = parse_modes(c, &cfg);
     if (rc) return rc;
     rc = ml_open(&cfg, &c->host);
-    if (rc) return cli_fail(c, rc == ML_E_ARG ? EXIT_USAGE : EXIT_ENGINE, "%s", ml_open_error());
+    if (rc) return cli_fail(c, cli_code_exit(rc), "%s", ml_open_error());
     return 0;
 }
 
