@@ -356,7 +356,19 @@ void eng_apply_heartbeat(struct txn *t, struct msg *m)
     }
 }
 
-/* The owner of the attempt is dead (sub 0), or is leaving in good order (sub 1). */
+/* Was the attempt before this one lost with its worker too? */
+static bool lost_before(struct txn *t, const struct pend *p)
+{
+    struct rec *last = NULL;
+    if (!p->failure.n || rec_decode(&t->chunk->arena, &rec_type_failure, eng_bytes(&p->failure), &last, NULL) < 0) {
+        return false;
+    }
+    struct str type = failure_type(last);
+    return str_eq(type, STR("WorkerLost")) || str_eq(type, STR("WorkerShutdown"));
+}
+
+/* The owner of the attempt is dead (sub 0), or is leaving in good order (sub 1). The activity itself did not fail, so the
+ * next attempt comes at once; only when that one is lost too (it may be what kills its worker) the policy's delay holds. */
 void eng_apply_act_lost(struct txn *t, struct msg *m)
 {
     struct pend *p = attempt_of(t, m);
@@ -369,7 +381,7 @@ void eng_apply_act_lost(struct txn *t, struct msg *m)
     if (p->cancel_id) {
         end_canceled(t, p, NULL);
     } else {
-        attempt_failed(t, p, f, 0, false);
+        attempt_failed(t, p, f, lost_before(t, p) ? 0 : 1, false);
     }
 }
 
