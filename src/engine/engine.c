@@ -135,9 +135,12 @@ void eng_dispatch(struct engine *g, struct msg *m)
 /* Nothing is decided for a while; the wait doubles until a commit works. */
 void eng_sick(struct engine *g, const struct err *e)
 {
+    g->sick = *e;
+    if (g->sick_until) {
+        return; /* others of the same group */
+    }
     g->sick_backoff = g->sick_backoff ? g->sick_backoff * 2 : SICK_FIRST;
     g->sick_backoff = g->sick_backoff > SICK_LAST ? SICK_LAST : g->sick_backoff;
-    g->sick = *e;
     g->sick_until = eng_mono(g) + g->sick_backoff;
     log_printf(g->log, LOG_ERROR, "engine: %s; trying again in %lld ms", e->text, (long long)(g->sick_backoff / NS_PER_MS));
     eng_kick(g);
@@ -242,6 +245,9 @@ static int64_t check_held(struct engine *g)
 static void arm(struct engine *g, int64_t held)
 {
     int64_t now = eng_mono(g), wait = INT64_MAX;
+    if (g->sick_until) {
+        g->kicked = g->answered != NULL; /* everything else waits */
+    }
     if (g->kicked || (g->queue && !g->sick_until)) {
         g->kicked = true;
         loop_timer_start(g->timer, 0);
@@ -400,7 +406,7 @@ int engine_activity(struct engine *g, int64_t *due_ns)
     }
     int64_t next = eng_timers_next(g);
     if (next < 0) {
-        return g->attempts.n ? 2 : 0;
+        return 0;
     }
     if (due_ns) {
         *due_ns = next;
@@ -559,6 +565,22 @@ static void free_values(struct map *m)
     map_free(m);
 }
 
+/* Who asked for something that did not come to its end is told so; the worker, which is gone by now, is told nothing. */
+static void close_txn(struct txn *t)
+{
+    bool durable = t->answered && t->store_answer.kind == STORE_DURABLE;
+    for (struct effect *f = t->fx_first; f; f = f->next) {
+        if (f->kind == FX_REPLY && f->reply_fn) {
+            if (!durable) {
+                err_set(&f->reply.err, ERR_CLOSED, "the engine is closing");
+            }
+            f->reply_fn(f->ud, &f->reply);
+        }
+    }
+    t->run->txn = NULL;
+    eng_txn_free(t);
+}
+
 /* Answers are waited for, what was only held in memory is dropped: a transition that was not submitted never happened. */
 void engine_close(struct engine *g)
 {
@@ -572,18 +594,24 @@ void engine_close(struct engine *g)
     while (g->answered) {
         struct txn *t = g->answered;
         g->answered = t->next_answered;
-        t->run->txn = NULL;
-        eng_txn_free(t);
+        close_txn(t);
     }
     while (g->runs.first) {
         struct run *r = g->runs.first->value;
-        eng_txn_free(r->txn);
-        r->txn = NULL;
+        if (r->txn) {
+            close_txn(r->txn);
+        }
+        for (struct msg *m = r->inbox; m; m = r->inbox) {
+            r->inbox = m->next;
+            m->answer = NULL;
+            eng_fail_msg(g, m, ERR_CLOSED, closed.text);
+        }
         eng_run_forget(g, r);
     }
     while (g->queue) {
         struct msg *m = g->queue;
         g->queue = m->next;
+        m->answer = NULL;
         eng_fail_msg(g, m, ERR_CLOSED, closed.text);
     }
     eng_waiters_free(g);

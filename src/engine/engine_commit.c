@@ -179,6 +179,7 @@ static void run_effect(struct txn *t, struct effect *f)
         break;
     case FX_REPOST:
         eng_post(g, f->m);
+        f->m = NULL;
         break;
     case FX_CROSS:
         FAULT("engine.message");
@@ -242,6 +243,7 @@ static void durable(struct txn *t)
         }
         r->chunks_last = c;
         t->chunk = NULL;
+        t->fx_first = NULL; /* they live in the chunk */
         eng_run_trim(r);
         g->changed = true;
     }
@@ -267,8 +269,10 @@ static void effect_failed(struct txn *t, struct effect *f, const struct err *e)
         g->slots_act++;
     } else if (f->kind == FX_CROSS && f->m) {
         eng_msg_free(f->m);
+        f->m = NULL;
     } else if (f->kind == FX_REPOST) {
         eng_fail_msg(g, f->m, e->code, e->text);
+        f->m = NULL;
     }
 }
 

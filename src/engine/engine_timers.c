@@ -215,10 +215,10 @@ int64_t eng_timers_next(struct engine *g)
     if (g->sleeps.n && (next < 0 || g->sleeps.e[0].due < next)) {
         next = g->sleeps.e[0].due;
     }
-    while (g->mode == ENGINE_CLOCK_VIRTUAL && g->attempts.n && !attempt_lives(g, &g->attempts.e[0])) {
+    while (g->attempts.n && !attempt_lives(g, &g->attempts.e[0])) {
         eng_heap_pop(&g->attempts);
     }
-    if (g->mode == ENGINE_CLOCK_VIRTUAL && g->attempts.n) {
+    if (g->attempts.n) {
         int64_t wait = g->attempts.e[0].due - eng_attempt_now(g), at = engine_now(g) + (wait > 0 ? wait : 0);
         next = next < 0 || at < next ? at : next;
     }

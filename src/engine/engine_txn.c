@@ -43,6 +43,11 @@ void eng_txn_free(struct txn *t)
     if (!t) {
         return;
     }
+    for (struct effect *f = t->fx_first; f; f = f->next) {
+        if (f->kind == FX_CROSS || f->kind == FX_REPOST) {
+            eng_msg_free(f->m);
+        }
+    }
     eng_chunk_free(t->chunk);
     store_batch_free(t->batch);
     mem_free(t);

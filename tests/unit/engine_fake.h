@@ -27,6 +27,7 @@ struct fake {
     bool no_cache;
     struct cached *cache[64];
     struct loop *loop;
+    struct loop_timer *ticker; /* a turn of the loop never waits longer than this */
     struct store *store;
     struct engine *engine;
     struct backend *b;
@@ -105,6 +106,7 @@ static void fake_serve(struct fake *f)
     f->b->ops->offer(f->b, f->slots_wft, f->slots_act);
 }
 
+static void on_tick(void *ud) { loop_timer_start(((struct fake *)ud)->ticker, NS_PER_MS); }
 static void on_drain(void *ud) { struct fake *f = ud; if (f->store) store_drain(f->store); }
 static void on_wake(void *ud) { struct fake *f = ud; loop_post(f->loop, on_drain, f); }
 
@@ -114,6 +116,8 @@ static void fake_open(struct fake *f)
     fake_clock = (struct clock){fake_wall, fake_mono, f};
     struct store_opts so = {.path = f->path, .vfs = f->vfs, .threaded = f->threaded, .migrations = engine_migrations, .n_migrations = engine_migrations_n, .log = &fake_logger, .wake = f->threaded ? on_wake : NULL, .wake_ud = f};
     if (loop_open(&fake_clock, &f->loop, &e) || store_open(&so, &f->store, &e)) { fprintf(stderr, "open: %s\n", e.text); exit(1); }
+    CHECK_INT(loop_timer_open(f->loop, on_tick, f, &f->ticker), 0);
+    on_tick(f);
     struct engine_opts eo = {.loop = f->loop, .store = f->store, .clock = &fake_clock, .entropy = &entropy_system, .log = &fake_logger, .clock_mode = f->mode,
                              .identity = STR("test@host"), .timers_in_memory = f->timers_in_memory, .runs_in_memory = f->runs_in_memory};
     if (engine_open(&eo, &f->engine, &e)) { fprintf(stderr, "engine: %s\n", e.text); exit(1); }
@@ -144,6 +148,7 @@ static void fake_close(struct fake *f)
     engine_close(f->engine);
     store_close(f->store);
     f->store = NULL;
+    loop_timer_close(f->ticker);
     loop_close(f->loop);
     f->slots_wft = f->slots_act = 0;
 }
