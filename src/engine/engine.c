@@ -1,5 +1,6 @@
-/* The engine's life and its turn: opening with a new owner epoch, clocks, which runs are driven, the queue of messages,
- * the wait after a disk error. Called by the host; everything that happens runs from `turn`, a callback of the loop. */
+/* The engine's life and its turn: opening with a new owner epoch, clocks, which runs are driven,
+ * the queue of messages, the wait after a disk error. Called by the host; everything that happens
+ * runs from `turn`, a callback of the loop. */
 #include "engine/engine_internal.h"
 
 #define SICK_FIRST (100 * NS_PER_MS)
@@ -33,8 +34,10 @@ void eng_uuid(struct engine *g, char out[ENG_UUID])
 {
     if (uuid_v7(g->entropy, clock_wall(g->clock), out)) { /* no entropy: ids must still differ */
         uint64_t n = ++g->counter;
-        snprintf(out, ENG_UUID, "%08llx-%04llx-7000-8000-%012llx", (unsigned long long)(g->epoch & 0xffffffff),
-                 (unsigned long long)((n >> 48) & 0xffff), (unsigned long long)(n & 0xffffffffffff));
+        snprintf(out, ENG_UUID, "%08llx-%04llx-7000-8000-%012llx",
+                 (unsigned long long)(g->epoch & 0xffffffff),
+                 (unsigned long long)((n >> 48) & 0xffff),
+                 (unsigned long long)(n & 0xffffffffffff));
     }
 }
 
@@ -84,7 +87,8 @@ void eng_fail_msg(struct engine *g, struct msg *m, int code, const char *text)
         err_set(&r.err, code, "%s", text);
         m->reply(m->ud, &r);
     } else if (m->answer) {
-        struct backend_answer a = {.kind = code == ERR_NOTFOUND || code == ERR_CLOSED ? BACKEND_STALE : BACKEND_STORAGE};
+        struct backend_answer a = {
+            .kind = code == ERR_NOTFOUND || code == ERR_CLOSED ? BACKEND_STALE : BACKEND_STORAGE};
         err_set(&a.err, code, "%s", text);
         m->answer(m->ud, &a);
     }
@@ -108,7 +112,7 @@ void eng_dispatch(struct engine *g, struct msg *m)
         eng_cross_dispatch(g, m);
         return;
     }
-    int rc = m->row ? eng_run_by_row(g, m->row, &r, &e)
+    int rc = m->row        ? eng_run_by_row(g, m->row, &r, &e)
              : m->run_id.n ? eng_run_by_id(g, m->run_id, &r, &e)
                            : eng_run_current(g, m->workflow_id, &r, &e);
     if (rc && rc != ERR_NOTFOUND && rc != ERR_CORRUPT) {
@@ -142,7 +146,8 @@ void eng_sick(struct engine *g, const struct err *e)
     g->sick_backoff = g->sick_backoff ? g->sick_backoff * 2 : SICK_FIRST;
     g->sick_backoff = g->sick_backoff > SICK_LAST ? SICK_LAST : g->sick_backoff;
     g->sick_until = eng_mono(g) + g->sick_backoff;
-    log_printf(g->log, LOG_ERROR, "engine: %s; trying again in %lld ms", e->text, (long long)(g->sick_backoff / NS_PER_MS));
+    log_printf(g->log, LOG_ERROR, "engine: %s; trying again in %lld ms", e->text,
+               (long long)(g->sick_backoff / NS_PER_MS));
     eng_kick(g);
 }
 
@@ -259,7 +264,8 @@ static void arm(struct engine *g, int64_t held)
     if (g->sick_until) {
         wait = g->sick_until - now < wait ? g->sick_until - now : wait;
     } else {
-        if (g->mode != ENGINE_CLOCK_VIRTUAL && (g->wall.n || g->sleeps.n || g->horizon != INT64_MAX)) {
+        if (g->mode != ENGINE_CLOCK_VIRTUAL &&
+            (g->wall.n || g->sleeps.n || g->horizon != INT64_MAX)) {
             int64_t next = eng_timers_next(g), left = next < 0 ? LOOK_AGAIN : next - engine_now(g);
             left = left > LOOK_AGAIN ? LOOK_AGAIN : left;
             wait = left < wait ? left : wait;
@@ -354,11 +360,16 @@ static int take_up(struct engine *g, struct str tree)
     }
     int rc = g->loaded_messages ? 0 : eng_cross_load(g, &e);
     g->loaded_messages = g->loaded_messages || rc == 0;
-    rc = rc ? rc : store_read_open(g->store, &q, &e,
-                                   "SELECT r.run FROM runs r WHERE r.status = 1 AND (?1 IS NULL OR r.tree = ?1) AND"
-                                   " (EXISTS (SELECT 1 FROM pending p WHERE p.run = r.run AND p.kind = 1 AND p.state <> 2) OR"
-                                   " (r.blocked IS NULL AND (SELECT sched FROM history h WHERE h.run = r.run ORDER BY first DESC LIMIT 1) <> 0))"
-                                   " ORDER BY r.run", "s", tree);
+    rc = rc ? rc
+            : store_read_open(
+                  g->store, &q, &e,
+                  "SELECT r.run FROM runs r WHERE r.status = 1 AND (?1 IS NULL OR r.tree = ?1) AND"
+                  " (EXISTS (SELECT 1 FROM pending p WHERE p.run = r.run AND p.kind = 1 AND "
+                  "p.state <> 2) OR"
+                  " (r.blocked IS NULL AND (SELECT sched FROM history h WHERE h.run = r.run ORDER "
+                  "BY first DESC LIMIT 1) <> 0))"
+                  " ORDER BY r.run",
+                  "s", tree);
     while (rc == 0 && (rc = store_read_next(q)) == 1) {
         struct msg *m = eng_msg(g, M_WFT_TRY);
         rc = m ? 0 : ERR_NOMEM;
@@ -401,7 +412,8 @@ static bool live_attempt(struct engine *g)
 
 int engine_activity(struct engine *g, int64_t *due_ns)
 {
-    if (g->queue || g->answered || g->txns || g->wfts_out || g->queries_n || g->sick_until || g->ready_wft.n || g->ready_act.n || live_attempt(g)) {
+    if (g->queue || g->answered || g->txns || g->wfts_out || g->queries_n || g->sick_until ||
+        g->ready_wft.n || g->ready_act.n || live_attempt(g)) {
         return 1;
     }
     int64_t next = eng_timers_next(g);
@@ -417,7 +429,8 @@ int engine_activity(struct engine *g, int64_t *due_ns)
 bool engine_advance(struct engine *g)
 {
     int64_t due = 0;
-    if (g->mode == ENGINE_CLOCK_REAL || engine_activity(g, &due) != 2 || due == 0 || (g->until_ns && due > g->until_ns)) {
+    if (g->mode == ENGINE_CLOCK_REAL || engine_activity(g, &due) != 2 || due == 0 ||
+        (g->until_ns && due > g->until_ns)) {
         return false;
     }
     if (g->mode == ENGINE_CLOCK_HOST && due > engine_now(g)) {
@@ -432,14 +445,18 @@ bool engine_advance(struct engine *g)
     return true;
 }
 
-int engine_find_open(struct engine *g, struct str entry, struct str workflow_type, struct str input_digest_hex,
-                     void (*each)(void *ud, struct str workflow_id, struct str run_id), void *ud, struct err *e)
+int engine_find_open(struct engine *g, struct str entry, struct str workflow_type,
+                     struct str input_digest_hex,
+                     void (*each)(void *ud, struct str workflow_id, struct str run_id), void *ud,
+                     struct err *e)
 {
     struct store_read *q = NULL;
-    int rc = store_read_open(g->store, &q, e,
-                             "SELECT r.workflow_id, r.run_id FROM runs r JOIN runs f ON f.run_id = r.first_run_id"
-                             " WHERE r.status = 1 AND r.parent_id IS NULL AND f.entry = ? AND f.type = ? AND f.input_digest = ? ORDER BY r.run",
-                             "sss", entry, workflow_type, input_digest_hex);
+    int rc = store_read_open(
+        g->store, &q, e,
+        "SELECT r.workflow_id, r.run_id FROM runs r JOIN runs f ON f.run_id = r.first_run_id"
+        " WHERE r.status = 1 AND r.parent_id IS NULL AND f.entry = ? AND f.type = ? AND "
+        "f.input_digest = ? ORDER BY r.run",
+        "sss", entry, workflow_type, input_digest_hex);
     while (rc == 0 && (rc = store_read_next(q)) == 1) {
         rc = 0;
         each(ud, store_read_str(q, 0), store_read_str(q, 1));
@@ -448,7 +465,10 @@ int engine_find_open(struct engine *g, struct str entry, struct str workflow_typ
     return rc < 0 ? err_set(e, rc, "the file could not be read") : 0;
 }
 
-void engine_on_commit(struct engine *g, void (*fn)(void *ud, struct str workflow_id, struct str run_id, struct rec *const *events, size_t n), void *ud)
+void engine_on_commit(struct engine *g,
+                      void (*fn)(void *ud, struct str workflow_id, struct str run_id,
+                                 struct rec *const *events, size_t n),
+                      void *ud)
 {
     g->commit_fn = fn;
     g->commit_ud = ud;
@@ -476,15 +496,22 @@ static int pick_clock(struct engine *g, enum engine_clock asked, struct err *e)
 {
     int64_t stored = 0, latest = 0;
     int rc = read_number(g, "SELECT value FROM meta WHERE key = 'clock'", &stored, e);
-    rc = rc ? rc : read_number(g, "SELECT time FROM history ORDER BY rowid DESC LIMIT 1", &latest, e);
+    rc = rc ? rc
+            : read_number(g, "SELECT time FROM history ORDER BY rowid DESC LIMIT 1", &latest, e);
     if (rc) {
         return rc;
     }
     if (stored && asked != ENGINE_CLOCK_FILE && (int64_t)asked != stored) {
-        return err_set(e, ERR_ARG, "this file was made with the %s clock: leave --clock out, or use another file",
-                       stored == ENGINE_CLOCK_VIRTUAL ? "virtual" : stored == ENGINE_CLOCK_HOST ? "host" : "real");
+        return err_set(
+            e, ERR_ARG,
+            "this file was made with the %s clock: leave --clock out, or use another file",
+            stored == ENGINE_CLOCK_VIRTUAL ? "virtual"
+            : stored == ENGINE_CLOCK_HOST  ? "host"
+                                           : "real");
     }
-    g->mode = stored ? (enum engine_clock)stored : asked == ENGINE_CLOCK_FILE ? ENGINE_CLOCK_REAL : asked;
+    g->mode = stored                       ? (enum engine_clock)stored
+              : asked == ENGINE_CLOCK_FILE ? ENGINE_CLOCK_REAL
+                                           : asked;
     g->vnow = latest ? latest : clock_wall(g->clock);
     return 0;
 }
@@ -507,11 +534,13 @@ static int new_epoch(struct engine *g, struct err *e)
     }
     struct store_answer a = {.kind = STORE_STORAGE};
     store_batch_add(b, "INSERT OR REPLACE INTO meta(key, value) VALUES('epoch', ?)", "i", g->epoch);
-    store_batch_add(b, "INSERT OR REPLACE INTO meta(key, value) VALUES('clock', ?)", "i", (int64_t)g->mode);
+    store_batch_add(b, "INSERT OR REPLACE INTO meta(key, value) VALUES('clock', ?)", "i",
+                    (int64_t)g->mode);
     store_submit(g->store, b, on_epoch, &a);
     store_flush(g->store);
     if (a.kind != STORE_DURABLE) {
-        return err_set(e, a.err.code ? a.err.code : ERR_IO, "%s", a.err.code ? a.err.text : "the file could not be written");
+        return err_set(e, a.err.code ? a.err.code : ERR_IO, "%s",
+                       a.err.code ? a.err.text : "the file could not be written");
     }
     return 0;
 }
@@ -533,7 +562,8 @@ int engine_open(const struct engine_opts *o, struct engine **out, struct err *e)
     g->runs_max = o->runs_in_memory ? o->runs_in_memory : 1000;
     g->ref_bytes = o->payload_ref_bytes > 0 ? (size_t)o->payload_ref_bytes : 4096;
     g->horizon = INT64_MIN;
-    struct map *maps[] = {&g->runs, &g->by_run_id, &g->by_wid, &g->out, &g->trees, &g->sleepers, &g->blobs, &g->queries_out};
+    struct map *maps[] = {&g->runs,  &g->by_run_id, &g->by_wid, &g->out,
+                          &g->trees, &g->sleepers,  &g->blobs,  &g->queries_out};
     for (size_t i = 0; i < sizeof maps / sizeof maps[0]; i++) {
         map_init(maps[i]);
     }
@@ -565,7 +595,8 @@ static void free_values(struct map *m)
     map_free(m);
 }
 
-/* Who asked for something that did not come to its end is told so; the worker, which is gone by now, is told nothing. */
+/* Who asked for something that did not come to its end is told so; the worker, which is gone by
+ * now, is told nothing. */
 static void close_txn(struct txn *t)
 {
     bool durable = t->answered && t->store_answer.kind == STORE_DURABLE;
@@ -581,7 +612,8 @@ static void close_txn(struct txn *t)
     eng_txn_free(t);
 }
 
-/* Answers are waited for, what was only held in memory is dropped: a transition that was not submitted never happened. */
+/* Answers are waited for, what was only held in memory is dropped: a transition that was not
+ * submitted never happened. */
 void engine_close(struct engine *g)
 {
     if (!g) {
@@ -622,7 +654,8 @@ void engine_close(struct engine *g)
     eng_heap_free(&g->sleeps);
     free_values(&g->out);
     free_values(&g->sleepers);
-    struct map *maps[] = {&g->runs, &g->by_run_id, &g->by_wid, &g->trees, &g->blobs, &g->queries_out};
+    struct map *maps[] = {&g->runs,  &g->by_run_id, &g->by_wid,
+                          &g->trees, &g->blobs,     &g->queries_out};
     for (size_t i = 0; i < sizeof maps / sizeof maps[0]; i++) {
         map_free(maps[i]);
     }
@@ -635,7 +668,9 @@ void engine_close(struct engine *g)
 int engine_doctor(struct engine *g, struct buf *json, struct err *e)
 {
     static const char *const clocks[] = {"file", "real", "virtual", "host"};
-    static const struct { const char *name, *sql; } facts[] = {
+    static const struct {
+        const char *name, *sql;
+    } facts[] = {
         {"running", "SELECT count(*) FROM runs WHERE status = 1"},
         {"blocked", "SELECT count(*) FROM runs WHERE blocked IS NOT NULL"},
         {"completed", "SELECT count(*) FROM runs WHERE status = 2"},
@@ -649,7 +684,8 @@ int engine_doctor(struct engine *g, struct buf *json, struct err *e)
         {"undeliveredMessages", "SELECT count(*) FROM messages"},
         {"schemaVersion", "PRAGMA user_version"},
     };
-    buf_printf(json, "{\"clock\":\"%s\",\"ownerEpoch\":%lld,\"fileBytes\":%lld", clocks[g->mode], (long long)g->epoch, (long long)store_file_bytes(g->store));
+    buf_printf(json, "{\"clock\":\"%s\",\"ownerEpoch\":%lld,\"fileBytes\":%lld", clocks[g->mode],
+               (long long)g->epoch, (long long)store_file_bytes(g->store));
     for (size_t i = 0; i < sizeof facts / sizeof facts[0]; i++) {
         int64_t n = 0;
         int rc = read_number(g, facts[i].sql, &n, e);

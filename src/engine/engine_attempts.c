@@ -1,7 +1,8 @@
-/* Attempts of activities: slots, results, retries, the four time-outs, heartbeats, lost workers, cancellation.
- * An attempt is recorded with the owner's epoch before it is given out; the history learns of it only when the activity
- * closes (Started and close event as a pair). Start-to-close and heartbeat count on the attempt clock (monotonic time,
- * plus the jumps of virtual time); schedule-to-start, schedule-to-close and the wait before a retry on the engine's clock. */
+/* Attempts of activities: slots, results, retries, the four time-outs, heartbeats, lost workers,
+ * cancellation. An attempt is recorded with the owner's epoch before it is given out; the history
+ * learns of it only when the activity closes (Started and close event as a pair). Start-to-close
+ * and heartbeat count on the attempt clock (monotonic time, plus the jumps of virtual time);
+ * schedule-to-start, schedule-to-close and the wait before a retry on the engine's clock. */
 #include "engine/engine_internal.h"
 
 #define A(field) T(ev_activity_task_scheduled, field)
@@ -127,7 +128,8 @@ void eng_apply_act_slot(struct txn *t, struct msg *m)
 static struct rec *decode_failure(struct txn *t, const struct bytes *b)
 {
     struct rec *f = NULL;
-    if (!b->n || rec_decode(&t->chunk->arena, &rec_type_failure, arena_str(&t->chunk->arena, eng_bytes(b)), &f, NULL)) {
+    if (!b->n || rec_decode(&t->chunk->arena, &rec_type_failure,
+                            arena_str(&t->chunk->arena, eng_bytes(b)), &f, NULL)) {
         return NULL;
     }
     return f;
@@ -136,7 +138,8 @@ static struct rec *decode_failure(struct txn *t, const struct bytes *b)
 static struct rec *decode_payloads(struct txn *t, const struct bytes *b)
 {
     struct rec *f = NULL;
-    if (!b->n || rec_decode(&t->chunk->arena, &rec_type_payloads, arena_str(&t->chunk->arena, eng_bytes(b)), &f, NULL)) {
+    if (!b->n || rec_decode(&t->chunk->arena, &rec_type_payloads,
+                            arena_str(&t->chunk->arena, eng_bytes(b)), &f, NULL)) {
         return NULL;
     }
     return f;
@@ -152,7 +155,8 @@ static bool encode_into(struct bytes *b, const struct rec *r)
     return ok;
 }
 
-/* Appends (or buffers) the pair: Started, then the close event. Returns the started id, 0 when it is buffered. */
+/* Appends (or buffers) the pair: Started, then the close event. Returns the started id, 0 when it
+ * is buffered. */
 static int64_t started_event(struct txn *t, struct pend *p)
 {
     struct rec *a = NULL, *ev = eng_event_loose(t, EVENT_TYPE_ACTIVITY_TASK_STARTED, &a);
@@ -218,7 +222,8 @@ static void end_failed(struct txn *t, struct pend *p, struct rec *failure, int r
     finish(t, p, ev);
 }
 
-static void end_timed_out(struct txn *t, struct pend *p, struct rec *failure, int retry_state, bool ran)
+static void end_timed_out(struct txn *t, struct pend *p, struct rec *failure, int retry_state,
+                          bool ran)
 {
     int64_t started = ran ? started_event(t, p) : 0;
     struct rec *a = NULL, *ev = eng_event_loose(t, EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT, &a);
@@ -230,7 +235,8 @@ static void end_timed_out(struct txn *t, struct pend *p, struct rec *failure, in
 }
 
 /* May another attempt follow? Returns its delay, or -1 with the reason in *state. */
-static int64_t next_attempt(struct txn *t, struct pend *p, const struct rec *failure, int64_t override_ns, int *state)
+static int64_t next_attempt(struct txn *t, struct pend *p, const struct rec *failure,
+                            int64_t override_ns, int *state)
 {
     const struct rec *policy = rec_msg(p->attrs, A(retry_policy));
     if (p->cancel_id) {
@@ -258,8 +264,10 @@ static int64_t next_attempt(struct txn *t, struct pend *p, const struct rec *fai
     return delay;
 }
 
-/* An attempt failed: another one by policy, else the activity ends. timeout: the failure is a time-out. */
-static void attempt_failed(struct txn *t, struct pend *p, struct rec *failure, int64_t override_ns, bool timeout)
+/* An attempt failed: another one by policy, else the activity ends. timeout: the failure is a
+ * time-out. */
+static void attempt_failed(struct txn *t, struct pend *p, struct rec *failure, int64_t override_ns,
+                           bool timeout)
 {
     int state = 0;
     int64_t delay = next_attempt(t, p, failure, override_ns, &state);
@@ -292,7 +300,8 @@ static struct pend *attempt_of(struct txn *t, struct msg *m)
     if (r->status != RUN_RUNNING) {
         return NULL;
     }
-    struct pend *p = m->attempt ? eng_pend(r, PEND_ACTIVITY, m->id) : eng_pend_named(r, PEND_ACTIVITY, m->name);
+    struct pend *p =
+        m->attempt ? eng_pend(r, PEND_ACTIVITY, m->id) : eng_pend_named(r, PEND_ACTIVITY, m->name);
     bool live = p && (p->state == AT_RUNNING || p->state == AT_ASYNC);
     return live && (!m->attempt || p->attempt == m->attempt) ? p : NULL;
 }
@@ -319,7 +328,11 @@ void eng_apply_act_done(struct txn *t, struct msg *m)
         if (p->cancel_id) {
             end_canceled(t, p, m->rec2);
         } else {
-            attempt_failed(t, p, failure_app(&t->chunk->arena, STR("WorkerShutdown"), STR("the attempt was cancelled by its worker"), false, NULL, NULL), 0, false);
+            attempt_failed(t, p,
+                           failure_app(&t->chunk->arena, STR("WorkerShutdown"),
+                                       STR("the attempt was cancelled by its worker"), false, NULL,
+                                       NULL),
+                           0, false);
         }
         break;
     default: { /* completed later, from outside: it survives its process */
@@ -360,15 +373,17 @@ void eng_apply_heartbeat(struct txn *t, struct msg *m)
 static bool lost_before(struct txn *t, const struct pend *p)
 {
     struct rec *last = NULL;
-    if (!p->failure.n || rec_decode(&t->chunk->arena, &rec_type_failure, eng_bytes(&p->failure), &last, NULL) < 0) {
+    if (!p->failure.n ||
+        rec_decode(&t->chunk->arena, &rec_type_failure, eng_bytes(&p->failure), &last, NULL) < 0) {
         return false;
     }
     struct str type = failure_type(last);
     return str_eq(type, STR("WorkerLost")) || str_eq(type, STR("WorkerShutdown"));
 }
 
-/* The owner of the attempt is dead (sub 0), or is leaving in good order (sub 1). The activity itself did not fail, so the
- * next attempt comes at once; only when that one is lost too (it may be what kills its worker) the policy's delay holds. */
+/* The owner of the attempt is dead (sub 0), or is leaving in good order (sub 1). The activity
+ * itself did not fail, so the next attempt comes at once; only when that one is lost too (it may be
+ * what kills its worker) the policy's delay holds. */
 void eng_apply_act_lost(struct txn *t, struct msg *m)
 {
     struct pend *p = attempt_of(t, m);
@@ -376,8 +391,11 @@ void eng_apply_act_lost(struct txn *t, struct msg *m)
         return;
     }
     struct arena *a = &t->chunk->arena;
-    struct rec *f = m->sub ? failure_app(a, STR("WorkerShutdown"), STR("the worker stopped while the attempt ran"), false, NULL, NULL)
-                           : failure_app(a, STR("WorkerLost"), STR("the process that ran the attempt died"), false, NULL, NULL);
+    struct rec *f =
+        m->sub ? failure_app(a, STR("WorkerShutdown"),
+                             STR("the worker stopped while the attempt ran"), false, NULL, NULL)
+               : failure_app(a, STR("WorkerLost"), STR("the process that ran the attempt died"),
+                             false, NULL, NULL);
     if (p->cancel_id) {
         end_canceled(t, p, NULL);
     } else {
@@ -419,26 +437,34 @@ void eng_activity_cancel(struct txn *t, struct pend *p)
 }
 
 /* ---- time-outs ---- */
-static struct rec *timeout_failure(struct txn *t, struct pend *p, int type, const char *what, bool with_cause)
+static struct rec *timeout_failure(struct txn *t, struct pend *p, int type, const char *what,
+                                   bool with_cause)
 {
     struct arena *a = &t->chunk->arena;
     struct rec *cause = with_cause ? decode_failure(t, &p->failure) : NULL;
-    return failure_timeout(a, type, arena_printf(a, "activity %.*s: %s time-out", STR_ARG(p->type), what), decode_payloads(t, &p->details), cause);
+    return failure_timeout(a, type,
+                           arena_printf(a, "activity %.*s: %s time-out", STR_ARG(p->type), what),
+                           decode_payloads(t, &p->details), cause);
 }
 
-/* Due on the engine's clock: schedule-to-close, schedule-to-start, or the wait before the next attempt is over. */
+/* Due on the engine's clock: schedule-to-close, schedule-to-start, or the wait before the next
+ * attempt is over. */
 void eng_activity_timer(struct txn *t, struct pend *p)
 {
     int64_t limit = close_deadline(p);
     if (limit && t->now >= limit) {
         bool ran = p->state == AT_RUNNING || p->state == AT_ASYNC;
         eng_activity_gone(t, p, BACKEND_CANCEL_TIMED_OUT);
-        end_timed_out(t, p, timeout_failure(t, p, TIMEOUT_TYPE_SCHEDULE_TO_CLOSE, "schedule-to-close", true), RETRY_STATE_TIMEOUT, ran);
+        end_timed_out(
+            t, p, timeout_failure(t, p, TIMEOUT_TYPE_SCHEDULE_TO_CLOSE, "schedule-to-close", true),
+            RETRY_STATE_TIMEOUT, ran);
         return;
     }
     int64_t start = rec_int(p->attrs, A(schedule_to_start_timeout));
     if (p->state == AT_WAITING && start > 0 && t->now >= p->first_at + start) {
-        end_timed_out(t, p, timeout_failure(t, p, TIMEOUT_TYPE_SCHEDULE_TO_START, "schedule-to-start", false), RETRY_STATE_TIMEOUT, false);
+        end_timed_out(
+            t, p, timeout_failure(t, p, TIMEOUT_TYPE_SCHEDULE_TO_START, "schedule-to-start", false),
+            RETRY_STATE_TIMEOUT, false);
     } else if (p->state == AT_BACKOFF && t->now >= p->at) {
         wait_for_slot(t, p);
     } else if (next_due(p)) {
@@ -472,7 +498,8 @@ void eng_apply_tick(struct txn *t, struct msg *m)
         }
         return;
     }
-    struct rec *f = timeout_failure(t, p, type, type == TIMEOUT_TYPE_HEARTBEAT ? "heartbeat" : "start-to-close", false);
+    struct rec *f = timeout_failure(
+        t, p, type, type == TIMEOUT_TYPE_HEARTBEAT ? "heartbeat" : "start-to-close", false);
     eng_activity_gone(t, p, BACKEND_CANCEL_TIMED_OUT);
     attempt_failed(t, p, f, 0, true);
 }

@@ -1,11 +1,12 @@
-/* Births of runs: a client's start, a child's, and the next of a chain (continue-as-new, retry of a run, cron).
- * The next of a chain is written in the commit that closes the one before. */
+/* Births of runs: a client's start, a child's, and the next of a chain (continue-as-new, retry of a
+ * run, cron). The next of a chain is written in the commit that closes the one before. */
 #include "engine/engine_internal.h"
 
 #define S(field) T(ev_workflow_execution_started, field)
 
 /* The started event's header: the caller's, with "moonloop" filled in when it has none. */
-struct rec *eng_header(struct engine *g, struct arena *a, const struct rec *header, struct str entry, struct str identity, bool own_chain_start)
+struct rec *eng_header(struct engine *g, struct arena *a, const struct rec *header,
+                       struct str entry, struct str identity, bool own_chain_start)
 {
     (void)own_chain_start;
     struct rec *h = header ? rec_clone(a, header) : rec_new(a, &rec_type_header);
@@ -45,7 +46,8 @@ static void started_attrs(struct txn *t, const struct run_spec *s, struct rec *a
     rec_set_int(rec_sub(a, S(task_queue)), T(task_queue, kind), TASK_QUEUE_KIND_NORMAL);
     rec_set_str(a, S(workflow_id), r->workflow_id);
     rec_set_str(a, S(identity), s->identity.n ? s->identity : str_of(t->g->identity));
-    rec_set_str(a, S(original_execution_run_id), s->original_run_id.n ? s->original_run_id : r->run_id);
+    rec_set_str(a, S(original_execution_run_id),
+                s->original_run_id.n ? s->original_run_id : r->run_id);
     rec_set_str(a, S(first_execution_run_id), r->first_run_id);
     rec_set_str(a, S(continued_execution_run_id), s->continued_run_id);
     rec_set_str(a, S(cron_schedule), s->cron);
@@ -55,7 +57,8 @@ static void started_attrs(struct txn *t, const struct run_spec *s, struct rec *a
     rec_set_msg(a, S(retry_policy), s->retry);
     rec_set_msg(a, S(continued_failure), s->failure);
     rec_set_msg(a, S(last_completion_result), s->last_result);
-    rec_set_msg(a, S(header), eng_header(t->g, &t->chunk->arena, s->header, s->entry, s->identity, false));
+    rec_set_msg(a, S(header),
+                eng_header(t->g, &t->chunk->arena, s->header, s->entry, s->identity, false));
     rec_set_int(a, S(workflow_execution_timeout), s->execution_timeout);
     rec_set_int(a, S(workflow_run_timeout), s->run_timeout);
     rec_set_int(a, S(workflow_task_timeout), s->task_timeout > 0 ? s->task_timeout : 10 * NS_PER_S);
@@ -70,7 +73,8 @@ static void started_attrs(struct txn *t, const struct run_spec *s, struct rec *a
         rec_set_str(a, S(parent_workflow_namespace), STR("default"));
         rec_set_int(a, S(parent_initiated_event_id), s->parent_initiated);
     }
-    set_execution(a, S(root_workflow_execution), s->root_id.n ? s->root_id : r->workflow_id, s->root_run_id.n ? s->root_run_id : r->run_id);
+    set_execution(a, S(root_workflow_execution), s->root_id.n ? s->root_id : r->workflow_id,
+                  s->root_run_id.n ? s->root_run_id : r->run_id);
 }
 
 static void open_timer(struct txn *t, int kind, int64_t id, int64_t due)
@@ -119,7 +123,8 @@ static bool encode_to(struct bytes *to, const struct rec *r)
     return ok;
 }
 
-/* A new run with its first event, in an open transition. detached: not entered into the tables, it is loaded after the commit. */
+/* A new run with its first event, in an open transition. detached: not entered into the tables, it
+ * is loaded after the commit. */
 struct txn *eng_run_begin(struct engine *g, const struct run_spec *s, bool detached, struct err *e)
 {
     int64_t now = engine_now(g);
@@ -127,8 +132,8 @@ struct txn *eng_run_begin(struct engine *g, const struct run_spec *s, bool detac
     struct txn *t = NULL;
     if (r) {
         run_fields(r, s, now);
-        if (encode_to(&r->memo, s->memo) && encode_to(&r->search, s->search) && !arena_failed(&r->arena) &&
-            (detached || eng_run_enter(g, r) == 0)) {
+        if (encode_to(&r->memo, s->memo) && encode_to(&r->search, s->search) &&
+            !arena_failed(&r->arena) && (detached || eng_run_enter(g, r) == 0)) {
             t = detached ? eng_txn_detached(r, now) : eng_txn(r);
         }
     }
@@ -158,7 +163,8 @@ struct txn *eng_run_begin(struct engine *g, const struct run_spec *s, bool detac
     return t;
 }
 
-/* Writes a detached new run into the commit of `t` and frees it; it is loaded and armed after the commit. */
+/* Writes a detached new run into the commit of `t` and frees it; it is loaded and armed after the
+ * commit. */
 void eng_born_inside(struct txn *t, struct txn *sub)
 {
     struct run *r = sub->run;
@@ -209,18 +215,38 @@ int eng_continue_run(struct txn *t, const struct next_run *n, char new_run_id[EN
         rec_set_str(entry, T(header_fields_entry, key), STR("moonloop"));
         rec_set_msg(entry, T(header_fields_entry, value), moon);
     }
-    struct run_spec s = {.workflow_id = r->workflow_id, .run_id = str_of(new_run_id), .type = n->type.n ? n->type : r->type,
-                         .queue = n->queue.n ? n->queue : r->queue, .tree = r->tree, .entry = r->entry, .bundle = str_of(r->bundle),
-                         .cron = n->cron, .first_run_id = r->first_run_id, .continued_run_id = r->run_id, .parent_id = r->parent_id,
-                         .parent_run_id = r->parent_run_id, .parent_initiated = r->parent_initiated,
-                         .root_id = rec_str(root, T(workflow_execution, workflow_id)), .root_run_id = rec_str(root, T(workflow_execution, run_id)),
-                         .input = n->input, .memo = n->memo ? n->memo : memo, .search = n->search ? n->search : search, .header = header,
-                         .retry = n->retry ? n->retry : rec_msg(old, S(retry_policy)), .failure = n->failure, .last_result = n->last_result,
-                         .execution_timeout = rec_int(old, S(workflow_execution_timeout)),
-                         .run_timeout = n->run_timeout > 0 ? n->run_timeout : rec_int(old, S(workflow_run_timeout)),
-                         .task_timeout = n->task_timeout > 0 ? n->task_timeout : rec_int(old, S(workflow_task_timeout)),
-                         .backoff = n->backoff, .expiration = rec_int(old, S(workflow_execution_expiration_time)),
-                         .initiator = n->initiator, .attempt = n->attempt, .identity = rec_str(old, S(identity))};
+    struct run_spec s = {
+        .workflow_id = r->workflow_id,
+        .run_id = str_of(new_run_id),
+        .type = n->type.n ? n->type : r->type,
+        .queue = n->queue.n ? n->queue : r->queue,
+        .tree = r->tree,
+        .entry = r->entry,
+        .bundle = str_of(r->bundle),
+        .cron = n->cron,
+        .first_run_id = r->first_run_id,
+        .continued_run_id = r->run_id,
+        .parent_id = r->parent_id,
+        .parent_run_id = r->parent_run_id,
+        .parent_initiated = r->parent_initiated,
+        .root_id = rec_str(root, T(workflow_execution, workflow_id)),
+        .root_run_id = rec_str(root, T(workflow_execution, run_id)),
+        .input = n->input,
+        .memo = n->memo ? n->memo : memo,
+        .search = n->search ? n->search : search,
+        .header = header,
+        .retry = n->retry ? n->retry : rec_msg(old, S(retry_policy)),
+        .failure = n->failure,
+        .last_result = n->last_result,
+        .execution_timeout = rec_int(old, S(workflow_execution_timeout)),
+        .run_timeout = n->run_timeout > 0 ? n->run_timeout : rec_int(old, S(workflow_run_timeout)),
+        .task_timeout =
+            n->task_timeout > 0 ? n->task_timeout : rec_int(old, S(workflow_task_timeout)),
+        .backoff = n->backoff,
+        .expiration = rec_int(old, S(workflow_execution_expiration_time)),
+        .initiator = n->initiator,
+        .attempt = n->attempt,
+        .identity = rec_str(old, S(identity))};
     struct txn *sub = eng_run_begin(t->g, &s, true, &e);
     if (!sub) {
         return ERR_NOMEM;
@@ -229,8 +255,10 @@ int eng_continue_run(struct txn *t, const struct next_run *n, char new_run_id[EN
     return 0;
 }
 
-/* A run ends by itself: does its retry policy or cron schedule bring another one? Sets *retry_state of a failure. */
-bool eng_after_close(struct txn *t, int status, struct rec *result, struct rec *failure, int *retry_state, char new_run_id[ENG_UUID])
+/* A run ends by itself: does its retry policy or cron schedule bring another one? Sets *retry_state
+ * of a failure. */
+bool eng_after_close(struct txn *t, int status, struct rec *result, struct rec *failure,
+                     int *retry_state, char new_run_id[ENG_UUID])
 {
     struct run *r = t->run;
     struct rec *old = NULL;
@@ -239,19 +267,27 @@ bool eng_after_close(struct txn *t, int status, struct rec *result, struct rec *
         t->failed = true;
         return false;
     }
-    struct rec *policy = rec_msg(old, S(retry_policy)), *last = rec_msg(old, S(last_completion_result));
+    struct rec *policy = rec_msg(old, S(retry_policy)),
+               *last = rec_msg(old, S(last_completion_result));
     int64_t expires = rec_int(old, S(workflow_execution_expiration_time));
     if (policy && failure && status != RUN_COMPLETED) {
-        int64_t delay = failure_retryable(failure, policy) ? retry_delay(policy, r->attempt_of_run + 1, 0) : -1;
-        *retry_state = !failure_retryable(failure, policy) ? RETRY_STATE_NON_RETRYABLE_FAILURE : RETRY_STATE_MAXIMUM_ATTEMPTS_REACHED;
+        int64_t delay =
+            failure_retryable(failure, policy) ? retry_delay(policy, r->attempt_of_run + 1, 0) : -1;
+        *retry_state = !failure_retryable(failure, policy) ? RETRY_STATE_NON_RETRYABLE_FAILURE
+                                                           : RETRY_STATE_MAXIMUM_ATTEMPTS_REACHED;
         if (delay >= 0 && expires && t->now + delay >= expires) {
             *retry_state = RETRY_STATE_TIMEOUT;
             delay = -1;
         }
         if (delay >= 0) {
             *retry_state = RETRY_STATE_IN_PROGRESS;
-            struct next_run n = {.initiator = CONTINUE_AS_NEW_INITIATOR_RETRY, .backoff = delay, .input = rec_msg(old, S(input)), .failure = failure,
-                                 .last_result = last, .attempt = r->attempt_of_run + 1, .cron = r->cron};
+            struct next_run n = {.initiator = CONTINUE_AS_NEW_INITIATOR_RETRY,
+                                 .backoff = delay,
+                                 .input = rec_msg(old, S(input)),
+                                 .failure = failure,
+                                 .last_result = last,
+                                 .attempt = r->attempt_of_run + 1,
+                                 .cron = r->cron};
             return eng_continue_run(t, &n, new_run_id) == 0 || (t->failed = true, false);
         }
     }
@@ -259,8 +295,13 @@ bool eng_after_close(struct txn *t, int status, struct rec *result, struct rec *
     if (next < 0 || (expires && next >= expires)) {
         return false;
     }
-    struct next_run n = {.initiator = CONTINUE_AS_NEW_INITIATOR_CRON_SCHEDULE, .backoff = next - t->now, .input = rec_msg(old, S(input)),
-                         .failure = failure, .last_result = result ? result : last, .attempt = 1, .cron = r->cron};
+    struct next_run n = {.initiator = CONTINUE_AS_NEW_INITIATOR_CRON_SCHEDULE,
+                         .backoff = next - t->now,
+                         .input = rec_msg(old, S(input)),
+                         .failure = failure,
+                         .last_result = result ? result : last,
+                         .attempt = 1,
+                         .cron = r->cron};
     return eng_continue_run(t, &n, new_run_id) == 0 || (t->failed = true, false);
 }
 
@@ -279,8 +320,9 @@ static void add_signal(struct txn *t, const struct backend_start *s)
 
 static int check_start(const struct backend_start *s, struct err *e)
 {
-    if (!s->workflow_id.n || s->workflow_id.n > ENG_ID_MAX || !s->workflow_type.n || s->workflow_type.n > ENG_ID_MAX ||
-        s->task_queue.n > ENG_ID_MAX || s->request_id.n > ENG_ID_MAX || s->signal_name.n > ENG_ID_MAX) {
+    if (!s->workflow_id.n || s->workflow_id.n > ENG_ID_MAX || !s->workflow_type.n ||
+        s->workflow_type.n > ENG_ID_MAX || s->task_queue.n > ENG_ID_MAX ||
+        s->request_id.n > ENG_ID_MAX || s->signal_name.n > ENG_ID_MAX) {
         return err_set(e, ERR_ARG, "workflow id, type and queue must be 1 to %d bytes", ENG_ID_MAX);
     }
     return s->cron.n ? eng_cron_check(s->cron, e) : 0;
@@ -297,13 +339,27 @@ static void start_new(struct engine *g, struct msg *m)
         int64_t next = eng_cron_next(s->cron, now);
         backoff = next > now ? next - now : backoff;
     }
-    struct run_spec spec = {.workflow_id = s->workflow_id, .run_id = str_of(run_id), .type = s->workflow_type,
-                            .queue = s->task_queue.n ? s->task_queue : STR("default"), .tree = s->tree, .entry = s->entry, .bundle = s->bundle_digest,
-                            .identity = s->identity, .request_id = s->request_id, .cron = s->cron, .input = (struct rec *)s->input,
-                            .memo = (struct rec *)s->memo, .search = (struct rec *)s->search_attributes, .header = (struct rec *)s->header,
-                            .retry = (struct rec *)s->retry_policy, .execution_timeout = s->execution_timeout_ns, .run_timeout = s->run_timeout_ns,
-                            .task_timeout = s->task_timeout_ns, .backoff = backoff,
-                            .expiration = s->execution_timeout_ns > 0 ? now + s->execution_timeout_ns : 0};
+    struct run_spec spec = {.workflow_id = s->workflow_id,
+                            .run_id = str_of(run_id),
+                            .type = s->workflow_type,
+                            .queue = s->task_queue.n ? s->task_queue : STR("default"),
+                            .tree = s->tree,
+                            .entry = s->entry,
+                            .bundle = s->bundle_digest,
+                            .identity = s->identity,
+                            .request_id = s->request_id,
+                            .cron = s->cron,
+                            .input = (struct rec *)s->input,
+                            .memo = (struct rec *)s->memo,
+                            .search = (struct rec *)s->search_attributes,
+                            .header = (struct rec *)s->header,
+                            .retry = (struct rec *)s->retry_policy,
+                            .execution_timeout = s->execution_timeout_ns,
+                            .run_timeout = s->run_timeout_ns,
+                            .task_timeout = s->task_timeout_ns,
+                            .backoff = backoff,
+                            .expiration =
+                                s->execution_timeout_ns > 0 ? now + s->execution_timeout_ns : 0};
     struct txn *t = eng_run_begin(g, &spec, false, &e);
     if (!t) {
         eng_fail_msg(g, m, e.code, e.text);
@@ -365,7 +421,8 @@ void eng_apply_start(struct txn *t, struct msg *m)
     if (r->status == RUN_RUNNING) {
         eng_force_close_task(t);
         struct rec *a = NULL, *ev = eng_event(t, EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED, &a);
-        rec_set_str(a, T(ev_workflow_execution_terminated, reason), STR("a new run of this id was started"));
+        rec_set_str(a, T(ev_workflow_execution_terminated, reason),
+                    STR("a new run of this id was started"));
         eng_close_run(t, RUN_TERMINATED, ev);
     }
     eng_unadopt(t, m);
@@ -376,15 +433,21 @@ static bool reuse_ok(struct msg *m, const struct run *r)
 {
     const struct backend_start *s = m->start;
     if (s->request_id.n && str_eq(s->request_id, r->request_id)) {
-        struct backend_reply reply = {.run_id = r->run_id, .existing = true, .status = (enum backend_run_status)r->status, .guard = -1};
+        struct backend_reply reply = {.run_id = r->run_id,
+                                      .existing = true,
+                                      .status = (enum backend_run_status)r->status,
+                                      .guard = -1};
         m->reply(m->ud, &reply);
         eng_msg_free(m);
         return false;
     }
-    bool failed = r->status == RUN_FAILED || r->status == RUN_CANCELED || r->status == RUN_TERMINATED || r->status == RUN_TIMED_OUT;
+    bool failed = r->status == RUN_FAILED || r->status == RUN_CANCELED ||
+                  r->status == RUN_TERMINATED || r->status == RUN_TIMED_OUT;
     if (s->on_closed == ID_REUSE_REJECT || (s->on_closed == ID_REUSE_FAILED_ONLY && !failed)) {
-        struct backend_reply reply = {.run_id = r->run_id, .status = (enum backend_run_status)r->status, .guard = -1};
-        err_set(&reply.err, ERR_EXISTS, "workflow \"%.*s\" has run already", STR_ARG(s->workflow_id));
+        struct backend_reply reply = {
+            .run_id = r->run_id, .status = (enum backend_run_status)r->status, .guard = -1};
+        err_set(&reply.err, ERR_EXISTS, "workflow \"%.*s\" has run already",
+                STR_ARG(s->workflow_id));
         m->reply(m->ud, &reply);
         eng_msg_free(m);
         return false;

@@ -1,206 +1,25 @@
-/* A completed (or failed) workflow task: every command is checked first, then each becomes its event, rows and effects.
- * A command that cannot be carried out fails the task and blocks the run, as nothing of the completion was applied yet. */
+/* A completed (or failed) workflow task: every command was found good (engine_checks.c), then each
+ * becomes its event, rows and effects. A command that cannot be carried out fails the task and
+ * blocks the run, as nothing was applied yet. */
 #include "engine/engine_internal.h"
 
 #define CAUSE(x) WORKFLOW_TASK_FAILED_CAUSE_##x
-
-struct check {
-    struct txn *t;
-    struct msg *m;
-    size_t activities, children, signals, cancels;
-    int cause;
-    struct err err;
-};
 
 static struct str sub_name(const struct rec *a, int tag, int name_tag)
 {
     return rec_str(rec_msg(a, tag), name_tag);
 }
 
-static bool bad(struct check *c, int cause, const char *text)
-{
-    c->cause = cause;
-    err_set(&c->err, ERR_ARG, "%s", text);
-    return false;
-}
-
-static bool name_ok(struct str s)
-{
-    return s.n > 0 && s.n <= ENG_ID_MAX;
-}
-
-/* Is a timer or activity of that id open, or started by an earlier command of this completion? */
-static bool id_taken(struct check *c, size_t upto, int kind, struct str id)
-{
-    if (eng_pend_named(c->t->run, kind, id)) {
-        return true;
-    }
-    if (c->m->n_commands > 200 && upto > 200) {
-        upto = upto < 400 ? upto : 400; /* bounded work; ids are counters in practice */
-    }
-    int type = kind == PEND_TIMER ? COMMAND_TYPE_START_TIMER : COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK;
-    for (size_t i = 0; i < upto; i++) {
-        const struct rec *o = c->m->commands[i];
-        if (command_type(o) != type) {
-            continue;
-        }
-        const struct rec *a = command_attrs(o);
-        struct str other = kind == PEND_TIMER ? rec_str(a, T(cmd_start_timer, timer_id)) : rec_str(a, T(cmd_schedule_activity_task, activity_id));
-        if (str_eq(other, id)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool canceled_before(struct check *c, size_t upto, struct str timer)
-{
-    for (size_t i = 0; i < upto; i++) {
-        const struct rec *o = c->m->commands[i];
-        if (command_type(o) == COMMAND_TYPE_CANCEL_TIMER && str_eq(rec_str(command_attrs(o), T(cmd_cancel_timer, timer_id)), timer)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool check_activity(struct check *c, size_t i, const struct rec *a)
-{
-    struct str id = rec_str(a, T(cmd_schedule_activity_task, activity_id));
-    if (!name_ok(id) || !name_ok(sub_name(a, T(cmd_schedule_activity_task, activity_type), T(activity_type, name)))) {
-        return bad(c, CAUSE(BAD_SCHEDULE_ACTIVITY_ATTRIBUTES), "an activity needs an id and a type of 1 to 1000 bytes");
-    }
-    if (rec_int(a, T(cmd_schedule_activity_task, start_to_close_timeout)) <= 0 &&
-        rec_int(a, T(cmd_schedule_activity_task, schedule_to_close_timeout)) <= 0) {
-        return bad(c, CAUSE(BAD_SCHEDULE_ACTIVITY_ATTRIBUTES), "an activity needs a start-to-close or schedule-to-close time-out");
-    }
-    if (id_taken(c, i, PEND_ACTIVITY, id)) {
-        return bad(c, CAUSE(SCHEDULE_ACTIVITY_DUPLICATE_ID), "an activity of that id is open already");
-    }
-    if (++c->activities > ENG_PENDING_MAX) {
-        return bad(c, CAUSE(PENDING_ACTIVITIES_LIMIT_EXCEEDED), "more than 2000 open activities");
-    }
-    return true;
-}
-
-static bool check_timer(struct check *c, size_t i, const struct rec *a)
-{
-    struct str id = rec_str(a, T(cmd_start_timer, timer_id));
-    if (!name_ok(id) || rec_int(a, T(cmd_start_timer, start_to_fire_timeout)) < 0) {
-        return bad(c, CAUSE(BAD_START_TIMER_ATTRIBUTES), "a timer needs an id of 1 to 1000 bytes and a duration that is not negative");
-    }
-    if (id_taken(c, i, PEND_TIMER, id) && !canceled_before(c, i, id)) {
-        return bad(c, CAUSE(START_TIMER_DUPLICATE_ID), "a timer of that id is open already");
-    }
-    return true;
-}
-
-static struct pend *buffered_fired(struct run *r, struct str timer)
-{
-    for (struct map_entry *e = r->n_buffered ? r->pends.first : NULL; e; e = e->next) {
-        struct pend *p = e->value;
-        if (p->kind == PEND_BUFFERED && event_type(p->event) == EVENT_TYPE_TIMER_FIRED &&
-            str_eq(rec_str(event_attrs(p->event), T(ev_timer_fired, timer_id)), timer)) {
-            return p;
-        }
-    }
-    return NULL;
-}
-
-static bool buffered_close(struct run *r, int64_t scheduled)
-{
-    for (struct map_entry *e = r->n_buffered ? r->pends.first : NULL; e; e = e->next) {
-        const struct pend *p = e->value;
-        if (p->kind == PEND_BUFFERED && event_type(p->event) == EVENT_TYPE_ACTIVITY_TASK_STARTED &&
-            rec_int(event_attrs(p->event), T(ev_activity_task_started, scheduled_event_id)) == scheduled) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool check_cancel_timer(struct check *c, size_t i, const struct rec *a)
-{
-    struct str id = rec_str(a, T(cmd_cancel_timer, timer_id));
-    if (!name_ok(id) || (!id_taken(c, i, PEND_TIMER, id) && !buffered_fired(c->t->run, id))) {
-        return bad(c, CAUSE(BAD_CANCEL_TIMER_ATTRIBUTES), "no timer of that id is open");
-    }
-    return true;
-}
-
-static bool check_child(struct check *c, const struct rec *a)
-{
-    if (!name_ok(rec_str(a, T(cmd_start_child_workflow_execution, workflow_id))) ||
-        !name_ok(sub_name(a, T(cmd_start_child_workflow_execution, workflow_type), T(workflow_type, name)))) {
-        return bad(c, CAUSE(BAD_START_CHILD_EXECUTION_ATTRIBUTES), "a child needs a workflow id and a type of 1 to 1000 bytes");
-    }
-    struct str cron = rec_str(a, T(cmd_start_child_workflow_execution, cron_schedule));
-    struct err e;
-    if (cron.n && eng_cron_check(cron, &e)) {
-        return bad(c, CAUSE(BAD_START_CHILD_EXECUTION_ATTRIBUTES), e.text);
-    }
-    if (++c->children > ENG_PENDING_MAX) {
-        return bad(c, CAUSE(PENDING_CHILD_WORKFLOWS_LIMIT_EXCEEDED), "more than 2000 open children");
-    }
-    return true;
-}
-
-static bool check_one(struct check *c, size_t i)
-{
-    const struct rec *cmd = c->m->commands[i], *a = command_attrs(cmd);
-    int type = command_type(cmd);
-    if (command_is_terminal(type) && i + 1 < c->m->n_commands) {
-        return bad(c, CAUSE(UNHANDLED_COMMAND), "a command that closes the run must be the last");
-    }
-    switch (type) {
-    case COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK:
-        return check_activity(c, i, a);
-    case COMMAND_TYPE_START_TIMER:
-        return check_timer(c, i, a);
-    case COMMAND_TYPE_CANCEL_TIMER:
-        return check_cancel_timer(c, i, a);
-    case COMMAND_TYPE_REQUEST_CANCEL_ACTIVITY_TASK: {
-        int64_t id = rec_int(a, T(cmd_request_cancel_activity_task, scheduled_event_id));
-        return eng_pend(c->t->run, PEND_ACTIVITY, id) || buffered_close(c->t->run, id) ||
-               bad(c, CAUSE(BAD_REQUEST_CANCEL_ACTIVITY_ATTRIBUTES), "no activity is open that was scheduled by that event");
-    }
-    case COMMAND_TYPE_START_CHILD_WORKFLOW_EXECUTION:
-        return check_child(c, a);
-    case COMMAND_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION:
-        if (!name_ok(rec_str(a, T(cmd_signal_external_workflow_execution, signal_name))) ||
-            !name_ok(sub_name(a, T(cmd_signal_external_workflow_execution, execution), T(workflow_execution, workflow_id)))) {
-            return bad(c, CAUSE(BAD_SIGNAL_WORKFLOW_EXECUTION_ATTRIBUTES), "a signal needs a workflow id and a name of 1 to 1000 bytes");
-        }
-        return ++c->signals <= ENG_PENDING_MAX || bad(c, CAUSE(PENDING_SIGNALS_LIMIT_EXCEEDED), "more than 2000 open signals to other runs");
-    case COMMAND_TYPE_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION:
-        if (!name_ok(rec_str(a, T(cmd_request_cancel_external_workflow_execution, workflow_id)))) {
-            return bad(c, CAUSE(BAD_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_ATTRIBUTES), "a cancellation needs a workflow id of 1 to 1000 bytes");
-        }
-        return ++c->cancels <= ENG_PENDING_MAX || bad(c, CAUSE(PENDING_REQUEST_CANCEL_LIMIT_EXCEEDED), "more than 2000 open cancellations of other runs");
-    case COMMAND_TYPE_RECORD_MARKER:
-        return name_ok(rec_str(a, T(cmd_record_marker, marker_name))) || bad(c, CAUSE(BAD_RECORD_MARKER_ATTRIBUTES), "a marker needs a name");
-    case COMMAND_TYPE_FAIL_WORKFLOW_EXECUTION:
-        return rec_msg(a, T(cmd_fail_workflow_execution, failure)) || bad(c, CAUSE(BAD_FAIL_WORKFLOW_EXECUTION_ATTRIBUTES), "a failure is missing");
-    case COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION:
-    case COMMAND_TYPE_CANCEL_WORKFLOW_EXECUTION:
-    case COMMAND_TYPE_CONTINUE_AS_NEW_WORKFLOW_EXECUTION:
-    case COMMAND_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES:
-    case COMMAND_TYPE_MODIFY_WORKFLOW_PROPERTIES:
-        return true;
-    case COMMAND_TYPE_PROTOCOL_MESSAGE:
-        return eng_update_message_ok(c->m, rec_str(a, T(cmd_protocol_message, message_id))) ||
-               bad(c, CAUSE(BAD_UPDATE_WORKFLOW_EXECUTION_MESSAGE), "an update's answer is missing or of an unknown kind");
-    default:
-        return bad(c, CAUSE(UNHANDLED_COMMAND), "a command of a kind that this engine does not know");
-    }
-}
-
 /* ---- carrying out ---- */
-static void schedule_activity(struct txn *t, const struct rec *a, int64_t completed, struct rec *ev, struct rec *to)
+static void schedule_activity(struct txn *t, const struct rec *a, int64_t completed, struct rec *ev,
+                              struct rec *to)
 {
     struct run *r = t->run;
-    static const struct { int from, to; } same[] = {
-        {T(cmd_schedule_activity_task, activity_type), T(ev_activity_task_scheduled, activity_type)},
+    static const struct {
+        int from, to;
+    } same[] = {
+        {T(cmd_schedule_activity_task, activity_type),
+         T(ev_activity_task_scheduled, activity_type)},
         {T(cmd_schedule_activity_task, header), T(ev_activity_task_scheduled, header)},
         {T(cmd_schedule_activity_task, input), T(ev_activity_task_scheduled, input)},
         {T(cmd_schedule_activity_task, retry_policy), T(ev_activity_task_scheduled, retry_policy)},
@@ -209,7 +28,8 @@ static void schedule_activity(struct txn *t, const struct rec *a, int64_t comple
     for (size_t i = 0; i < sizeof same / sizeof same[0]; i++) {
         rec_set_msg(to, same[i].to, rec_msg(a, same[i].from));
     }
-    rec_set_str(to, T(ev_activity_task_scheduled, activity_id), rec_str(a, T(cmd_schedule_activity_task, activity_id)));
+    rec_set_str(to, T(ev_activity_task_scheduled, activity_id),
+                rec_str(a, T(cmd_schedule_activity_task, activity_id)));
     struct str queue = sub_name(a, T(cmd_schedule_activity_task, task_queue), T(task_queue, name));
     struct rec *q = rec_sub(to, T(ev_activity_task_scheduled, task_queue));
     rec_set_str(q, T(task_queue, name), queue.n ? queue : r->queue);
@@ -219,8 +39,10 @@ static void schedule_activity(struct txn *t, const struct rec *a, int64_t comple
     start = start <= 0 || (close > 0 && start > close) ? close : start;
     rec_set_int(to, T(ev_activity_task_scheduled, schedule_to_close_timeout), close);
     rec_set_int(to, T(ev_activity_task_scheduled, start_to_close_timeout), start);
-    rec_set_int(to, T(ev_activity_task_scheduled, schedule_to_start_timeout), rec_int(a, T(cmd_schedule_activity_task, schedule_to_start_timeout)));
-    rec_set_int(to, T(ev_activity_task_scheduled, heartbeat_timeout), rec_int(a, T(cmd_schedule_activity_task, heartbeat_timeout)));
+    rec_set_int(to, T(ev_activity_task_scheduled, schedule_to_start_timeout),
+                rec_int(a, T(cmd_schedule_activity_task, schedule_to_start_timeout)));
+    rec_set_int(to, T(ev_activity_task_scheduled, heartbeat_timeout),
+                rec_int(a, T(cmd_schedule_activity_task, heartbeat_timeout)));
     rec_set_int(to, T(ev_activity_task_scheduled, workflow_task_completed_event_id), completed);
     struct pend *p = eng_pend_new(r, PEND_ACTIVITY, event_id(ev));
     if (!p) {
@@ -229,13 +51,15 @@ static void schedule_activity(struct txn *t, const struct rec *a, int64_t comple
     }
     p->attrs = rec_clone(&p->arena, to);
     p->name = rec_str(p->attrs, T(ev_activity_task_scheduled, activity_id));
-    p->type = sub_name(p->attrs, T(ev_activity_task_scheduled, activity_type), T(activity_type, name));
+    p->type =
+        sub_name(p->attrs, T(ev_activity_task_scheduled, activity_type), T(activity_type, name));
     p->queue = sub_name(p->attrs, T(ev_activity_task_scheduled, task_queue), T(task_queue, name));
     t->failed = t->failed || arena_failed(&p->arena);
     eng_activity_schedule(t, p);
 }
 
-static void start_timer(struct txn *t, const struct rec *a, int64_t completed, struct rec *ev, struct rec *to)
+static void start_timer(struct txn *t, const struct rec *a, int64_t completed, struct rec *ev,
+                        struct rec *to)
 {
     int64_t d = rec_int(a, T(cmd_start_timer, start_to_fire_timeout));
     rec_set_str(to, T(ev_timer_started, timer_id), rec_str(a, T(cmd_start_timer, timer_id)));
@@ -257,7 +81,8 @@ static void cancel_timer(struct txn *t, const struct rec *a, int64_t completed, 
 {
     struct run *r = t->run;
     struct str id = rec_str(a, T(cmd_cancel_timer, timer_id));
-    struct pend *p = eng_pend_named(r, PEND_TIMER, id), *fired = p ? NULL : buffered_fired(r, id);
+    struct pend *p = eng_pend_named(r, PEND_TIMER, id),
+                *fired = p ? NULL : eng_buffered_fired(r, id);
     int64_t started = p ? p->id : 0;
     rec_set_str(to, T(ev_timer_canceled, timer_id), id);
     rec_set_int(to, T(ev_timer_canceled, workflow_task_completed_event_id), completed);
@@ -276,7 +101,8 @@ static void cancel_timer(struct txn *t, const struct rec *a, int64_t completed, 
     rec_set_int(to, T(ev_timer_canceled, started_event_id), started);
 }
 
-static struct pend *open_out(struct txn *t, int kind, struct rec *ev, struct str name, struct str extra)
+static struct pend *open_out(struct txn *t, int kind, struct rec *ev, struct str name,
+                             struct str extra)
 {
     struct pend *p = eng_pend_new(t->run, kind, event_id(ev));
     if (!p) {
@@ -289,14 +115,27 @@ static struct pend *open_out(struct txn *t, int kind, struct rec *ev, struct str
     return p;
 }
 
-static void start_child(struct txn *t, const struct rec *a, int64_t completed, struct rec *ev, struct rec *to)
+static void start_child(struct txn *t, const struct rec *a, int64_t completed, struct rec *ev,
+                        struct rec *to)
 {
     struct run *r = t->run;
-#define SAME(field) {T(cmd_start_child_workflow_execution, field), T(ev_start_child_workflow_execution_initiated, field)}
-    static const struct { int from, to; } msgs[] = {SAME(workflow_type), SAME(input), SAME(retry_policy), SAME(memo), SAME(search_attributes), SAME(priority)};
-    static const struct { int from, to; } strs[] = {SAME(workflow_id), SAME(control), SAME(cron_schedule)};
-    static const struct { int from, to; } ints[] = {SAME(workflow_execution_timeout), SAME(workflow_run_timeout), SAME(workflow_task_timeout),
-                                                    SAME(parent_close_policy), SAME(workflow_id_reuse_policy)};
+#define SAME(field)                                                                                \
+    {                                                                                              \
+        T(cmd_start_child_workflow_execution, field),                                              \
+            T(ev_start_child_workflow_execution_initiated, field)                                  \
+    }
+    static const struct {
+        int from, to;
+    } msgs[] = {SAME(workflow_type),     SAME(input),   SAME(retry_policy), SAME(memo),
+                SAME(search_attributes), SAME(priority)};
+    static const struct {
+        int from, to;
+    } strs[] = {SAME(workflow_id), SAME(control), SAME(cron_schedule)};
+    static const struct {
+        int from, to;
+    } ints[] = {SAME(workflow_execution_timeout), SAME(workflow_run_timeout),
+                SAME(workflow_task_timeout), SAME(parent_close_policy),
+                SAME(workflow_id_reuse_policy)};
 #undef SAME
     for (size_t i = 0; i < sizeof msgs / sizeof msgs[0]; i++) {
         rec_set_msg(to, msgs[i].to, rec_msg(a, msgs[i].from));
@@ -307,20 +146,28 @@ static void start_child(struct txn *t, const struct rec *a, int64_t completed, s
     for (size_t i = 0; i < sizeof ints / sizeof ints[0]; i++) {
         rec_set_int(to, ints[i].to, rec_int(a, ints[i].from));
     }
-    struct str queue = sub_name(a, T(cmd_start_child_workflow_execution, task_queue), T(task_queue, name));
-    rec_set_str(rec_sub(to, T(ev_start_child_workflow_execution_initiated, task_queue)), T(task_queue, name), queue.n ? queue : r->queue);
-    rec_set_int(rec_sub(to, T(ev_start_child_workflow_execution_initiated, task_queue)), T(task_queue, kind), TASK_QUEUE_KIND_NORMAL);
+    struct str queue =
+        sub_name(a, T(cmd_start_child_workflow_execution, task_queue), T(task_queue, name));
+    rec_set_str(rec_sub(to, T(ev_start_child_workflow_execution_initiated, task_queue)),
+                T(task_queue, name), queue.n ? queue : r->queue);
+    rec_set_int(rec_sub(to, T(ev_start_child_workflow_execution_initiated, task_queue)),
+                T(task_queue, kind), TASK_QUEUE_KIND_NORMAL);
     rec_set_str(to, T(ev_start_child_workflow_execution_initiated, namespace), STR("default"));
-    rec_set_int(to, T(ev_start_child_workflow_execution_initiated, workflow_task_completed_event_id), completed);
+    rec_set_int(to,
+                T(ev_start_child_workflow_execution_initiated, workflow_task_completed_event_id),
+                completed);
     struct rec *mine = NULL;
     eng_started_attrs(r, &t->chunk->arena, &mine, NULL);
     struct rec *header = rec_msg(a, T(cmd_start_child_workflow_execution, header));
-    header = header ? rec_clone(&t->chunk->arena, header) : rec_new(&t->chunk->arena, &rec_type_header);
-    struct rec *moon = rec_map_get(rec_msg(mine, T(ev_workflow_execution_started, header)), T(header, fields), STR("moonloop"));
+    header =
+        header ? rec_clone(&t->chunk->arena, header) : rec_new(&t->chunk->arena, &rec_type_header);
+    struct rec *moon = rec_map_get(rec_msg(mine, T(ev_workflow_execution_started, header)),
+                                   T(header, fields), STR("moonloop"));
     if (moon && !rec_map_get(header, T(header, fields), STR("moonloop"))) {
         struct rec *copy = rec_map_set(header, T(header, fields), STR("moonloop"));
         struct rec *from = rec_clone(&t->chunk->arena, moon);
-        for (const struct rec_field *f = rec_each(from, T(payload, metadata), NULL); f; f = rec_each(from, T(payload, metadata), f)) {
+        for (const struct rec_field *f = rec_each(from, T(payload, metadata), NULL); f;
+             f = rec_each(from, T(payload, metadata), f)) {
             rec_add_msg(copy, T(payload, metadata), f->v.m);
         }
         rec_set_str(copy, T(payload, data), payload_data(from));
@@ -333,25 +180,37 @@ static void start_child(struct txn *t, const struct rec *a, int64_t completed, s
     if (!p) {
         return;
     }
-    p->type = arena_str(&p->arena, sub_name(to, T(ev_start_child_workflow_execution_initiated, workflow_type), T(workflow_type, name)));
-    p->state = (int)rec_int(to, T(ev_start_child_workflow_execution_initiated, parent_close_policy));
+    p->type = arena_str(&p->arena,
+                        sub_name(to, T(ev_start_child_workflow_execution_initiated, workflow_type),
+                                 T(workflow_type, name)));
+    p->state =
+        (int)rec_int(to, T(ev_start_child_workflow_execution_initiated, parent_close_policy));
     eng_pend_write(t, p);
     eng_cross(t, X_START_CHILD, id, p->extra, p->id, false, ev);
 }
 
-static void signal_external(struct txn *t, const struct rec *a, int64_t completed, struct rec *ev, struct rec *to)
+static void signal_external(struct txn *t, const struct rec *a, int64_t completed, struct rec *ev,
+                            struct rec *to)
 {
     const struct rec *x = rec_msg(a, T(cmd_signal_external_workflow_execution, execution));
-    rec_set_int(to, T(ev_signal_external_workflow_execution_initiated, workflow_task_completed_event_id), completed);
+    rec_set_int(
+        to, T(ev_signal_external_workflow_execution_initiated, workflow_task_completed_event_id),
+        completed);
     rec_set_str(to, T(ev_signal_external_workflow_execution_initiated, namespace), STR("default"));
-    rec_set_msg(to, T(ev_signal_external_workflow_execution_initiated, workflow_execution), (struct rec *)x);
-    rec_set_str(to, T(ev_signal_external_workflow_execution_initiated, signal_name), rec_str(a, T(cmd_signal_external_workflow_execution, signal_name)));
-    rec_set_msg(to, T(ev_signal_external_workflow_execution_initiated, input), rec_msg(a, T(cmd_signal_external_workflow_execution, input)));
-    rec_set_str(to, T(ev_signal_external_workflow_execution_initiated, control), rec_str(a, T(cmd_signal_external_workflow_execution, control)));
-    rec_set_msg(to, T(ev_signal_external_workflow_execution_initiated, header), rec_msg(a, T(cmd_signal_external_workflow_execution, header)));
+    rec_set_msg(to, T(ev_signal_external_workflow_execution_initiated, workflow_execution),
+                (struct rec *)x);
+    rec_set_str(to, T(ev_signal_external_workflow_execution_initiated, signal_name),
+                rec_str(a, T(cmd_signal_external_workflow_execution, signal_name)));
+    rec_set_msg(to, T(ev_signal_external_workflow_execution_initiated, input),
+                rec_msg(a, T(cmd_signal_external_workflow_execution, input)));
+    rec_set_str(to, T(ev_signal_external_workflow_execution_initiated, control),
+                rec_str(a, T(cmd_signal_external_workflow_execution, control)));
+    rec_set_msg(to, T(ev_signal_external_workflow_execution_initiated, header),
+                rec_msg(a, T(cmd_signal_external_workflow_execution, header)));
     bool child = rec_int(a, T(cmd_signal_external_workflow_execution, child_workflow_only)) != 0;
     rec_set_int(to, T(ev_signal_external_workflow_execution_initiated, child_workflow_only), child);
-    struct str id = rec_str(x, T(workflow_execution, workflow_id)), run = rec_str(x, T(workflow_execution, run_id));
+    struct str id = rec_str(x, T(workflow_execution, workflow_id)),
+               run = rec_str(x, T(workflow_execution, run_id));
     struct pend *p = open_out(t, PEND_SIGNAL_OUT, ev, id, run);
     if (p) {
         eng_pend_write(t, p);
@@ -359,19 +218,29 @@ static void signal_external(struct txn *t, const struct rec *a, int64_t complete
     }
 }
 
-static void cancel_external(struct txn *t, const struct rec *a, int64_t completed, struct rec *ev, struct rec *to)
+static void cancel_external(struct txn *t, const struct rec *a, int64_t completed, struct rec *ev,
+                            struct rec *to)
 {
     struct str id = rec_str(a, T(cmd_request_cancel_external_workflow_execution, workflow_id));
     struct str run = rec_str(a, T(cmd_request_cancel_external_workflow_execution, run_id));
-    struct rec *x = rec_sub(to, T(ev_request_cancel_external_workflow_execution_initiated, workflow_execution));
+    struct rec *x =
+        rec_sub(to, T(ev_request_cancel_external_workflow_execution_initiated, workflow_execution));
     rec_set_str(x, T(workflow_execution, workflow_id), id);
     rec_set_str(x, T(workflow_execution, run_id), run);
-    rec_set_int(to, T(ev_request_cancel_external_workflow_execution_initiated, workflow_task_completed_event_id), completed);
-    rec_set_str(to, T(ev_request_cancel_external_workflow_execution_initiated, namespace), STR("default"));
-    rec_set_str(to, T(ev_request_cancel_external_workflow_execution_initiated, control), rec_str(a, T(cmd_request_cancel_external_workflow_execution, control)));
-    rec_set_str(to, T(ev_request_cancel_external_workflow_execution_initiated, reason), rec_str(a, T(cmd_request_cancel_external_workflow_execution, reason)));
-    bool child = rec_int(a, T(cmd_request_cancel_external_workflow_execution, child_workflow_only)) != 0;
-    rec_set_int(to, T(ev_request_cancel_external_workflow_execution_initiated, child_workflow_only), child);
+    rec_set_int(to,
+                T(ev_request_cancel_external_workflow_execution_initiated,
+                  workflow_task_completed_event_id),
+                completed);
+    rec_set_str(to, T(ev_request_cancel_external_workflow_execution_initiated, namespace),
+                STR("default"));
+    rec_set_str(to, T(ev_request_cancel_external_workflow_execution_initiated, control),
+                rec_str(a, T(cmd_request_cancel_external_workflow_execution, control)));
+    rec_set_str(to, T(ev_request_cancel_external_workflow_execution_initiated, reason),
+                rec_str(a, T(cmd_request_cancel_external_workflow_execution, reason)));
+    bool child =
+        rec_int(a, T(cmd_request_cancel_external_workflow_execution, child_workflow_only)) != 0;
+    rec_set_int(to, T(ev_request_cancel_external_workflow_execution_initiated, child_workflow_only),
+                child);
     struct pend *p = open_out(t, PEND_CANCEL_OUT, ev, id, run);
     if (p) {
         eng_pend_write(t, p);
@@ -379,11 +248,13 @@ static void cancel_external(struct txn *t, const struct rec *a, int64_t complete
     }
 }
 
-static void cancel_activity(struct txn *t, const struct rec *a, int64_t completed, struct rec *ev, struct rec *to)
+static void cancel_activity(struct txn *t, const struct rec *a, int64_t completed, struct rec *ev,
+                            struct rec *to)
 {
     int64_t id = rec_int(a, T(cmd_request_cancel_activity_task, scheduled_event_id));
     rec_set_int(to, T(ev_activity_task_cancel_requested, scheduled_event_id), id);
-    rec_set_int(to, T(ev_activity_task_cancel_requested, workflow_task_completed_event_id), completed);
+    rec_set_int(to, T(ev_activity_task_cancel_requested, workflow_task_completed_event_id),
+                completed);
     struct pend *p = eng_pend(t->run, PEND_ACTIVITY, id);
     if (p && !p->cancel_id) {
         p->cancel_id = event_id(ev);
@@ -394,17 +265,20 @@ static void cancel_activity(struct txn *t, const struct rec *a, int64_t complete
 }
 
 /* Merges a map of payloads into the run's stored one; an empty payload takes the key away. */
-static void merge(struct txn *t, struct bytes *stored, const struct rec_type *type, int map_tag, int key_tag, int value_tag, const struct rec *more)
+static void merge(struct txn *t, struct bytes *stored, const struct rec_type *type, int map_tag,
+                  int key_tag, int value_tag, const struct rec *more)
 {
     struct arena *a = &t->chunk->arena;
     struct rec *old = NULL, *all = rec_new(a, type);
     rec_decode(a, type, arena_str(a, eng_bytes(stored)), &old, NULL);
     for (int pass = 0; pass < 2; pass++) {
         const struct rec *from = pass ? more : old;
-        for (const struct rec_field *f = rec_each(from, map_tag, NULL); f; f = rec_each(from, map_tag, f)) {
+        for (const struct rec_field *f = rec_each(from, map_tag, NULL); f;
+             f = rec_each(from, map_tag, f)) {
             struct str key = rec_str(f->v.m, key_tag);
             struct rec *value = rec_msg(f->v.m, value_tag);
-            bool drop = !payload_data(value).n || str_eqz(payload_data(value), "null") || str_eqz(payload_encoding(value), PAYLOAD_NULL);
+            bool drop = !payload_data(value).n || str_eqz(payload_data(value), "null") ||
+                        str_eqz(payload_encoding(value), PAYLOAD_NULL);
             if ((pass == 0 && rec_map_get(more, map_tag, key)) || drop) {
                 continue;
             }
@@ -420,19 +294,24 @@ static void merge(struct txn *t, struct bytes *stored, const struct rec_type *ty
     t->run_dirty = true;
 }
 
-static void close_completed(struct txn *t, const struct rec *a, int64_t completed, struct rec *ev, struct rec *to)
+static void close_completed(struct txn *t, const struct rec *a, int64_t completed, struct rec *ev,
+                            struct rec *to)
 {
     char next[ENG_UUID] = "";
     int state = 0;
-    rec_set_msg(to, T(ev_workflow_execution_completed, result), rec_msg(a, T(cmd_complete_workflow_execution, result)));
-    rec_set_int(to, T(ev_workflow_execution_completed, workflow_task_completed_event_id), completed);
-    if (eng_after_close(t, RUN_COMPLETED, rec_msg(a, T(cmd_complete_workflow_execution, result)), NULL, &state, next)) {
+    rec_set_msg(to, T(ev_workflow_execution_completed, result),
+                rec_msg(a, T(cmd_complete_workflow_execution, result)));
+    rec_set_int(to, T(ev_workflow_execution_completed, workflow_task_completed_event_id),
+                completed);
+    if (eng_after_close(t, RUN_COMPLETED, rec_msg(a, T(cmd_complete_workflow_execution, result)),
+                        NULL, &state, next)) {
         rec_set_copy(to, T(ev_workflow_execution_completed, new_execution_run_id), str_of(next));
     }
     eng_close_run(t, RUN_COMPLETED, ev);
 }
 
-static void close_failed(struct txn *t, const struct rec *a, int64_t completed, struct rec *ev, struct rec *to)
+static void close_failed(struct txn *t, const struct rec *a, int64_t completed, struct rec *ev,
+                         struct rec *to)
 {
     char next[ENG_UUID] = "";
     int state = RETRY_STATE_RETRY_POLICY_NOT_SET;
@@ -446,13 +325,24 @@ static void close_failed(struct txn *t, const struct rec *a, int64_t completed, 
     eng_close_run(t, RUN_FAILED, ev);
 }
 
-static void close_continued(struct txn *t, const struct rec *a, int64_t completed, struct rec *ev, struct rec *to)
+static void close_continued(struct txn *t, const struct rec *a, int64_t completed, struct rec *ev,
+                            struct rec *to)
 {
     struct run *r = t->run;
-#define SAME(field) {T(cmd_continue_as_new_workflow_execution, field), T(ev_workflow_execution_continued_as_new, field)}
-    static const struct { int from, to; } msgs[] = {SAME(workflow_type), SAME(task_queue), SAME(input), SAME(failure), SAME(last_completion_result),
-                                                    SAME(header), SAME(memo), SAME(search_attributes)};
-    static const struct { int from, to; } ints[] = {SAME(workflow_run_timeout), SAME(workflow_task_timeout), SAME(backoff_start_interval)};
+#define SAME(field)                                                                                \
+    {                                                                                              \
+        T(cmd_continue_as_new_workflow_execution, field),                                          \
+            T(ev_workflow_execution_continued_as_new, field)                                       \
+    }
+    static const struct {
+        int from, to;
+    } msgs[] = {
+        SAME(workflow_type),          SAME(task_queue), SAME(input), SAME(failure),
+        SAME(last_completion_result), SAME(header),     SAME(memo),  SAME(search_attributes)};
+    static const struct {
+        int from, to;
+    } ints[] = {SAME(workflow_run_timeout), SAME(workflow_task_timeout),
+                SAME(backoff_start_interval)};
 #undef SAME
     for (size_t i = 0; i < sizeof msgs / sizeof msgs[0]; i++) {
         rec_set_msg(to, msgs[i].to, rec_msg(a, msgs[i].from));
@@ -468,24 +358,48 @@ static void close_continued(struct txn *t, const struct rec *a, int64_t complete
     if (!rec_str(queue, T(task_queue, name)).n) {
         rec_set_str(queue, T(task_queue, name), r->queue);
     }
-    rec_set_int(to, T(ev_workflow_execution_continued_as_new, initiator), CONTINUE_AS_NEW_INITIATOR_WORKFLOW);
-    rec_set_int(to, T(ev_workflow_execution_continued_as_new, workflow_task_completed_event_id), completed);
-    struct next_run n = {.initiator = CONTINUE_AS_NEW_INITIATOR_WORKFLOW, .attempt = 1, .cron = r->cron,
-                         .backoff = rec_int(a, T(cmd_continue_as_new_workflow_execution, backoff_start_interval)),
-                         .input = rec_msg(a, T(cmd_continue_as_new_workflow_execution, input)),
-                         .header = rec_msg(a, T(cmd_continue_as_new_workflow_execution, header)),
-                         .memo = rec_msg(a, T(cmd_continue_as_new_workflow_execution, memo)),
-                         .search = rec_msg(a, T(cmd_continue_as_new_workflow_execution, search_attributes)),
-                         .retry = rec_msg(a, T(cmd_continue_as_new_workflow_execution, retry_policy)),
-                         .type = rec_str(type, T(workflow_type, name)), .queue = rec_str(queue, T(task_queue, name)),
-                         .run_timeout = rec_int(a, T(cmd_continue_as_new_workflow_execution, workflow_run_timeout)),
-                         .task_timeout = rec_int(a, T(cmd_continue_as_new_workflow_execution, workflow_task_timeout))};
+    rec_set_int(to, T(ev_workflow_execution_continued_as_new, initiator),
+                CONTINUE_AS_NEW_INITIATOR_WORKFLOW);
+    rec_set_int(to, T(ev_workflow_execution_continued_as_new, workflow_task_completed_event_id),
+                completed);
+    struct next_run n = {
+        .initiator = CONTINUE_AS_NEW_INITIATOR_WORKFLOW,
+        .attempt = 1,
+        .cron = r->cron,
+        .backoff = rec_int(a, T(cmd_continue_as_new_workflow_execution, backoff_start_interval)),
+        .input = rec_msg(a, T(cmd_continue_as_new_workflow_execution, input)),
+        .header = rec_msg(a, T(cmd_continue_as_new_workflow_execution, header)),
+        .memo = rec_msg(a, T(cmd_continue_as_new_workflow_execution, memo)),
+        .search = rec_msg(a, T(cmd_continue_as_new_workflow_execution, search_attributes)),
+        .retry = rec_msg(a, T(cmd_continue_as_new_workflow_execution, retry_policy)),
+        .type = rec_str(type, T(workflow_type, name)),
+        .queue = rec_str(queue, T(task_queue, name)),
+        .run_timeout = rec_int(a, T(cmd_continue_as_new_workflow_execution, workflow_run_timeout)),
+        .task_timeout =
+            rec_int(a, T(cmd_continue_as_new_workflow_execution, workflow_task_timeout))};
     char next[ENG_UUID] = "";
     if (eng_continue_run(t, &n, next)) {
         t->failed = true;
     }
     rec_set_copy(to, T(ev_workflow_execution_continued_as_new, new_execution_run_id), str_of(next));
     eng_close_run(t, RUN_CONTINUED_AS_NEW, ev);
+}
+
+static void record_marker(const struct rec *a, int64_t completed, struct rec *to)
+{
+    rec_set_str(to, T(ev_marker_recorded, marker_name),
+                rec_str(a, T(cmd_record_marker, marker_name)));
+    for (const struct rec_field *f = rec_each(a, T(cmd_record_marker, details), NULL); f;
+         f = rec_each(a, T(cmd_record_marker, details), f)) {
+        struct rec *entry = rec_add(to, T(ev_marker_recorded, details));
+        rec_set_str(entry, T(marker_recorded_event_attributes_details_entry, key),
+                    rec_str(f->v.m, T(record_marker_command_attributes_details_entry, key)));
+        rec_set_msg(entry, T(marker_recorded_event_attributes_details_entry, value),
+                    rec_msg(f->v.m, T(record_marker_command_attributes_details_entry, value)));
+    }
+    rec_set_msg(to, T(ev_marker_recorded, header), rec_msg(a, T(cmd_record_marker, header)));
+    rec_set_msg(to, T(ev_marker_recorded, failure), rec_msg(a, T(cmd_record_marker, failure)));
+    rec_set_int(to, T(ev_marker_recorded, workflow_task_completed_event_id), completed);
 }
 
 static void carry_out(struct txn *t, struct msg *m, struct rec *cmd, int64_t completed)
@@ -499,48 +413,67 @@ static void carry_out(struct txn *t, struct msg *m, struct rec *cmd, int64_t com
     struct rec *to = NULL, *ev = eng_event(t, command_event_type(type), &to);
     rec_set_msg(ev, T(history_event, user_metadata), rec_msg(cmd, T(command, user_metadata)));
     switch (type) {
-    case COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK: schedule_activity(t, a, completed, ev, to); break;
-    case COMMAND_TYPE_START_TIMER: start_timer(t, a, completed, ev, to); break;
-    case COMMAND_TYPE_CANCEL_TIMER: cancel_timer(t, a, completed, to); break;
-    case COMMAND_TYPE_REQUEST_CANCEL_ACTIVITY_TASK: cancel_activity(t, a, completed, ev, to); break;
-    case COMMAND_TYPE_START_CHILD_WORKFLOW_EXECUTION: start_child(t, a, completed, ev, to); break;
-    case COMMAND_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION: signal_external(t, a, completed, ev, to); break;
-    case COMMAND_TYPE_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION: cancel_external(t, a, completed, ev, to); break;
+    case COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK:
+        schedule_activity(t, a, completed, ev, to);
+        break;
+    case COMMAND_TYPE_START_TIMER:
+        start_timer(t, a, completed, ev, to);
+        break;
+    case COMMAND_TYPE_CANCEL_TIMER:
+        cancel_timer(t, a, completed, to);
+        break;
+    case COMMAND_TYPE_REQUEST_CANCEL_ACTIVITY_TASK:
+        cancel_activity(t, a, completed, ev, to);
+        break;
+    case COMMAND_TYPE_START_CHILD_WORKFLOW_EXECUTION:
+        start_child(t, a, completed, ev, to);
+        break;
+    case COMMAND_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION:
+        signal_external(t, a, completed, ev, to);
+        break;
+    case COMMAND_TYPE_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION:
+        cancel_external(t, a, completed, ev, to);
+        break;
     case COMMAND_TYPE_RECORD_MARKER:
-        rec_set_str(to, T(ev_marker_recorded, marker_name), rec_str(a, T(cmd_record_marker, marker_name)));
-        for (const struct rec_field *f = rec_each(a, T(cmd_record_marker, details), NULL); f; f = rec_each(a, T(cmd_record_marker, details), f)) {
-            struct rec *entry = rec_add(to, T(ev_marker_recorded, details));
-            rec_set_str(entry, T(marker_recorded_event_attributes_details_entry, key), rec_str(f->v.m, T(record_marker_command_attributes_details_entry, key)));
-            rec_set_msg(entry, T(marker_recorded_event_attributes_details_entry, value), rec_msg(f->v.m, T(record_marker_command_attributes_details_entry, value)));
-        }
-        rec_set_msg(to, T(ev_marker_recorded, header), rec_msg(a, T(cmd_record_marker, header)));
-        rec_set_msg(to, T(ev_marker_recorded, failure), rec_msg(a, T(cmd_record_marker, failure)));
-        rec_set_int(to, T(ev_marker_recorded, workflow_task_completed_event_id), completed);
+        record_marker(a, completed, to);
         break;
     case COMMAND_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES: {
         struct rec *more = rec_msg(a, T(cmd_upsert_workflow_search_attributes, search_attributes));
         rec_set_msg(to, T(ev_upsert_workflow_search_attributes, search_attributes), more);
-        rec_set_int(to, T(ev_upsert_workflow_search_attributes, workflow_task_completed_event_id), completed);
+        rec_set_int(to, T(ev_upsert_workflow_search_attributes, workflow_task_completed_event_id),
+                    completed);
         merge(t, &t->run->search, &rec_type_search_attributes, T(search_attributes, indexed_fields),
-              T(search_attributes_indexed_fields_entry, key), T(search_attributes_indexed_fields_entry, value), more);
+              T(search_attributes_indexed_fields_entry, key),
+              T(search_attributes_indexed_fields_entry, value), more);
         break;
     }
     case COMMAND_TYPE_MODIFY_WORKFLOW_PROPERTIES: {
         struct rec *more = rec_msg(a, T(cmd_modify_workflow_properties, upserted_memo));
         rec_set_msg(to, T(ev_workflow_properties_modified, upserted_memo), more);
-        rec_set_int(to, T(ev_workflow_properties_modified, workflow_task_completed_event_id), completed);
-        merge(t, &t->run->memo, &rec_type_memo, T(memo, fields), T(memo_fields_entry, key), T(memo_fields_entry, value), more);
+        rec_set_int(to, T(ev_workflow_properties_modified, workflow_task_completed_event_id),
+                    completed);
+        merge(t, &t->run->memo, &rec_type_memo, T(memo, fields), T(memo_fields_entry, key),
+              T(memo_fields_entry, value), more);
         break;
     }
-    case COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION: close_completed(t, a, completed, ev, to); break;
-    case COMMAND_TYPE_FAIL_WORKFLOW_EXECUTION: close_failed(t, a, completed, ev, to); break;
+    case COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION:
+        close_completed(t, a, completed, ev, to);
+        break;
+    case COMMAND_TYPE_FAIL_WORKFLOW_EXECUTION:
+        close_failed(t, a, completed, ev, to);
+        break;
     case COMMAND_TYPE_CANCEL_WORKFLOW_EXECUTION:
-        rec_set_msg(to, T(ev_workflow_execution_canceled, details), rec_msg(a, T(cmd_cancel_workflow_execution, details)));
-        rec_set_int(to, T(ev_workflow_execution_canceled, workflow_task_completed_event_id), completed);
+        rec_set_msg(to, T(ev_workflow_execution_canceled, details),
+                    rec_msg(a, T(cmd_cancel_workflow_execution, details)));
+        rec_set_int(to, T(ev_workflow_execution_canceled, workflow_task_completed_event_id),
+                    completed);
         eng_close_run(t, RUN_CANCELED, ev);
         break;
-    case COMMAND_TYPE_CONTINUE_AS_NEW_WORKFLOW_EXECUTION: close_continued(t, a, completed, ev, to); break;
-    default: break;
+    case COMMAND_TYPE_CONTINUE_AS_NEW_WORKFLOW_EXECUTION:
+        close_continued(t, a, completed, ev, to);
+        break;
+    default:
+        break;
     }
 }
 
@@ -563,14 +496,16 @@ static int64_t completed_event(struct txn *t, struct msg *m)
     rec_set_int(a, T(ev_workflow_task_completed, started_event_id), r->started);
     rec_set_str(a, T(ev_workflow_task_completed, identity), str_of(t->g->identity));
     if (m->digest.n) {
-        rec_set_str(rec_sub(a, T(ev_workflow_task_completed, worker_version)), T(worker_version_stamp, build_id), m->digest);
+        rec_set_str(rec_sub(a, T(ev_workflow_task_completed, worker_version)),
+                    T(worker_version_stamp, build_id), m->digest);
     }
     struct rec *sdk = m->n_flags ? rec_sub(a, T(ev_workflow_task_completed, sdk_metadata)) : NULL;
     for (size_t i = 0; i < m->n_flags; i++) {
         rec_add_int(sdk, T(workflow_task_completed_metadata, lang_used_flags), m->flags[i]);
     }
     if (m->number > 0) {
-        rec_set_int(rec_sub(a, T(ev_workflow_task_completed, metering_metadata)), T(metering_metadata, nonfirst_local_activity_execution_attempts), m->number);
+        rec_set_int(rec_sub(a, T(ev_workflow_task_completed, metering_metadata)),
+                    T(metering_metadata, nonfirst_local_activity_execution_attempts), m->number);
     }
     return event_id(ev);
 }
@@ -594,7 +529,8 @@ static void adopt_bundle(struct txn *t, struct msg *m)
 static bool unhandled(struct txn *t, struct msg *m)
 {
     struct run *r = t->run;
-    if (!m->n_commands || !command_is_terminal(command_type(m->commands[m->n_commands - 1])) || !r->n_buffered) {
+    if (!m->n_commands || !command_is_terminal(command_type(m->commands[m->n_commands - 1])) ||
+        !r->n_buffered) {
         return false;
     }
     struct rec *a = NULL;
@@ -613,7 +549,8 @@ static bool unhandled(struct txn *t, struct msg *m)
 
 static void refuse(struct txn *t, struct msg *m, int cause, const struct err *why)
 {
-    struct rec *f = failure_app(&t->chunk->arena, STR("BadCommand"), arena_str(&t->chunk->arena, str_of(why->text)), true, NULL, NULL);
+    struct rec *f = failure_app(&t->chunk->arena, STR("BadCommand"),
+                                arena_str(&t->chunk->arena, str_of(why->text)), true, NULL, NULL);
     eng_block(t, cause, f, false);
     if (m->answer) {
         struct effect *x = eng_effect(t, FX_ANSWER);
@@ -635,8 +572,9 @@ static void set_waits(struct run *r, struct msg *m)
 static bool discarded(struct txn *t, struct msg *m)
 {
     struct run *r = t->run;
-    if (!r->speculative || r->transient || m->n_commands || m->flag || r->n_buffered || t->statements || t->run_dirty ||
-        t->chunk->n != t->spec_events + 2 || !eng_updates_all_rejected(r, m)) {
+    if (!r->speculative || r->transient || m->n_commands || m->flag || r->n_buffered ||
+        t->statements || t->run_dirty || t->chunk->n != t->spec_events + 2 ||
+        !eng_updates_all_rejected(r, m)) {
         return false;
     }
     eng_updates_reject(t, m);
@@ -664,13 +602,11 @@ void eng_apply_wft_done(struct txn *t, struct msg *m)
     if (stale(t, m) || unhandled(t, m) || discarded(t, m)) {
         return;
     }
-    struct check c = {.t = t, .m = m, .activities = eng_pend_count(r, PEND_ACTIVITY), .children = eng_pend_count(r, PEND_CHILD),
-                      .signals = eng_pend_count(r, PEND_SIGNAL_OUT), .cancels = eng_pend_count(r, PEND_CANCEL_OUT)};
-    for (size_t i = 0; i < m->n_commands; i++) {
-        if (!check_one(&c, i)) {
-            refuse(t, m, c.cause, &c.err);
-            return;
-        }
+    int cause = 0;
+    struct err why;
+    if (!eng_check_commands(t, m, &cause, &why)) {
+        refuse(t, m, cause, &why);
+        return;
     }
     eng_updates_reject(t, m);
     adopt_bundle(t, m);
@@ -686,7 +622,8 @@ void eng_apply_wft_done(struct txn *t, struct msg *m)
     for (struct map_entry *e = r->status == RUN_RUNNING ? r->pends.first : NULL; e;) {
         struct pend *p = e->value;
         e = e->next;
-        if (p->kind == PEND_ACTIVITY && p->cancel_id && (p->state == AT_WAITING || p->state == AT_BACKOFF)) {
+        if (p->kind == PEND_ACTIVITY && p->cancel_id &&
+            (p->state == AT_WAITING || p->state == AT_BACKOFF)) {
             eng_activity_cancel(t, p);
         }
     }

@@ -1,18 +1,22 @@
-/* The second half of a transition: rows into its batch, the commit, and what follows. Effects run only after DURABLE;
- * after a failure the run's memory is thrown away, callers are told, and what must not be lost (results of activities,
- * timers, messages between runs) is applied again when the disk works. */
+/* The second half of a transition: rows into its batch, the commit, and what follows. Effects run
+ * only after DURABLE; after a failure the run's memory is thrown away, callers are told, and what
+ * must not be lost (results of activities, timers, messages between runs) is applied again when the
+ * disk works. */
 #include "engine/engine_internal.h"
 
 static const char sql_insert_run[] =
-    "INSERT INTO runs(run, workflow_id, run_id, type, status, blocked, queue, tree, parent_id, parent_run_id, parent_initiated,"
-    " first_run_id, bundle, entry, input_digest, request_id, cron, attempt, started_at, closed_at, cancel_requested, memo, search)"
+    "INSERT INTO runs(run, workflow_id, run_id, type, status, blocked, queue, tree, parent_id, "
+    "parent_run_id, parent_initiated,"
+    " first_run_id, bundle, entry, input_digest, request_id, cron, attempt, started_at, closed_at, "
+    "cancel_requested, memo, search)"
     " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, 0), ?, ?, ?)";
 static const char sql_update_run[] =
-    "UPDATE runs SET status = ?, blocked = ?, bundle = ?, closed_at = nullif(?, 0), cancel_requested = ?, memo = ?, search = ?"
+    "UPDATE runs SET status = ?, blocked = ?, bundle = ?, closed_at = nullif(?, 0), "
+    "cancel_requested = ?, memo = ?, search = ?"
     " WHERE run = ?";
-static const char sql_insert_history[] =
-    "INSERT INTO history(run, first, n, time, bytes, sched, started, done, attempt, waits, kinds, events)"
-    " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+static const char sql_insert_history[] = "INSERT INTO history(run, first, n, time, bytes, sched, "
+                                         "started, done, attempt, waits, kinds, events)"
+                                         " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
 static struct str opt(const char *z)
 {
@@ -23,13 +27,15 @@ static void write_run(struct txn *t)
 {
     struct run *r = t->run;
     if (r->fresh) {
-        STMT(t, sql_insert_run, "isssisssssissssssiiiibb", r->row, r->workflow_id, r->run_id, r->type, (int64_t)r->status,
-             str_of(r->blocked), r->queue, r->tree, r->parent_id, r->parent_run_id, r->parent_initiated, r->first_run_id,
-             opt(r->bundle), r->entry, opt(r->input_digest), r->request_id, r->cron, (int64_t)r->attempt_of_run, r->started_at,
-             r->closed_at, r->cancel_requested, eng_bytes(&r->memo), eng_bytes(&r->search));
+        STMT(t, sql_insert_run, "isssisssssissssssiiiibb", r->row, r->workflow_id, r->run_id,
+             r->type, (int64_t)r->status, str_of(r->blocked), r->queue, r->tree, r->parent_id,
+             r->parent_run_id, r->parent_initiated, r->first_run_id, opt(r->bundle), r->entry,
+             opt(r->input_digest), r->request_id, r->cron, (int64_t)r->attempt_of_run,
+             r->started_at, r->closed_at, r->cancel_requested, eng_bytes(&r->memo),
+             eng_bytes(&r->search));
     } else if (t->run_dirty) {
-        STMT(t, sql_update_run, "issiibbi", (int64_t)r->status, str_of(r->blocked), opt(r->bundle), r->closed_at, r->cancel_requested,
-             eng_bytes(&r->memo), eng_bytes(&r->search), r->row);
+        STMT(t, sql_update_run, "issiibbi", (int64_t)r->status, str_of(r->blocked), opt(r->bundle),
+             r->closed_at, r->cancel_requested, eng_bytes(&r->memo), eng_bytes(&r->search), r->row);
     }
 }
 
@@ -51,8 +57,9 @@ static void write_history(struct txn *t)
         t->failed = true;
     } else {
         r->bytes += (int64_t)blob.n;
-        STMT(t, sql_insert_history, "iiiiiiiiissb", r->row, event_id(c->events[0]), (int64_t)c->n, event_time(c->events[c->n - 1]), r->bytes,
-             r->sched, r->started, r->done, (int64_t)r->wft_attempt, str_of(r->waits), buf_str(&kinds), buf_str(&blob));
+        STMT(t, sql_insert_history, "iiiiiiiiissb", r->row, event_id(c->events[0]), (int64_t)c->n,
+             event_time(c->events[c->n - 1]), r->bytes, r->sched, r->started, r->done,
+             (int64_t)r->wft_attempt, str_of(r->waits), buf_str(&kinds), buf_str(&blob));
     }
     buf_free(&blob);
     buf_free(&kinds);
@@ -292,7 +299,8 @@ static void failed(struct txn *t)
         effect_failed(t, f, &e);
     }
     struct msg *again = NULL;
-    for (struct msg *m = t->chunk->adopted; m && !guard;) { /* newest first: pushed to the front one by one */
+    for (struct msg *m = t->chunk->adopted;
+         m && !guard;) { /* newest first: pushed to the front one by one */
         struct msg *next = m->next;
         if (m->retry) {
             m->next = again;

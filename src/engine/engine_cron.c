@@ -1,10 +1,17 @@
-/* Cron schedules of runs, in UTC: five fields (minute hour day month weekday; lists, ranges, steps), @hourly, @daily,
+/* Cron schedules of runs, in UTC: five fields (minute hour day month weekday; lists, ranges,
+ * steps), @hourly, @daily,
  * @weekly, @monthly, @yearly and "@every 90s". Pure. */
 #include "engine/engine_internal.h"
 
-struct cron { uint64_t set[5]; bool any_day, any_weekday; int64_t every_ns; };
+struct cron {
+    uint64_t set[5];
+    bool any_day, any_weekday;
+    int64_t every_ns;
+};
 
-static const struct { int low, high; } range[5] = {{0, 59}, {0, 23}, {1, 31}, {1, 12}, {0, 7}};
+static const struct {
+    int low, high;
+} range[5] = {{0, 59}, {0, 23}, {1, 31}, {1, 12}, {0, 7}};
 
 static int number(const char **p, const char *end, int *out)
 {
@@ -62,12 +69,16 @@ static int field(struct str s, int i, uint64_t *set, bool *any)
 
 static int parse(struct str s, struct cron *c)
 {
-    static const struct { const char *name, *fields; } names[] = {
-        {"@hourly", "0 * * * *"}, {"@daily", "0 0 * * *"}, {"@midnight", "0 0 * * *"}, {"@weekly", "0 0 * * 0"},
-        {"@monthly", "0 0 1 * *"}, {"@yearly", "0 0 1 1 *"}, {"@annually", "0 0 1 1 *"}};
+    static const struct {
+        const char *name, *fields;
+    } names[] = {{"@hourly", "0 * * * *"},  {"@daily", "0 0 * * *"},   {"@midnight", "0 0 * * *"},
+                 {"@weekly", "0 0 * * 0"},  {"@monthly", "0 0 1 * *"}, {"@yearly", "0 0 1 1 *"},
+                 {"@annually", "0 0 1 1 *"}};
     memset(c, 0, sizeof *c);
     if (str_starts(s, STR("@every "))) {
-        return duration_parse(str_make(s.p + 7, s.n - 7), &c->every_ns) || c->every_ns < NS_PER_S ? ERR_ARG : 0;
+        return duration_parse(str_make(s.p + 7, s.n - 7), &c->every_ns) || c->every_ns < NS_PER_S
+                   ? ERR_ARG
+                   : 0;
     }
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         s = str_eqz(s, names[i].name) ? str_of(names[i].fields) : s;
@@ -97,13 +108,18 @@ static int parse(struct str s, struct cron *c)
 int eng_cron_check(struct str spec, struct err *e)
 {
     struct cron c;
-    return parse(spec, &c) ? err_set(e, ERR_ARG, "\"%.*s\" is not a cron schedule (minute hour day month weekday, or @every 90s)", STR_ARG(spec)) : 0;
+    return parse(spec, &c) ? err_set(e, ERR_ARG,
+                                     "\"%.*s\" is not a cron schedule (minute hour day month "
+                                     "weekday, or @every 90s)",
+                                     STR_ARG(spec))
+                           : 0;
 }
 
 static bool day_matches(const struct cron *c, const struct time_fields *f)
 {
     bool day = (c->set[2] >> f->day) & 1, weekday = (c->set[4] >> f->wday) & 1;
-    bool both = !c->any_day && !c->any_weekday; /* as everywhere: either of two restricted fields is enough */
+    bool both = !c->any_day &&
+                !c->any_weekday; /* as everywhere: either of two restricted fields is enough */
     return ((c->set[3] >> f->month) & 1) && (both ? day || weekday : day && weekday);
 }
 
@@ -118,7 +134,8 @@ int64_t eng_cron_next(struct str spec, int64_t after_ns)
         return after_ns + c.every_ns;
     }
     struct time_fields f;
-    int64_t t = after_ns - after_ns % (60 * NS_PER_S) + 60 * NS_PER_S, end = after_ns + INT64_C(3660) * 86400 * NS_PER_S;
+    int64_t t = after_ns - after_ns % (60 * NS_PER_S) + 60 * NS_PER_S,
+            end = after_ns + INT64_C(3660) * 86400 * NS_PER_S;
     while (t < end) {
         time_fields_utc(t, &f);
         if (!day_matches(&c, &f)) {

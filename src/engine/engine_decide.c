@@ -1,5 +1,6 @@
-/* What messages mean to a run: signals, cancellation, termination, timers, a blocked task tried again, and closing.
- * No I/O but two look-ups (a request id seen before, a newer run of the chain); the rest is run + message -> events, rows, effects. */
+/* What messages mean to a run: signals, cancellation, termination, timers, a blocked task tried
+ * again, and closing. No I/O but two look-ups (a request id seen before, a newer run of the chain);
+ * the rest is run + message -> events, rows, effects. */
 #include "engine/engine_internal.h"
 
 static bool request_seen(struct txn *t, struct msg *m)
@@ -15,12 +16,14 @@ static bool request_seen(struct txn *t, struct msg *m)
     struct store_read *q = NULL;
     bool seen = false;
     if (!t->run->fresh &&
-        store_read_open(t->g->store, &q, NULL, "SELECT 1 FROM requests WHERE run = ? AND id = ?", "is", t->run->row, m->request_id) == 0) {
+        store_read_open(t->g->store, &q, NULL, "SELECT 1 FROM requests WHERE run = ? AND id = ?",
+                        "is", t->run->row, m->request_id) == 0) {
         seen = store_read_next(q) == 1;
     }
     store_read_close(q);
     if (!seen) {
-        STMT(t, "INSERT OR IGNORE INTO requests(run, id) VALUES(?, ?)", "is", t->run->row, m->request_id);
+        STMT(t, "INSERT OR IGNORE INTO requests(run, id) VALUES(?, ?)", "is", t->run->row,
+             m->request_id);
     }
     return seen;
 }
@@ -29,7 +32,9 @@ static bool request_seen(struct txn *t, struct msg *m)
 int eng_run_newest(struct engine *g, struct str workflow_id, int64_t *row, struct err *e)
 {
     struct store_read *q = NULL;
-    int rc = store_read_open(g->store, &q, e, "SELECT run FROM runs WHERE workflow_id = ? ORDER BY run DESC LIMIT 1", "s", workflow_id);
+    int rc = store_read_open(g->store, &q, e,
+                             "SELECT run FROM runs WHERE workflow_id = ? ORDER BY run DESC LIMIT 1",
+                             "s", workflow_id);
     rc = rc ? rc : store_read_next(q);
     if (rc == 1) {
         *row = store_read_i64(q, 0);
@@ -46,7 +51,8 @@ static bool closed(struct txn *t, struct msg *m)
         return false;
     }
     int64_t row = 0;
-    if (!m->had_run_id && t->chunk->n) { /* it closes in this very transition: look again after the commit */
+    if (!m->had_run_id &&
+        t->chunk->n) { /* it closes in this very transition: look again after the commit */
         eng_unadopt(t, m);
         m->row = 0;
         eng_effect(t, FX_REPOST)->m = m;
@@ -96,7 +102,8 @@ static void apply_cancel(struct txn *t, struct msg *m)
     if (request_seen(t, m) || t->run->cancel_requested) {
         return;
     }
-    struct rec *a = NULL, *ev = eng_event_loose(t, EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED, &a);
+    struct rec *a = NULL,
+               *ev = eng_event_loose(t, EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED, &a);
     rec_set_str(a, T(ev_workflow_execution_cancel_requested, cause), m->text);
     rec_set_str(a, T(ev_workflow_execution_cancel_requested, identity), m->identity);
     t->run->cancel_requested = 1;
@@ -119,7 +126,8 @@ void eng_task_over(struct txn *t)
     eng_queries_unsent(r);
 }
 
-/* Before a run is closed from outside: a task that is out ends as failed, what was buffered is kept. */
+/* Before a run is closed from outside: a task that is out ends as failed, what was buffered is
+ * kept. */
 void eng_force_close_task(struct txn *t)
 {
     struct run *r = t->run;
@@ -130,7 +138,8 @@ void eng_force_close_task(struct txn *t)
         eng_event(t, EVENT_TYPE_WORKFLOW_TASK_FAILED, &a);
         rec_set_int(a, T(ev_workflow_task_failed, scheduled_event_id), r->sched);
         rec_set_int(a, T(ev_workflow_task_failed, started_event_id), r->started);
-        rec_set_int(a, T(ev_workflow_task_failed, cause), WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND);
+        rec_set_int(a, T(ev_workflow_task_failed, cause),
+                    WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND);
     }
     eng_task_over(t);
     eng_flush_buffered(t);
@@ -193,7 +202,8 @@ static char *blocked_text(int cause, const struct rec *failure)
 {
     struct buf b;
     buf_init(&b, 64 << 10);
-    struct str msg = rec_str(failure, T(failure, message)), trace = rec_str(failure, T(failure, stack_trace));
+    struct str msg = rec_str(failure, T(failure, message)),
+               trace = rec_str(failure, T(failure, stack_trace));
     if (!msg.n) {
         msg = str_of(rec_enum_name(&rec_enum_workflow_task_failed_cause, cause));
     }
@@ -206,7 +216,8 @@ static char *blocked_text(int cause, const struct rec *failure)
     return buf_take(&b, NULL);
 }
 
-/* The workflow task failed: recorded once, then the run is blocked until somebody tries it again. */
+/* The workflow task failed: recorded once, then the run is blocked until somebody tries it again.
+ */
 void eng_block(struct txn *t, int cause, struct rec *failure, bool limit)
 {
     struct run *r = t->run;
@@ -259,8 +270,10 @@ static void time_out_run(struct txn *t)
     char next[ENG_UUID] = "";
     int state = RETRY_STATE_TIMEOUT;
     struct rec *a = NULL, *ev = eng_event(t, EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT, &a);
-    struct rec *failure = failure_timeout(&t->chunk->arena, TIMEOUT_TYPE_START_TO_CLOSE, STR("the run took longer than its time-out"), NULL, NULL);
-    bool again = !eng_pend(r, PEND_RUN_TIMEOUT, 1) || eng_pend(r, PEND_RUN_TIMEOUT, 1)->due > t->now;
+    struct rec *failure = failure_timeout(&t->chunk->arena, TIMEOUT_TYPE_START_TO_CLOSE,
+                                          STR("the run took longer than its time-out"), NULL, NULL);
+    bool again =
+        !eng_pend(r, PEND_RUN_TIMEOUT, 1) || eng_pend(r, PEND_RUN_TIMEOUT, 1)->due > t->now;
     if (again && eng_after_close(t, RUN_TIMED_OUT, NULL, failure, &state, next)) {
         rec_set_copy(a, T(ev_workflow_execution_timed_out, new_execution_run_id), str_of(next));
     }
@@ -333,7 +346,8 @@ static void apply_query(struct txn *t, struct msg *m)
     if (!eng_serves(t->g, r->queue, r->type, false)) {
         struct buf b;
         buf_init(&b, 4000);
-        buf_printf(&b, "no worker serves workflow type \"%.*s\" on queue \"%.*s\"", STR_ARG(r->type), STR_ARG(r->queue));
+        buf_printf(&b, "no worker serves workflow type \"%.*s\" on queue \"%.*s\"",
+                   STR_ARG(r->type), STR_ARG(r->queue));
         eng_queries_fail(r, ERR_NOTFOUND, buf_str(&b).p);
         buf_free(&b);
     }
@@ -342,12 +356,26 @@ static void apply_query(struct txn *t, struct msg *m)
 void eng_apply(struct txn *t, struct msg *m)
 {
     static void (*const table[M_KINDS])(struct txn *, struct msg *) = {
-        [M_SIGNAL] = apply_signal, [M_CANCEL] = apply_cancel, [M_TERMINATE] = apply_terminate, [M_QUERY] = apply_query,
-        [M_UPDATE] = eng_apply_update, [M_RESET] = eng_apply_reset, [M_DELETE] = eng_delete, [M_RETRY_BLOCKED] = apply_retry_blocked,
-        [M_WFT_DONE] = eng_apply_wft_done, [M_WFT_FAILED] = eng_apply_wft_failed, [M_QUERY_DONE] = eng_apply_query_done,
-        [M_ACT_DONE] = eng_apply_act_done, [M_HEARTBEAT] = eng_apply_heartbeat, [M_ACT_LOST] = eng_apply_act_lost,
-        [M_ACT_SLOT] = eng_apply_act_slot, [M_TIMER] = apply_timer, [M_TICK] = eng_apply_tick, [M_CROSS] = eng_apply_cross,
-        [M_WFT_TRY] = apply_nothing, [M_START] = eng_apply_start,
+        [M_SIGNAL] = apply_signal,
+        [M_CANCEL] = apply_cancel,
+        [M_TERMINATE] = apply_terminate,
+        [M_QUERY] = apply_query,
+        [M_UPDATE] = eng_apply_update,
+        [M_RESET] = eng_apply_reset,
+        [M_DELETE] = eng_delete,
+        [M_RETRY_BLOCKED] = apply_retry_blocked,
+        [M_WFT_DONE] = eng_apply_wft_done,
+        [M_WFT_FAILED] = eng_apply_wft_failed,
+        [M_QUERY_DONE] = eng_apply_query_done,
+        [M_ACT_DONE] = eng_apply_act_done,
+        [M_HEARTBEAT] = eng_apply_heartbeat,
+        [M_ACT_LOST] = eng_apply_act_lost,
+        [M_ACT_SLOT] = eng_apply_act_slot,
+        [M_TIMER] = apply_timer,
+        [M_TICK] = eng_apply_tick,
+        [M_CROSS] = eng_apply_cross,
+        [M_WFT_TRY] = apply_nothing,
+        [M_START] = eng_apply_start,
     };
     if (m->kind == M_UPDATE && closed(t, m)) {
         return;

@@ -1,17 +1,20 @@
-/* A run's mutable state from its rows: the run row, its last history row, its pending rows. Reads committed state only,
- * which is all there is: a run whose transition is not answered is in memory. */
+/* A run's mutable state from its rows: the run row, its last history row, its pending rows. Reads
+ * committed state only, which is all there is: a run whose transition is not answered is in memory.
+ */
 #include "engine/engine_internal.h"
 
-static const char sql_run[] =
-    "SELECT workflow_id, run_id, type, status, blocked, queue, tree, parent_id, parent_run_id, parent_initiated, first_run_id,"
-    " bundle, entry, input_digest, request_id, cron, attempt, started_at, closed_at, cancel_requested, memo, search"
-    " FROM runs WHERE run = ?";
-static const char sql_last[] =
-    "SELECT first, n, bytes, sched, started, done, attempt, waits FROM history WHERE run = ? ORDER BY first DESC LIMIT 1";
-static const char sql_pending[] =
-    "SELECT kind, id, name, type, queue, extra, state, attempt, epoch, due, at, first_at, cancel, failure, details"
-    " FROM pending WHERE run = ? ORDER BY kind, id";
-static const char sql_events[] = "SELECT events FROM history WHERE run = ? AND first <= ? ORDER BY first DESC LIMIT 1";
+static const char sql_run[] = "SELECT workflow_id, run_id, type, status, blocked, queue, tree, "
+                              "parent_id, parent_run_id, parent_initiated, first_run_id,"
+                              " bundle, entry, input_digest, request_id, cron, attempt, "
+                              "started_at, closed_at, cancel_requested, memo, search"
+                              " FROM runs WHERE run = ?";
+static const char sql_last[] = "SELECT first, n, bytes, sched, started, done, attempt, waits FROM "
+                               "history WHERE run = ? ORDER BY first DESC LIMIT 1";
+static const char sql_pending[] = "SELECT kind, id, name, type, queue, extra, state, attempt, "
+                                  "epoch, due, at, first_at, cancel, failure, details"
+                                  " FROM pending WHERE run = ? ORDER BY kind, id";
+static const char sql_events[] =
+    "SELECT events FROM history WHERE run = ? AND first <= ? ORDER BY first DESC LIMIT 1";
 
 static void copy_text(char *to, size_t size, struct str s)
 {
@@ -32,7 +35,8 @@ static int load_run_row(struct engine *g, int64_t row, struct run **out, struct 
     rc = store_read_next(q);
     if (rc <= 0) {
         store_read_close(q);
-        return rc ? err_set(e, rc, "cannot read run %lld", (long long)row) : err_set(e, ERR_NOTFOUND, "no such run");
+        return rc ? err_set(e, rc, "cannot read run %lld", (long long)row)
+                  : err_set(e, ERR_NOTFOUND, "no such run");
     }
     struct run *r = eng_run_new(g, row, store_read_str(q, 0), store_read_str(q, 1));
     rc = r ? 0 : ERR_NOMEM;
@@ -57,7 +61,8 @@ static int load_run_row(struct engine *g, int64_t row, struct run **out, struct 
         r->started_at = store_read_i64(q, 17);
         r->closed_at = store_read_i64(q, 18);
         r->cancel_requested = store_read_i64(q, 19);
-        bool ok = eng_bytes_set(&r->memo, store_read_str(q, 20)) && eng_bytes_set(&r->search, store_read_str(q, 21));
+        bool ok = eng_bytes_set(&r->memo, store_read_str(q, 20)) &&
+                  eng_bytes_set(&r->search, store_read_str(q, 21));
         if (!ok || arena_failed(a) || (blocked.p && !r->blocked)) {
             rc = ERR_NOMEM;
         }
@@ -113,7 +118,8 @@ static int load_pending_row(struct run *r, struct store_read *q, struct err *e)
     p->first_at = store_read_i64(q, 11);
     p->cancel_id = store_read_i64(q, 12);
     p->stored = true;
-    if (!eng_bytes_set(&p->failure, store_read_str(q, 13)) || !eng_bytes_set(&p->details, store_read_str(q, 14))) {
+    if (!eng_bytes_set(&p->failure, store_read_str(q, 13)) ||
+        !eng_bytes_set(&p->details, store_read_str(q, 14))) {
         return err_set(e, ERR_NOMEM, "out of memory");
     }
     if (p->kind == PEND_BUFFERED) {
@@ -148,7 +154,8 @@ static int load_pending(struct run *r, struct err *e)
 }
 
 /* The stored event `id` of a run, in the caller's arena, payloads kept by reference as they are. */
-int eng_event_load(struct engine *g, int64_t row, int64_t id, struct arena *a, struct rec **out, struct err *e)
+int eng_event_load(struct engine *g, int64_t row, int64_t id, struct arena *a, struct rec **out,
+                   struct err *e)
 {
     struct store_read *q = NULL;
     int rc = store_read_open(g->store, &q, e, sql_events, "ii", row, id);
@@ -173,7 +180,8 @@ int eng_event_load(struct engine *g, int64_t row, int64_t id, struct arena *a, s
             return 0;
         }
     }
-    return err_set(e, ERR_CORRUPT, "event %lld of run %lld is missing from the file", (long long)id, (long long)row);
+    return err_set(e, ERR_CORRUPT, "event %lld of run %lld is missing from the file", (long long)id,
+                   (long long)row);
 }
 
 /* Attributes of what is pending come from the events that made it. */
@@ -194,7 +202,8 @@ static int load_attrs(struct run *r, struct err *e)
     return 0;
 }
 
-/* Attributes of WorkflowExecutionStarted, payloads by reference; in memory when the run is so young. */
+/* Attributes of WorkflowExecutionStarted, payloads by reference; in memory when the run is so
+ * young. */
 int eng_started_attrs(struct run *r, struct arena *a, struct rec **out, struct err *e)
 {
     const struct chunk *c = r->txn && r->fresh ? r->txn->chunk : r->chunks;
@@ -224,12 +233,14 @@ int eng_run_recent(struct run *r, struct err *e)
     arena_init(&c->arena, 0);
     struct store_read *q = NULL;
     int rc = store_read_open(r->g->store, &q, e,
-                             "SELECT events FROM history WHERE run = ?1 AND first + n > ?2 AND first < ?3 ORDER BY first", "iii",
-                             r->row, want, r->recent_first);
+                             "SELECT events FROM history WHERE run = ?1 AND first + n > ?2 AND "
+                             "first < ?3 ORDER BY first",
+                             "iii", r->row, want, r->recent_first);
     while (rc == 0 && (rc = store_read_next(q)) == 1) {
         struct rec **events = NULL;
         size_t n = 0;
-        rc = history_blob_decode(&c->arena, arena_str(&c->arena, store_read_str(q, 0)), &events, &n, e);
+        rc = history_blob_decode(&c->arena, arena_str(&c->arena, store_read_str(q, 0)), &events, &n,
+                                 e);
         struct rec **all = rc == 0 ? mem_realloc(c->events, (c->n + n + 1) * sizeof *all) : NULL;
         if (!all) {
             rc = rc ? rc : err_set(e, ERR_NOMEM, "out of memory");
@@ -295,7 +306,9 @@ static int find_row(struct engine *g, const char *sql, struct str key, int64_t *
         *row = store_read_i64(q, 0);
     }
     store_read_close(q);
-    return rc == 1 ? 0 : rc < 0 ? err_set(e, rc, "cannot read the file") : err_set(e, ERR_NOTFOUND, "no run %.*s", STR_ARG(key));
+    return rc == 1  ? 0
+           : rc < 0 ? err_set(e, rc, "cannot read the file")
+                    : err_set(e, ERR_NOTFOUND, "no run %.*s", STR_ARG(key));
 }
 
 int eng_run_by_id(struct engine *g, struct str run_id, struct run **out, struct err *e)
@@ -321,7 +334,8 @@ int eng_run_current(struct engine *g, struct str workflow_id, struct run **out, 
         return 0;
     }
     int64_t row = 0;
-    int rc = find_row(g, "SELECT run FROM runs WHERE workflow_id = ? ORDER BY run DESC LIMIT 1", workflow_id, &row, e);
+    int rc = find_row(g, "SELECT run FROM runs WHERE workflow_id = ? ORDER BY run DESC LIMIT 1",
+                      workflow_id, &row, e);
     if (rc == ERR_NOTFOUND) {
         err_set(e, ERR_NOTFOUND, "no workflow with the id \"%.*s\"", STR_ARG(workflow_id));
     }

@@ -1,13 +1,18 @@
-/* Large payloads are stored once, by content, in the table blobs; an event then holds a reference (PAYLOAD_REF).
- * A JSON array is stored as a chain of its elements (id = hash of the previous id and the element), so that a list of
- * messages that grows by one adds one row. Events in memory always hold the real payloads; references are put in only
- * while they are written, and resolved when they are read. */
+/* Large payloads are stored once, by content, in the table blobs; an event then holds a reference
+ * (PAYLOAD_REF). A JSON array is stored as a chain of its elements (id = hash of the previous id
+ * and the element), so that a list of messages that grows by one adds one row. Events in memory
+ * always hold the real payloads; references are put in only while they are written, and resolved
+ * when they are read. */
 #include "engine/engine_internal.h"
 
 #define CHAIN_ELEMENTS_MAX 100000
 #define CHAIN_ELEMENT_MIN 48 /* mean bytes; below, one blob is cheaper */
 
-struct swap { struct swap *next; struct rec *payload; struct rec saved; };
+struct swap {
+    struct swap *next;
+    struct rec *payload;
+    struct rec saved;
+};
 
 /* ---- writing ---- */
 static void put_blob(struct txn *t, struct str hash, struct str prev, struct str data)
@@ -15,12 +20,14 @@ static void put_blob(struct txn *t, struct str hash, struct str prev, struct str
     if (map_get(&t->g->blobs, hash)) {
         return;
     }
-    STMT(t, "INSERT OR IGNORE INTO blobs(hash, prev, data) VALUES(?, ?, ?)", "bbb", hash, prev, data);
+    STMT(t, "INSERT OR IGNORE INTO blobs(hash, prev, data) VALUES(?, ?, ?)", "bbb", hash, prev,
+         data);
     struct effect *f = eng_effect(t, FX_BLOB);
     f->text = arena_str(&t->chunk->arena, hash);
 }
 
-/* The end of the element that begins at i: the index of the comma or bracket behind it; SIZE_MAX when it is no array. */
+/* The end of the element that begins at i: the index of the comma or bracket behind it; SIZE_MAX
+ * when it is no array. */
 static size_t element_end(struct str s, size_t i)
 {
     int depth = 0;
@@ -69,7 +76,8 @@ static void put_chain(struct txn *t, struct str s, uint8_t id[SHA256_BYTES])
     bool first = true;
     for (size_t i = 1; i < s.n;) {
         size_t end = element_end(s, i);
-        struct str element = str_make(s.p + i, end - i), before = first ? STR("moonloop chain") : str_make(prev, sizeof prev);
+        struct str element = str_make(s.p + i, end - i),
+                   before = first ? STR("moonloop chain") : str_make(prev, sizeof prev);
         struct str parts[2] = {before, element};
         hash_sha256_parts(parts, 2, id);
         put_blob(t, str_make(id, SHA256_BYTES), first ? STR("") : before, element);
@@ -90,10 +98,12 @@ static struct rec *reference(struct txn *t, const struct rec *payload)
     struct rec *ref = payload_new(a, PAYLOAD_REF, (struct str){NULL, 0});
     rec_map_set_str(ref, T(payload, metadata), STR("digest"), arena_str(a, str_of(hex)));
     rec_map_set_str(ref, T(payload, metadata), STR("of"), encoding);
-    for (const struct rec_field *f = rec_each(payload, T(payload, metadata), NULL); f; f = rec_each(payload, T(payload, metadata), f)) {
+    for (const struct rec_field *f = rec_each(payload, T(payload, metadata), NULL); f;
+         f = rec_each(payload, T(payload, metadata), f)) {
         struct str key = rec_str(f->v.m, T(payload_metadata_entry, key));
         if (!str_eqz(key, "encoding")) {
-            rec_map_set_str(ref, T(payload, metadata), key, rec_str(f->v.m, T(payload_metadata_entry, value)));
+            rec_map_set_str(ref, T(payload, metadata), key,
+                            rec_str(f->v.m, T(payload_metadata_entry, value)));
         }
     }
     size_t elements = str_eqz(encoding, PAYLOAD_JSON) ? count_elements(data) : 0;
@@ -163,10 +173,12 @@ int eng_events_encode(struct txn *t, struct rec *const *events, size_t n, struct
 }
 
 /* ---- reading ---- */
-static int get_blob(struct engine *g, struct str hash, struct arena *a, struct str *data, struct str *prev, struct err *e)
+static int get_blob(struct engine *g, struct str hash, struct arena *a, struct str *data,
+                    struct str *prev, struct err *e)
 {
     struct store_read *q = NULL;
-    int rc = store_read_open(g->store, &q, e, "SELECT data, prev FROM blobs WHERE hash = ?", "b", hash);
+    int rc =
+        store_read_open(g->store, &q, e, "SELECT data, prev FROM blobs WHERE hash = ?", "b", hash);
     if (rc) {
         return rc;
     }
@@ -180,12 +192,19 @@ static int get_blob(struct engine *g, struct str hash, struct arena *a, struct s
         *prev = none.n ? arena_str(a, none) : none;
     }
     store_read_close(q);
-    return rc == 1 ? 0 : rc < 0 ? rc : err_set(e, ERR_CORRUPT, "a payload that is kept by reference is missing from the file");
+    return rc == 1  ? 0
+           : rc < 0 ? rc
+                    : err_set(e, ERR_CORRUPT,
+                              "a payload that is kept by reference is missing from the file");
 }
 
-static int get_chain(struct engine *g, struct str hash, struct arena *a, struct str *out, struct err *e)
+static int get_chain(struct engine *g, struct str hash, struct arena *a, struct str *out,
+                     struct err *e)
 {
-    struct part { struct part *next; struct str s; } *parts = NULL;
+    struct part {
+        struct part *next;
+        struct str s;
+    } *parts = NULL;
     size_t total = 1;
     while (hash.n) {
         struct part *p = arena_alloc(a, sizeof *p);
@@ -221,23 +240,30 @@ static int resolve_payload(struct engine *g, struct arena *a, struct rec *r, str
     if (!str_eqz(payload_encoding(r), PAYLOAD_REF)) {
         return 0;
     }
-    struct str digest = rec_map_get_str(r, T(payload, metadata), STR("digest")), chain = rec_map_get_str(r, T(payload, metadata), STR("chain"));
+    struct str digest = rec_map_get_str(r, T(payload, metadata), STR("digest")),
+               chain = rec_map_get_str(r, T(payload, metadata), STR("chain"));
     struct str of = rec_map_get_str(r, T(payload, metadata), STR("of")), data = {NULL, 0}, prev;
     uint8_t hash[SHA256_BYTES];
     struct str from = chain.n ? chain : digest;
-    int rc = hex_decode(from, hash, sizeof hash) ? err_set(e, ERR_CORRUPT, "a payload reference is damaged") : 0;
+    int rc = hex_decode(from, hash, sizeof hash)
+                 ? err_set(e, ERR_CORRUPT, "a payload reference is damaged")
+                 : 0;
     if (!rc) {
-        rc = chain.n ? get_chain(g, str_make(hash, sizeof hash), a, &data, e) : get_blob(g, str_make(hash, sizeof hash), a, &data, &prev, e);
+        rc = chain.n ? get_chain(g, str_make(hash, sizeof hash), a, &data, e)
+                     : get_blob(g, str_make(hash, sizeof hash), a, &data, &prev, e);
     }
     if (rc) {
         return rc;
     }
     struct rec *full = rec_new(a, &rec_type_payload);
     rec_map_set_str(full, T(payload, metadata), STR("encoding"), of);
-    for (const struct rec_field *f = rec_each(r, T(payload, metadata), NULL); f; f = rec_each(r, T(payload, metadata), f)) {
+    for (const struct rec_field *f = rec_each(r, T(payload, metadata), NULL); f;
+         f = rec_each(r, T(payload, metadata), f)) {
         struct str key = rec_str(f->v.m, T(payload_metadata_entry, key));
-        if (!str_eqz(key, "encoding") && !str_eqz(key, "digest") && !str_eqz(key, "of") && !str_eqz(key, "chain")) {
-            rec_map_set_str(full, T(payload, metadata), key, rec_str(f->v.m, T(payload_metadata_entry, value)));
+        if (!str_eqz(key, "encoding") && !str_eqz(key, "digest") && !str_eqz(key, "of") &&
+            !str_eqz(key, "chain")) {
+            rec_map_set_str(full, T(payload, metadata), key,
+                            rec_str(f->v.m, T(payload_metadata_entry, value)));
         }
     }
     rec_set_str(full, T(payload, data), data);
@@ -266,12 +292,13 @@ int eng_resolve(struct engine *g, struct arena *a, struct rec *r, bool all, stru
     return rc;
 }
 
-/* What a command event holds was made by the workflow itself and is only compared, by digest: unless all is asked for, it
- * stays a reference. */
+/* What a command event holds was made by the workflow itself and is only compared, by digest:
+ * unless all is asked for, it stays a reference. */
 int eng_resolve_event(struct engine *g, struct arena *a, struct rec *ev, bool all, struct err *e)
 {
     int type = event_type(ev);
-    bool own = type == EVENT_TYPE_ACTIVITY_TASK_SCHEDULED || type == EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED ||
+    bool own = type == EVENT_TYPE_ACTIVITY_TASK_SCHEDULED ||
+               type == EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED ||
                type == EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED;
     return own && !all ? 0 : eng_resolve(g, a, ev, all, e);
 }

@@ -1,5 +1,5 @@
-/* The operations of the port: each copies what it is given into a message and leaves; the engine's own turn does the rest.
- * Nothing is answered inside a call. */
+/* The operations of the port: each copies what it is given into a message and leaves; the engine's
+ * own turn does the rest. Nothing is answered inside a call. */
 #include "engine/engine_internal.h"
 
 static struct engine *of(struct backend *b)
@@ -55,7 +55,8 @@ static struct msg *answered(struct engine *g, int kind, backend_answer_fn fn, vo
     return m;
 }
 
-static struct msg *replied(struct engine *g, int kind, const struct backend_target *t, backend_reply_fn fn, void *ud)
+static struct msg *replied(struct engine *g, int kind, const struct backend_target *t,
+                           backend_reply_fn fn, void *ud)
 {
     struct msg *m = eng_msg(g, kind);
     if (!m) {
@@ -73,7 +74,8 @@ static struct msg *replied(struct engine *g, int kind, const struct backend_targ
 }
 
 /* ---- worker side ---- */
-static void op_serve(struct backend *b, const struct backend_sink *sink, const struct backend_served *queues, size_t n)
+static void op_serve(struct backend *b, const struct backend_sink *sink,
+                     const struct backend_served *queues, size_t n)
 {
     eng_serve(of(b), sink, queues, n);
 }
@@ -90,7 +92,8 @@ static void copy_results(struct msg *m, const struct backend_query_result *r, si
 {
     m->results = n ? arena_alloc(&m->arena, n * sizeof *m->results) : NULL;
     for (size_t i = 0; m->results && i < n; i++) {
-        m->results[i] = (struct backend_query_result){arena_str(&m->arena, r[i].id), r[i].ok, copy(m, r[i].result), copy(m, r[i].failure),
+        m->results[i] = (struct backend_query_result){arena_str(&m->arena, r[i].id), r[i].ok,
+                                                      copy(m, r[i].result), copy(m, r[i].failure),
                                                       arena_str(&m->arena, r[i].message)};
         m->n_results++;
     }
@@ -119,7 +122,9 @@ static void take_token(struct msg *m, struct str token)
     m->had_run_id = true;
 }
 
-static void op_complete_workflow(struct backend *b, struct str token, const struct backend_workflow_completion *c, backend_answer_fn fn, void *ud)
+static void op_complete_workflow(struct backend *b, struct str token,
+                                 const struct backend_workflow_completion *c, backend_answer_fn fn,
+                                 void *ud)
 {
     struct msg *m = answered(of(b), M_WFT_DONE, fn, ud);
     if (!m) {
@@ -143,7 +148,8 @@ static void op_complete_workflow(struct backend *b, struct str token, const stru
     post(of(b), m);
 }
 
-static void op_fail_workflow(struct backend *b, struct str token, int cause, const struct rec *failure, bool limit, struct str pending_json,
+static void op_fail_workflow(struct backend *b, struct str token, int cause,
+                             const struct rec *failure, bool limit, struct str pending_json,
                              backend_answer_fn fn, void *ud)
 {
     struct msg *m = answered(of(b), M_WFT_FAILED, fn, ud);
@@ -157,7 +163,8 @@ static void op_fail_workflow(struct backend *b, struct str token, int cause, con
     }
 }
 
-static void op_complete_query(struct backend *b, struct str token, const struct backend_query_result *q, backend_answer_fn fn, void *ud)
+static void op_complete_query(struct backend *b, struct str token,
+                              const struct backend_query_result *q, backend_answer_fn fn, void *ud)
 {
     struct msg *m = answered(of(b), M_QUERY_DONE, fn, ud);
     if (!m) {
@@ -168,7 +175,8 @@ static void op_complete_query(struct backend *b, struct str token, const struct 
     const char *colon = token.n > 2 ? memchr(token.p + 2, ':', token.n - 2) : NULL; /* "q:ROW:ID" */
     if (colon && m->n_results) {
         m->row = strtoll(token.p + 2, NULL, 10);
-        m->results[0].id = arena_str(&m->arena, str_make(colon + 1, (size_t)(token.p + token.n - colon - 1)));
+        m->results[0].id =
+            arena_str(&m->arena, str_make(colon + 1, (size_t)(token.p + token.n - colon - 1)));
     }
     post(of(b), m);
 }
@@ -181,11 +189,14 @@ static void fill_activity(struct msg *m, const struct backend_activity_completio
     m->rec2 = copy(m, c->details);
     m->number = c->next_retry_delay_ns;
     if (c->kind == ACT_FAILED && !m->rec) {
-        m->rec = failure_app(&m->arena, STR("Error"), STR("the activity failed"), false, NULL, NULL);
+        m->rec =
+            failure_app(&m->arena, STR("Error"), STR("the activity failed"), false, NULL, NULL);
     }
 }
 
-static void op_complete_activity(struct backend *b, struct str token, const struct backend_activity_completion *c, backend_answer_fn fn, void *ud)
+static void op_complete_activity(struct backend *b, struct str token,
+                                 const struct backend_activity_completion *c, backend_answer_fn fn,
+                                 void *ud)
 {
     struct msg *m = answered(of(b), M_ACT_DONE, fn, ud);
     if (m) {
@@ -196,8 +207,10 @@ static void op_complete_activity(struct backend *b, struct str token, const stru
     }
 }
 
-static void op_complete_activity_by_id(struct backend *b, const struct backend_target *t, struct str activity_id,
-                                       const struct backend_activity_completion *c, backend_answer_fn fn, void *ud)
+static void op_complete_activity_by_id(struct backend *b, const struct backend_target *t,
+                                       struct str activity_id,
+                                       const struct backend_activity_completion *c,
+                                       backend_answer_fn fn, void *ud)
 {
     struct msg *m = answered(of(b), M_ACT_DONE, fn, ud);
     if (m) {
@@ -210,7 +223,8 @@ static void op_complete_activity_by_id(struct backend *b, const struct backend_t
     }
 }
 
-static void op_heartbeat(struct backend *b, struct str token, const struct rec *details, backend_answer_fn fn, void *ud)
+static void op_heartbeat(struct backend *b, struct str token, const struct rec *details,
+                         backend_answer_fn fn, void *ud)
 {
     struct msg *m = answered(of(b), M_HEARTBEAT, fn, ud);
     if (m) {
@@ -223,12 +237,14 @@ static void op_heartbeat(struct backend *b, struct str token, const struct rec *
 
 static void op_progress(struct backend *b, struct str token, struct str chunk)
 {
-    (void)b; /* nobody listens to streams yet: chunks may be dropped, and a finished step is served from its result */
+    (void)b; /* nobody listens to streams yet: chunks may be dropped, and a finished step is served
+                from its result */
     (void)token;
     (void)chunk;
 }
 
-static void op_sleep_until(struct backend *b, int64_t due_ns, void (*fn)(void *ud), void *ud, uint64_t *id)
+static void op_sleep_until(struct backend *b, int64_t due_ns, void (*fn)(void *ud), void *ud,
+                           uint64_t *id)
 {
     struct engine *g = of(b);
     struct sleeper *s = mem_zalloc(sizeof *s);
@@ -258,7 +274,8 @@ static int64_t op_now_ns(struct backend *b)
     return engine_now(of(b));
 }
 
-static void op_fetch_history(struct backend *b, const struct backend_target *t, bool resolve_all, struct str page, backend_reply_fn fn, void *ud)
+static void op_fetch_history(struct backend *b, const struct backend_target *t, bool resolve_all,
+                             struct str page, backend_reply_fn fn, void *ud)
 {
     struct msg *m = replied(of(b), M_READ, t, fn, ud);
     if (m) {
@@ -270,21 +287,26 @@ static void op_fetch_history(struct backend *b, const struct backend_target *t, 
 }
 
 /* ---- text of bundles ---- */
-static int op_bundle_put(struct backend *b, const char *digest, struct str json, const struct str *texts, const char *const *shas, size_t n, struct err *e)
+static int op_bundle_put(struct backend *b, const char *digest, struct str json,
+                         const struct str *texts, const char *const *shas, size_t n, struct err *e)
 {
     struct store_batch *x = store_batch_new(of(b)->store);
     if (!x) {
         return err_set(e, ERR_NOMEM, "out of memory");
     }
     for (size_t i = 0; i < n; i++) {
-        store_batch_add(x, "INSERT OR IGNORE INTO texts(sha, text) VALUES(?, ?)", "zb", shas[i], texts[i]);
+        store_batch_add(x, "INSERT OR IGNORE INTO texts(sha, text) VALUES(?, ?)", "zb", shas[i],
+                        texts[i]);
     }
-    store_batch_add(x, "INSERT OR IGNORE INTO bundles(digest, json) VALUES(?, ?)", "zb", digest, json);
-    store_submit(of(b)->store, x, NULL, NULL); /* in order: whatever starts with it is committed later */
+    store_batch_add(x, "INSERT OR IGNORE INTO bundles(digest, json) VALUES(?, ?)", "zb", digest,
+                    json);
+    store_submit(of(b)->store, x, NULL,
+                 NULL); /* in order: whatever starts with it is committed later */
     return 0;
 }
 
-static int get_text(struct engine *g, const char *sql, struct str key, struct buf *out, const char *what, struct err *e)
+static int get_text(struct engine *g, const char *sql, struct str key, struct buf *out,
+                    const char *what, struct err *e)
 {
     for (int i = 0; i < 2; i++) {
         struct store_read *q = NULL;
@@ -313,10 +335,12 @@ static int op_bundle_get(struct backend *b, struct str digest, struct buf *json,
 
 static int op_text_get(struct backend *b, const char *sha, struct buf *text, struct err *e)
 {
-    return get_text(of(b), "SELECT text FROM texts WHERE sha = ?", str_of(sha), text, "module text", e);
+    return get_text(of(b), "SELECT text FROM texts WHERE sha = ?", str_of(sha), text, "module text",
+                    e);
 }
 
-static void op_retry_blocked(struct backend *b, struct str run_id, struct str digest, backend_reply_fn fn, void *ud)
+static void op_retry_blocked(struct backend *b, struct str run_id, struct str digest,
+                             backend_reply_fn fn, void *ud)
 {
     struct backend_target t = {.run_id = run_id};
     struct msg *m = replied(of(b), M_RETRY_BLOCKED, &t, fn, ud);
@@ -327,7 +351,8 @@ static void op_retry_blocked(struct backend *b, struct str run_id, struct str di
 }
 
 /* ---- clients ---- */
-static void op_start(struct backend *b, const struct backend_start *s, backend_reply_fn fn, void *ud)
+static void op_start(struct backend *b, const struct backend_start *s, backend_reply_fn fn,
+                     void *ud)
 {
     struct msg *m = replied(of(b), M_START, NULL, fn, ud);
     struct backend_start *c = m ? arena_alloc(&m->arena, sizeof *c) : NULL;
@@ -363,8 +388,9 @@ static void op_start(struct backend *b, const struct backend_start *s, backend_r
     post(of(b), m);
 }
 
-static void op_signal(struct backend *b, const struct backend_target *t, struct str request_id, struct str name, const struct rec *input,
-                      const struct rec *header, struct str identity, backend_reply_fn fn, void *ud)
+static void op_signal(struct backend *b, const struct backend_target *t, struct str request_id,
+                      struct str name, const struct rec *input, const struct rec *header,
+                      struct str identity, backend_reply_fn fn, void *ud)
 {
     struct msg *m = replied(of(b), M_SIGNAL, t, fn, ud);
     if (m) {
@@ -377,7 +403,8 @@ static void op_signal(struct backend *b, const struct backend_target *t, struct 
     }
 }
 
-static void op_query(struct backend *b, const struct backend_target *t, struct str type, const struct rec *args, backend_reply_fn fn, void *ud)
+static void op_query(struct backend *b, const struct backend_target *t, struct str type,
+                     const struct rec *args, backend_reply_fn fn, void *ud)
 {
     struct msg *m = replied(of(b), M_QUERY, t, fn, ud);
     if (m) {
@@ -387,8 +414,9 @@ static void op_query(struct backend *b, const struct backend_target *t, struct s
     }
 }
 
-static void op_update(struct backend *b, const struct backend_target *t, struct str update_id, struct str name, const struct rec *args,
-                      enum backend_update_stage wait, backend_reply_fn fn, void *ud)
+static void op_update(struct backend *b, const struct backend_target *t, struct str update_id,
+                      struct str name, const struct rec *args, enum backend_update_stage wait,
+                      backend_reply_fn fn, void *ud)
 {
     struct engine *g = of(b);
     struct msg *m = replied(g, M_UPDATE, t, fn, ud);
@@ -405,7 +433,8 @@ static void op_update(struct backend *b, const struct backend_target *t, struct 
     }
 }
 
-static void op_cancel(struct backend *b, const struct backend_target *t, struct str request_id, struct str reason, backend_reply_fn fn, void *ud)
+static void op_cancel(struct backend *b, const struct backend_target *t, struct str request_id,
+                      struct str reason, backend_reply_fn fn, void *ud)
 {
     struct msg *m = replied(of(b), M_CANCEL, t, fn, ud);
     if (m) {
@@ -415,7 +444,8 @@ static void op_cancel(struct backend *b, const struct backend_target *t, struct 
     }
 }
 
-static void op_terminate(struct backend *b, const struct backend_target *t, struct str reason, backend_reply_fn fn, void *ud)
+static void op_terminate(struct backend *b, const struct backend_target *t, struct str reason,
+                         backend_reply_fn fn, void *ud)
 {
     struct msg *m = replied(of(b), M_TERMINATE, t, fn, ud);
     if (m) {
@@ -424,7 +454,8 @@ static void op_terminate(struct backend *b, const struct backend_target *t, stru
     }
 }
 
-static void op_reset(struct backend *b, const struct backend_target *t, int64_t event_id_, struct str request_id, struct str reason, backend_reply_fn fn, void *ud)
+static void op_reset(struct backend *b, const struct backend_target *t, int64_t event_id_,
+                     struct str request_id, struct str reason, backend_reply_fn fn, void *ud)
 {
     struct msg *m = replied(of(b), M_RESET, t, fn, ud);
     if (m) {
@@ -435,7 +466,8 @@ static void op_reset(struct backend *b, const struct backend_target *t, int64_t 
     }
 }
 
-static void op_delete_run(struct backend *b, const struct backend_target *t, backend_reply_fn fn, void *ud)
+static void op_delete_run(struct backend *b, const struct backend_target *t, backend_reply_fn fn,
+                          void *ud)
 {
     struct msg *m = replied(of(b), M_DELETE, t, fn, ud);
     if (m) {
@@ -443,7 +475,8 @@ static void op_delete_run(struct backend *b, const struct backend_target *t, bac
     }
 }
 
-static void looked(struct backend *b, int kind, const struct backend_target *t, struct str filter, bool wait, backend_reply_fn fn, void *ud)
+static void looked(struct backend *b, int kind, const struct backend_target *t, struct str filter,
+                   bool wait, backend_reply_fn fn, void *ud)
 {
     struct msg *m = replied(of(b), M_READ, t, fn, ud);
     if (m) {
@@ -454,7 +487,8 @@ static void looked(struct backend *b, int kind, const struct backend_target *t, 
     }
 }
 
-static void op_describe(struct backend *b, const struct backend_target *t, backend_reply_fn fn, void *ud)
+static void op_describe(struct backend *b, const struct backend_target *t, backend_reply_fn fn,
+                        void *ud)
 {
     looked(b, READ_DESCRIBE, t, (struct str){NULL, 0}, false, fn, ud);
 }
@@ -469,7 +503,8 @@ static void op_count(struct backend *b, struct str filter_json, backend_reply_fn
     looked(b, READ_COUNT, NULL, filter_json, false, fn, ud);
 }
 
-static void op_result(struct backend *b, const struct backend_target *t, bool wait, backend_reply_fn fn, void *ud)
+static void op_result(struct backend *b, const struct backend_target *t, bool wait,
+                      backend_reply_fn fn, void *ud)
 {
     looked(b, READ_RESULT, t, (struct str){NULL, 0}, wait, fn, ud);
 }
@@ -497,11 +532,34 @@ static void op_shutdown(struct backend *b, void (*done)(void *ud), void *ud)
 }
 
 const struct backend_ops eng_ops = {
-    .serve = op_serve, .offer = op_offer, .complete_workflow = op_complete_workflow, .fail_workflow = op_fail_workflow,
-    .complete_query = op_complete_query, .complete_activity = op_complete_activity, .complete_activity_by_id = op_complete_activity_by_id,
-    .heartbeat = op_heartbeat, .progress = op_progress, .sleep_until = op_sleep_until, .sleep_cancel = op_sleep_cancel, .now_ns = op_now_ns,
-    .fetch_history = op_fetch_history, .bundle_put = op_bundle_put, .bundle_get = op_bundle_get, .text_get = op_text_get,
-    .retry_blocked = op_retry_blocked, .start = op_start, .signal = op_signal, .query = op_query, .update = op_update, .cancel = op_cancel,
-    .terminate = op_terminate, .reset = op_reset, .delete_run = op_delete_run, .describe = op_describe, .list = op_list, .count = op_count,
-    .result = op_result, .shutdown = op_shutdown,
+    .serve = op_serve,
+    .offer = op_offer,
+    .complete_workflow = op_complete_workflow,
+    .fail_workflow = op_fail_workflow,
+    .complete_query = op_complete_query,
+    .complete_activity = op_complete_activity,
+    .complete_activity_by_id = op_complete_activity_by_id,
+    .heartbeat = op_heartbeat,
+    .progress = op_progress,
+    .sleep_until = op_sleep_until,
+    .sleep_cancel = op_sleep_cancel,
+    .now_ns = op_now_ns,
+    .fetch_history = op_fetch_history,
+    .bundle_put = op_bundle_put,
+    .bundle_get = op_bundle_get,
+    .text_get = op_text_get,
+    .retry_blocked = op_retry_blocked,
+    .start = op_start,
+    .signal = op_signal,
+    .query = op_query,
+    .update = op_update,
+    .cancel = op_cancel,
+    .terminate = op_terminate,
+    .reset = op_reset,
+    .delete_run = op_delete_run,
+    .describe = op_describe,
+    .list = op_list,
+    .count = op_count,
+    .result = op_result,
+    .shutdown = op_shutdown,
 };

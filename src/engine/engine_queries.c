@@ -1,4 +1,5 @@
-/* Queries: with the workflow task that is about to be sent, else as a task of their own. They wait in memory only. */
+/* Queries: with the workflow task that is about to be sent, else as a task of their own. They wait
+ * in memory only. */
 #include "engine/engine_internal.h"
 
 void eng_query_free(struct query *q)
@@ -30,7 +31,8 @@ void eng_queries_unsent(struct run *r)
     }
 }
 
-/* Sends what waits as tasks of their own, when no workflow task is out or due. Returns whether one was sent. */
+/* Sends what waits as tasks of their own, when no workflow task is out or due. Returns whether one
+ * was sent. */
 bool eng_queries_start(struct run *r)
 {
     struct engine *g = r->g;
@@ -66,11 +68,13 @@ bool eng_queries_start(struct run *r)
         k->attempt = 1;
         k->previous_started_id = r->done;
         k->legacy_query = true;
-        k->bundle_digest = r->bundle[0] ? arena_str(&k->arena, str_of(r->bundle)) : (struct str){NULL, 0};
+        k->bundle_digest =
+            r->bundle[0] ? arena_str(&k->arena, str_of(r->bundle)) : (struct str){NULL, 0};
         k->wall_ns = engine_now(g);
         k->queries = arena_alloc(&k->arena, sizeof *k->queries);
         if (k->queries) {
-            *k->queries = (struct backend_query){arena_str(&k->arena, str_of(q->id)), arena_str(&k->arena, q->type),
+            *k->queries = (struct backend_query){arena_str(&k->arena, str_of(q->id)),
+                                                 arena_str(&k->arena, q->type),
                                                  q->args ? rec_clone(&k->arena, q->args) : NULL};
             k->n_queries = 1;
         }

@@ -1,5 +1,5 @@
-/* Requests that only look: history by pages, describe, list, count, and results (which may wait for the end of a chain);
- * and the deletion of a run. JSON is made here, when somebody looks. */
+/* Requests that only look: history by pages, describe, list, count, and results (which may wait for
+ * the end of a chain); and the deletion of a run. JSON is made here, when somebody looks. */
 #include "engine/engine_internal.h"
 
 #define PAGE_ROWS 256
@@ -15,11 +15,16 @@ static void read_reply(struct msg *m, struct backend_reply *reply)
 
 static int find(struct engine *g, struct msg *m, struct run **r, struct err *e)
 {
-    return m->run_id.n ? eng_run_by_id(g, m->run_id, r, e) : eng_run_current(g, m->workflow_id, r, e);
+    return m->run_id.n ? eng_run_by_id(g, m->run_id, r, e)
+                       : eng_run_current(g, m->workflow_id, r, e);
 }
 
 /* ---- history ---- */
-struct page { struct rec **events; size_t n, cap; int64_t last, bytes; };
+struct page {
+    struct rec **events;
+    size_t n, cap;
+    int64_t last, bytes;
+};
 
 static int page_add(struct page *p, struct arena *a, struct rec *ev)
 {
@@ -40,11 +45,15 @@ static int page_add(struct page *p, struct arena *a, struct rec *ev)
     return 0;
 }
 
-static int stored_events(struct engine *g, struct run *r, struct msg *m, struct page *p, bool *more, struct err *e)
+static int stored_events(struct engine *g, struct run *r, struct msg *m, struct page *p, bool *more,
+                         struct err *e)
 {
     struct store_read *q = NULL;
     int64_t rows = 0;
-    int rc = store_read_open(g->store, &q, e, "SELECT events FROM history WHERE run = ? AND first + n > ? ORDER BY first", "ii", r->row, p->last + 1);
+    int rc =
+        store_read_open(g->store, &q, e,
+                        "SELECT events FROM history WHERE run = ? AND first + n > ? ORDER BY first",
+                        "ii", r->row, p->last + 1);
     while (rc == 0 && (rc = store_read_next(q)) == 1) {
         if (rows++ == PAGE_ROWS || p->bytes > PAGE_BYTES) {
             *more = true;
@@ -72,7 +81,8 @@ static int open_events(struct run *r, struct msg *m, struct page *p)
     const struct chunk *c = r->wft_out && r->txn ? r->txn->chunk : NULL;
     for (size_t i = 0; c && i < c->n; i++) {
         int64_t id = event_id(c->events[i]);
-        if (id > p->last && id <= r->started && page_add(p, &m->arena, rec_clone(&m->arena, c->events[i]))) {
+        if (id > p->last && id <= r->started &&
+            page_add(p, &m->arena, rec_clone(&m->arena, c->events[i]))) {
             return ERR_NOMEM;
         }
     }
@@ -101,13 +111,15 @@ static void read_history(struct engine *g, struct msg *m)
         reply.status = (enum backend_run_status)r->status;
         reply.events = p.events;
         reply.n_events = p.n;
-        reply.next_page = more ? arena_printf(&m->arena, "%lld", (long long)p.last) : (struct str){NULL, 0};
+        reply.next_page =
+            more ? arena_printf(&m->arena, "%lld", (long long)p.last) : (struct str){NULL, 0};
     }
     read_reply(m, &reply);
 }
 
 /* ---- JSON ---- */
-static const char *const status_names[] = {"Unknown", "Running", "Completed", "Failed", "Canceled", "Terminated", "ContinuedAsNew", "TimedOut"};
+static const char *const status_names[] = {"Unknown",  "Running",    "Completed",      "Failed",
+                                           "Canceled", "Terminated", "ContinuedAsNew", "TimedOut"};
 
 static void put_key(struct buf *b, const char *key, struct str value)
 {
@@ -124,7 +136,17 @@ static void put_time(struct buf *b, const char *key, int64_t ns)
     }
 }
 
-static const char *const pend_names[] = {"", "activity", "timer", "child", "signalExternal", "cancelExternal", "bufferedEvent", "update", "", "runTimeout", "startDelay"};
+static const char *const pend_names[] = {"",
+                                         "activity",
+                                         "timer",
+                                         "child",
+                                         "signalExternal",
+                                         "cancelExternal",
+                                         "bufferedEvent",
+                                         "update",
+                                         "",
+                                         "runTimeout",
+                                         "startDelay"};
 static const char *const attempt_names[] = {"waiting", "running", "backoff", "async"};
 
 /* Rows of what is pending, as the engine knows it; notes the first thing that no worker serves. */
@@ -133,12 +155,17 @@ static void put_pending(struct engine *g, int64_t row, struct buf *b, struct buf
     struct store_read *q = NULL;
     bool first = true;
     buf_puts(b, ",\"open\":[");
-    if (store_read_open(g->store, &q, NULL, "SELECT kind, id, name, type, queue, state, attempt, due, failure FROM pending WHERE run = ? AND kind <> 8"
-                                            " ORDER BY kind, id LIMIT 200", "i", row) == 0) {
+    if (store_read_open(g->store, &q, NULL,
+                        "SELECT kind, id, name, type, queue, state, attempt, due, failure FROM "
+                        "pending WHERE run = ? AND kind <> 8"
+                        " ORDER BY kind, id LIMIT 200",
+                        "i", row) == 0) {
         while (store_read_next(q) == 1) {
             int64_t kind = store_read_i64(q, 0), state = store_read_i64(q, 5);
-            buf_printf(b, first ? "{\"kind\":\"%s\",\"eventId\":%lld" : ",{\"kind\":\"%s\",\"eventId\":%lld", kind > 0 && kind < 11 ? pend_names[kind] : "",
-                       (long long)store_read_i64(q, 1));
+            buf_printf(
+                b,
+                first ? "{\"kind\":\"%s\",\"eventId\":%lld" : ",{\"kind\":\"%s\",\"eventId\":%lld",
+                kind > 0 && kind < 11 ? pend_names[kind] : "", (long long)store_read_i64(q, 1));
             first = false;
             if (store_read_str(q, 2).n) {
                 put_key(b, "id", store_read_str(q, 2));
@@ -147,12 +174,15 @@ static void put_pending(struct engine *g, int64_t row, struct buf *b, struct buf
                 put_key(b, "type", store_read_str(q, 3));
             }
             if (kind == PEND_ACTIVITY) {
-                struct str type = store_read_str(q, 3), queue = store_read_str(q, 4), blob = store_read_str(q, 8);
+                struct str type = store_read_str(q, 3), queue = store_read_str(q, 4),
+                           blob = store_read_str(q, 8);
                 put_key(b, "queue", queue);
                 put_key(b, "state", str_of(attempt_names[state & 3]));
                 buf_printf(b, ",\"attempt\":%lld", (long long)store_read_i64(q, 6));
-                if (state == AT_WAITING && g->has_sink && !eng_serves(g, queue, type, true) && !unserved->n) {
-                    buf_printf(unserved, "no worker serves activity type %.*s on queue %.*s", STR_ARG(type), STR_ARG(queue));
+                if (state == AT_WAITING && g->has_sink && !eng_serves(g, queue, type, true) &&
+                    !unserved->n) {
+                    buf_printf(unserved, "no worker serves activity type %.*s on queue %.*s",
+                               STR_ARG(type), STR_ARG(queue));
                 }
                 struct arena a;
                 struct rec *f = NULL;
@@ -170,16 +200,19 @@ static void put_pending(struct engine *g, int64_t row, struct buf *b, struct buf
     buf_putc(b, ']');
 }
 
-#define SELECT_RUN                                                                                                          \
-    "SELECT r.run, r.workflow_id, r.run_id, r.type, r.status, r.queue, r.started_at, r.closed_at, r.blocked,"                \
-    " h.first + h.n - 1, h.waits, h.sched, h.started, r.entry, r.tree, r.bundle, r.parent_id, r.parent_run_id,"              \
-    " r.first_run_id, h.bytes, r.input_digest FROM runs r LEFT JOIN history h ON h.run = r.run"                              \
+#define SELECT_RUN                                                                                 \
+    "SELECT r.run, r.workflow_id, r.run_id, r.type, r.status, r.queue, r.started_at, "             \
+    "r.closed_at, r.blocked,"                                                                      \
+    " h.first + h.n - 1, h.waits, h.sched, h.started, r.entry, r.tree, r.bundle, r.parent_id, "    \
+    "r.parent_run_id,"                                                                             \
+    " r.first_run_id, h.bytes, r.input_digest FROM runs r LEFT JOIN history h ON h.run = r.run"    \
     " AND h.first = (SELECT max(first) FROM history x WHERE x.run = r.run)"
 
 static void put_run(struct engine *g, struct store_read *q, struct buf *b)
 {
     int64_t row = store_read_i64(q, 0), status = store_read_i64(q, 4);
-    struct str type = store_read_str(q, 3), queue = store_read_str(q, 5), blocked = store_read_str(q, 8), waits = store_read_str(q, 10);
+    struct str type = store_read_str(q, 3), queue = store_read_str(q, 5),
+               blocked = store_read_str(q, 8), waits = store_read_str(q, 10);
     struct buf unserved;
     buf_init(&unserved, 8192);
     buf_puts(b, "{\"workflowId\":");
@@ -190,7 +223,8 @@ static void put_run(struct engine *g, struct store_read *q, struct buf *b)
     put_key(b, "taskQueue", queue);
     put_time(b, "startTime", store_read_i64(q, 6));
     put_time(b, "closeTime", store_read_i64(q, 7));
-    buf_printf(b, ",\"historyLength\":%lld,\"historyBytes\":%lld", (long long)store_read_i64(q, 9), (long long)store_read_i64(q, 19));
+    buf_printf(b, ",\"historyLength\":%lld,\"historyBytes\":%lld", (long long)store_read_i64(q, 9),
+               (long long)store_read_i64(q, 19));
     put_key(b, "entry", store_read_str(q, 13));
     put_key(b, "tree", store_read_str(q, 14));
     put_key(b, "firstRunId", store_read_str(q, 18));
@@ -210,9 +244,11 @@ static void put_run(struct engine *g, struct store_read *q, struct buf *b)
     }
     if (status == RUN_RUNNING) {
         put_pending(g, row, b, &unserved);
-        if (store_read_i64(q, 11) && !store_read_i64(q, 12) && g->has_sink && !eng_serves(g, queue, type, false)) {
+        if (store_read_i64(q, 11) && !store_read_i64(q, 12) && g->has_sink &&
+            !eng_serves(g, queue, type, false)) {
             buf_reset(&unserved);
-            buf_printf(&unserved, "no worker serves workflow type %.*s on queue %.*s", STR_ARG(type), STR_ARG(queue));
+            buf_printf(&unserved, "no worker serves workflow type %.*s on queue %.*s",
+                       STR_ARG(type), STR_ARG(queue));
         }
         if (unserved.n) {
             put_key(b, "waitsFor", buf_str(&unserved));
@@ -232,7 +268,8 @@ static void read_describe(struct engine *g, struct msg *m)
     if (find(g, m, &r, &reply.err) == 0) {
         reply.run_id = r->run_id;
         reply.status = (enum backend_run_status)r->status;
-        int rc = store_read_open(g->store, &q, &reply.err, SELECT_RUN " WHERE r.run = ?", "i", r->row);
+        int rc =
+            store_read_open(g->store, &q, &reply.err, SELECT_RUN " WHERE r.run = ?", "i", r->row);
         rc = rc ? rc : store_read_next(q);
         if (rc == 1) {
             put_run(g, q, &b);
@@ -246,13 +283,14 @@ static void read_describe(struct engine *g, struct msg *m)
     buf_free(&b);
 }
 
-/* One member of a flat JSON object, as text without quotes; absent when it is not there. Escapes are not undone: ids, types
- * and names of states have none. */
+/* One member of a flat JSON object, as text without quotes; absent when it is not there. Escapes
+ * are not undone: ids, types and names of states have none. */
 static struct str member(struct str json, const char *key)
 {
     struct str k = str_of(key);
     for (size_t i = 0; i + k.n + 2 < json.n; i++) {
-        if (json.p[i] != '"' || json.p[i + k.n + 1] != '"' || memcmp(json.p + i + 1, k.p, k.n) != 0) {
+        if (json.p[i] != '"' || json.p[i + k.n + 1] != '"' ||
+            memcmp(json.p + i + 1, k.p, k.n) != 0) {
             continue;
         }
         size_t at = i + k.n + 2;
@@ -262,25 +300,34 @@ static struct str member(struct str json, const char *key)
         if (at >= json.n || json.p[at] != ':') {
             continue;
         }
-        for (at++; at < json.n && (json.p[at] == ' ' || json.p[at] == '\n' || json.p[at] == '\t');) {
+        for (at++;
+             at < json.n && (json.p[at] == ' ' || json.p[at] == '\n' || json.p[at] == '\t');) {
             at++;
         }
         bool quoted = at < json.n && json.p[at] == '"';
         size_t from = at + quoted, end = from;
-        while (end < json.n && (quoted ? json.p[end] != '"' : json.p[end] != ',' && json.p[end] != '}' && json.p[end] != ' ')) {
+        while (end < json.n &&
+               (quoted ? json.p[end] != '"'
+                       : json.p[end] != ',' && json.p[end] != '}' && json.p[end] != ' ')) {
             end++;
         }
-        return str_eqz(str_make(json.p + from, end - from), "null") && !quoted ? (struct str){NULL, 0} : str_make(json.p + from, end - from);
+        return str_eqz(str_make(json.p + from, end - from), "null") && !quoted
+                   ? (struct str){NULL, 0}
+                   : str_make(json.p + from, end - from);
     }
     return (struct str){NULL, 0};
 }
 
-struct filter { int64_t status, blocked, limit, before; struct str type, prefix; };
+struct filter {
+    int64_t status, blocked, limit, before;
+    struct str type, prefix;
+};
 
 static int parse_filter(struct str json, struct filter *f, struct err *e)
 {
     *f = (struct filter){.limit = 1000, .before = INT64_MAX};
-    struct str status = member(json, "status"), limit = member(json, "limit"), page = member(json, "page");
+    struct str status = member(json, "status"), limit = member(json, "limit"),
+               page = member(json, "page");
     f->type = member(json, "type");
     f->prefix = member(json, "id_prefix");
     if (str_eqz(status, "blocked") || str_eqz(status, "Blocked")) {
@@ -290,10 +337,16 @@ static int parse_filter(struct str json, struct filter *f, struct err *e)
         f->status = RUN_RUNNING;
     } else if (status.n) {
         for (int i = 1; i < 8; i++) {
-            f->status = strlen(status_names[i]) == status.n && strncasecmp(status_names[i], status.p, status.n) == 0 ? i : f->status;
+            f->status = strlen(status_names[i]) == status.n &&
+                                strncasecmp(status_names[i], status.p, status.n) == 0
+                            ? i
+                            : f->status;
         }
         if (!f->status) {
-            return err_set(e, ERR_ARG, "\"%.*s\" is no status: Running, Completed, Failed, Canceled, Terminated, ContinuedAsNew, TimedOut or blocked", STR_ARG(status));
+            return err_set(e, ERR_ARG,
+                           "\"%.*s\" is no status: Running, Completed, Failed, Canceled, "
+                           "Terminated, ContinuedAsNew, TimedOut or blocked",
+                           STR_ARG(status));
         }
     }
     if (limit.n) {
@@ -306,8 +359,9 @@ static int parse_filter(struct str json, struct filter *f, struct err *e)
     return 0;
 }
 
-#define WHERE_FILTER                                                                                                        \
-    " WHERE (?1 = 0 OR r.status = ?1) AND (?2 = 0 OR r.blocked IS NOT NULL) AND (?3 IS NULL OR r.type = ?3)"                 \
+#define WHERE_FILTER                                                                               \
+    " WHERE (?1 = 0 OR r.status = ?1) AND (?2 = 0 OR r.blocked IS NOT NULL) AND (?3 IS NULL OR "   \
+    "r.type = ?3)"                                                                                 \
     " AND (?4 IS NULL OR substr(r.workflow_id, 1, length(?4)) = ?4) AND r.run < ?5"
 
 static void read_list(struct engine *g, struct msg *m)
@@ -319,7 +373,9 @@ static void read_list(struct engine *g, struct msg *m)
     struct buf b;
     buf_init(&b, JSON_MAX);
     int rc = parse_filter(m->text, &f, &reply.err);
-    rc = rc ? rc : store_read_open(g->store, &q, &reply.err, sql, "iissii", f.status, f.blocked, f.type, f.prefix, f.before, f.limit + 1);
+    rc = rc ? rc
+            : store_read_open(g->store, &q, &reply.err, sql, "iissii", f.status, f.blocked, f.type,
+                              f.prefix, f.before, f.limit + 1);
     int64_t n = 0, last = 0;
     buf_putc(&b, '[');
     while (rc == 0 && (rc = store_read_next(q)) == 1) {
@@ -354,14 +410,19 @@ static void read_count(struct engine *g, struct msg *m)
     struct buf b;
     buf_init(&b, 4096);
     int rc = parse_filter(m->text, &f, &reply.err);
-    rc = rc ? rc : store_read_open(g->store, &q, &reply.err, "SELECT r.status, count(*), count(r.blocked) FROM runs r" WHERE_FILTER " GROUP BY 1 ORDER BY 1",
-                                   "iissi", f.status, f.blocked, f.type, f.prefix, INT64_MAX);
+    rc = rc ? rc
+            : store_read_open(g->store, &q, &reply.err,
+                              "SELECT r.status, count(*), count(r.blocked) FROM runs r" WHERE_FILTER
+                              " GROUP BY 1 ORDER BY 1",
+                              "iissi", f.status, f.blocked, f.type, f.prefix, INT64_MAX);
     int64_t total = 0, blocked = 0;
     buf_puts(&b, "{\"byStatus\":{");
     while (rc == 0 && (rc = store_read_next(q)) == 1) {
         rc = 0;
         int64_t status = store_read_i64(q, 0);
-        buf_printf(&b, total ? ",\"%s\":%lld" : "\"%s\":%lld", status > 0 && status < 8 ? status_names[status] : "Unknown", (long long)store_read_i64(q, 1));
+        buf_printf(&b, total ? ",\"%s\":%lld" : "\"%s\":%lld",
+                   status > 0 && status < 8 ? status_names[status] : "Unknown",
+                   (long long)store_read_i64(q, 1));
         total += store_read_i64(q, 1);
         blocked += store_read_i64(q, 2);
     }
@@ -380,11 +441,16 @@ static struct str next_run(const struct rec *ev)
 {
     const struct rec *a = event_attrs(ev);
     switch (event_type(ev)) {
-    case EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED: return rec_str(a, T(ev_workflow_execution_completed, new_execution_run_id));
-    case EVENT_TYPE_WORKFLOW_EXECUTION_FAILED: return rec_str(a, T(ev_workflow_execution_failed, new_execution_run_id));
-    case EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT: return rec_str(a, T(ev_workflow_execution_timed_out, new_execution_run_id));
-    case EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW: return rec_str(a, T(ev_workflow_execution_continued_as_new, new_execution_run_id));
-    default: return (struct str){NULL, 0};
+    case EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED:
+        return rec_str(a, T(ev_workflow_execution_completed, new_execution_run_id));
+    case EVENT_TYPE_WORKFLOW_EXECUTION_FAILED:
+        return rec_str(a, T(ev_workflow_execution_failed, new_execution_run_id));
+    case EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT:
+        return rec_str(a, T(ev_workflow_execution_timed_out, new_execution_run_id));
+    case EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW:
+        return rec_str(a, T(ev_workflow_execution_continued_as_new, new_execution_run_id));
+    default:
+        return (struct str){NULL, 0};
     }
 }
 
@@ -399,10 +465,12 @@ static void fill_result(struct arena *a, const struct rec *ev, struct backend_re
         reply->failure = rec_msg(at, T(ev_workflow_execution_failed, failure));
         break;
     case EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED:
-        reply->failure = failure_canceled(a, STR("the workflow was cancelled"), rec_msg(at, T(ev_workflow_execution_canceled, details)));
+        reply->failure = failure_canceled(a, STR("the workflow was cancelled"),
+                                          rec_msg(at, T(ev_workflow_execution_canceled, details)));
         break;
     case EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT:
-        reply->failure = failure_timeout(a, TIMEOUT_TYPE_START_TO_CLOSE, STR("the workflow timed out"), NULL, NULL);
+        reply->failure = failure_timeout(a, TIMEOUT_TYPE_START_TO_CLOSE,
+                                         STR("the workflow timed out"), NULL, NULL);
         break;
     case EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED: {
         struct rec *f = rec_new(a, &rec_type_failure);
@@ -522,11 +590,21 @@ void eng_waiters_free(struct engine *g)
 void eng_read(struct engine *g, struct msg *m)
 {
     switch (m->sub) {
-    case READ_HISTORY: read_history(g, m); break;
-    case READ_DESCRIBE: read_describe(g, m); break;
-    case READ_LIST: read_list(g, m); break;
-    case READ_COUNT: read_count(g, m); break;
-    default: read_result(g, m); break;
+    case READ_HISTORY:
+        read_history(g, m);
+        break;
+    case READ_DESCRIBE:
+        read_describe(g, m);
+        break;
+    case READ_LIST:
+        read_list(g, m);
+        break;
+    case READ_COUNT:
+        read_count(g, m);
+        break;
+    default:
+        read_result(g, m);
+        break;
     }
 }
 

@@ -1,14 +1,20 @@
-/* Reset: a new run with the history of another one up to one of its workflow tasks, which is recorded as failed
- * (RESET_WORKFLOW). What was open at that point is open again: timers, activities (with new idempotency keys, as the run
- * id is new), children. Signals that came later are applied again. The old run, when it is open, is terminated. */
+/* Reset: a new run with the history of another one up to one of its workflow tasks, which is
+ * recorded as failed (RESET_WORKFLOW). What was open at that point is open again: timers,
+ * activities (with new idempotency keys, as the run id is new), children. Signals that came later
+ * are applied again. The old run, when it is open, is terminated. */
 #include "engine/engine_internal.h"
 
-struct history { struct rec **events; size_t n, cap; };
+struct history {
+    struct rec **events;
+    size_t n, cap;
+};
 
-static int load_history(struct engine *g, int64_t row, struct arena *a, struct history *h, struct err *e)
+static int load_history(struct engine *g, int64_t row, struct arena *a, struct history *h,
+                        struct err *e)
 {
     struct store_read *q = NULL;
-    int rc = store_read_open(g->store, &q, e, "SELECT events FROM history WHERE run = ? ORDER BY first", "i", row);
+    int rc = store_read_open(g->store, &q, e,
+                             "SELECT events FROM history WHERE run = ? ORDER BY first", "i", row);
     while (rc == 0 && (rc = store_read_next(q)) == 1) {
         struct rec **events = NULL;
         size_t n = 0;
@@ -44,14 +50,17 @@ static int64_t boundary(const struct history *h, int64_t id)
             found = event_id(ev) - 1;
         } else if (event_id(ev) == id && type == EVENT_TYPE_WORKFLOW_TASK_STARTED) {
             return id;
-        } else if (event_id(ev) == id && (type == EVENT_TYPE_WORKFLOW_TASK_COMPLETED || type == EVENT_TYPE_WORKFLOW_TASK_FAILED)) {
+        } else if (event_id(ev) == id && (type == EVENT_TYPE_WORKFLOW_TASK_COMPLETED ||
+                                          type == EVENT_TYPE_WORKFLOW_TASK_FAILED)) {
             return id - 1;
         }
     }
-    return found > 0 && event_type(h->events[found - 1]) == EVENT_TYPE_WORKFLOW_TASK_STARTED ? found : 0;
+    return found > 0 && event_type(h->events[found - 1]) == EVENT_TYPE_WORKFLOW_TASK_STARTED ? found
+                                                                                             : 0;
 }
 
-static void reopen(struct txn *t, int kind, const struct rec *ev, struct str name, struct str type, struct str queue, int64_t due)
+static void reopen(struct txn *t, int kind, const struct rec *ev, struct str name, struct str type,
+                   struct str queue, int64_t due)
 {
     struct pend *p = eng_pend_new(t->run, kind, event_id(ev));
     if (!p) {
@@ -82,27 +91,44 @@ static void replay_activity_or_timer(struct txn *t, const struct rec *ev, const 
     switch (event_type(ev)) {
     case EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
         reopen(t, PEND_ACTIVITY, ev, rec_str(a, T(ev_activity_task_scheduled, activity_id)),
-               rec_str(rec_msg(a, T(ev_activity_task_scheduled, activity_type)), T(activity_type, name)),
-               rec_str(rec_msg(a, T(ev_activity_task_scheduled, task_queue)), T(task_queue, name)), 0);
+               rec_str(rec_msg(a, T(ev_activity_task_scheduled, activity_type)),
+                       T(activity_type, name)),
+               rec_str(rec_msg(a, T(ev_activity_task_scheduled, task_queue)), T(task_queue, name)),
+               0);
         break;
-    case EVENT_TYPE_ACTIVITY_TASK_COMPLETED: close_pend(r, PEND_ACTIVITY, rec_int(a, T(ev_activity_task_completed, scheduled_event_id))); break;
-    case EVENT_TYPE_ACTIVITY_TASK_FAILED: close_pend(r, PEND_ACTIVITY, rec_int(a, T(ev_activity_task_failed, scheduled_event_id))); break;
-    case EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT: close_pend(r, PEND_ACTIVITY, rec_int(a, T(ev_activity_task_timed_out, scheduled_event_id))); break;
-    case EVENT_TYPE_ACTIVITY_TASK_CANCELED: close_pend(r, PEND_ACTIVITY, rec_int(a, T(ev_activity_task_canceled, scheduled_event_id))); break;
+    case EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
+        close_pend(r, PEND_ACTIVITY, rec_int(a, T(ev_activity_task_completed, scheduled_event_id)));
+        break;
+    case EVENT_TYPE_ACTIVITY_TASK_FAILED:
+        close_pend(r, PEND_ACTIVITY, rec_int(a, T(ev_activity_task_failed, scheduled_event_id)));
+        break;
+    case EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT:
+        close_pend(r, PEND_ACTIVITY, rec_int(a, T(ev_activity_task_timed_out, scheduled_event_id)));
+        break;
+    case EVENT_TYPE_ACTIVITY_TASK_CANCELED:
+        close_pend(r, PEND_ACTIVITY, rec_int(a, T(ev_activity_task_canceled, scheduled_event_id)));
+        break;
     case EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED: {
-        struct pend *p = eng_pend(r, PEND_ACTIVITY, rec_int(a, T(ev_activity_task_cancel_requested, scheduled_event_id)));
+        struct pend *p = eng_pend(
+            r, PEND_ACTIVITY, rec_int(a, T(ev_activity_task_cancel_requested, scheduled_event_id)));
         if (p) {
             p->cancel_id = event_id(ev);
         }
         break;
     }
     case EVENT_TYPE_TIMER_STARTED:
-        reopen(t, PEND_TIMER, ev, rec_str(a, T(ev_timer_started, timer_id)), (struct str){NULL, 0}, (struct str){NULL, 0},
+        reopen(t, PEND_TIMER, ev, rec_str(a, T(ev_timer_started, timer_id)), (struct str){NULL, 0},
+               (struct str){NULL, 0},
                event_time(ev) + rec_int(a, T(ev_timer_started, start_to_fire_timeout)));
         break;
-    case EVENT_TYPE_TIMER_FIRED: close_pend(r, PEND_TIMER, rec_int(a, T(ev_timer_fired, started_event_id))); break;
-    case EVENT_TYPE_TIMER_CANCELED: close_pend(r, PEND_TIMER, rec_int(a, T(ev_timer_canceled, started_event_id))); break;
-    default: break;
+    case EVENT_TYPE_TIMER_FIRED:
+        close_pend(r, PEND_TIMER, rec_int(a, T(ev_timer_fired, started_event_id)));
+        break;
+    case EVENT_TYPE_TIMER_CANCELED:
+        close_pend(r, PEND_TIMER, rec_int(a, T(ev_timer_canceled, started_event_id)));
+        break;
+    default:
+        break;
     }
 }
 
@@ -110,13 +136,20 @@ static int64_t child_close_of(const struct rec *ev)
 {
     const struct rec *a = event_attrs(ev);
     switch (event_type(ev)) {
-    case EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_FAILED: return rec_int(a, T(ev_start_child_workflow_execution_failed, initiated_event_id));
-    case EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_COMPLETED: return rec_int(a, T(ev_child_workflow_execution_completed, initiated_event_id));
-    case EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_FAILED: return rec_int(a, T(ev_child_workflow_execution_failed, initiated_event_id));
-    case EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_CANCELED: return rec_int(a, T(ev_child_workflow_execution_canceled, initiated_event_id));
-    case EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TIMED_OUT: return rec_int(a, T(ev_child_workflow_execution_timed_out, initiated_event_id));
-    case EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TERMINATED: return rec_int(a, T(ev_child_workflow_execution_terminated, initiated_event_id));
-    default: return 0;
+    case EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_FAILED:
+        return rec_int(a, T(ev_start_child_workflow_execution_failed, initiated_event_id));
+    case EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_COMPLETED:
+        return rec_int(a, T(ev_child_workflow_execution_completed, initiated_event_id));
+    case EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_FAILED:
+        return rec_int(a, T(ev_child_workflow_execution_failed, initiated_event_id));
+    case EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_CANCELED:
+        return rec_int(a, T(ev_child_workflow_execution_canceled, initiated_event_id));
+    case EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TIMED_OUT:
+        return rec_int(a, T(ev_child_workflow_execution_timed_out, initiated_event_id));
+    case EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TERMINATED:
+        return rec_int(a, T(ev_child_workflow_execution_terminated, initiated_event_id));
+    default:
+        return 0;
     }
 }
 
@@ -129,29 +162,44 @@ static void replay_other(struct txn *t, const struct rec *ev, const struct rec *
     }
     switch (event_type(ev)) {
     case EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED: {
-        reopen(t, PEND_CHILD, ev, rec_str(a, T(ev_start_child_workflow_execution_initiated, workflow_id)),
-               rec_str(rec_msg(a, T(ev_start_child_workflow_execution_initiated, workflow_type)), T(workflow_type, name)), (struct str){NULL, 0}, 0);
+        reopen(t, PEND_CHILD, ev,
+               rec_str(a, T(ev_start_child_workflow_execution_initiated, workflow_id)),
+               rec_str(rec_msg(a, T(ev_start_child_workflow_execution_initiated, workflow_type)),
+                       T(workflow_type, name)),
+               (struct str){NULL, 0}, 0);
         struct pend *p = eng_pend(r, PEND_CHILD, event_id(ev));
         if (p) {
-            p->state = (int)rec_int(a, T(ev_start_child_workflow_execution_initiated, parent_close_policy));
+            p->state = (int)rec_int(
+                a, T(ev_start_child_workflow_execution_initiated, parent_close_policy));
         }
         break;
     }
     case EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED: {
-        struct pend *p = eng_pend(r, PEND_CHILD, rec_int(a, T(ev_child_workflow_execution_started, initiated_event_id)));
+        struct pend *p = eng_pend(
+            r, PEND_CHILD, rec_int(a, T(ev_child_workflow_execution_started, initiated_event_id)));
         if (p) {
             p->at = event_id(ev);
         }
         break;
     }
-    case EVENT_TYPE_WORKFLOW_TASK_COMPLETED: r->done = rec_int(a, T(ev_workflow_task_completed, started_event_id)); break;
-    case EVENT_TYPE_WORKFLOW_TASK_SCHEDULED: r->sched = event_id(ev); break;
-    case EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED: r->cancel_requested = 1; break;
+    case EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
+        r->done = rec_int(a, T(ev_workflow_task_completed, started_event_id));
+        break;
+    case EVENT_TYPE_WORKFLOW_TASK_SCHEDULED:
+        r->sched = event_id(ev);
+        break;
+    case EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED:
+        r->cancel_requested = 1;
+        break;
     case EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED:
-        reopen(t, PEND_UPDATE, ev, rec_str(a, T(ev_workflow_execution_update_accepted, protocol_instance_id)), (struct str){NULL, 0}, (struct str){NULL, 0}, 0);
+        reopen(t, PEND_UPDATE, ev,
+               rec_str(a, T(ev_workflow_execution_update_accepted, protocol_instance_id)),
+               (struct str){NULL, 0}, (struct str){NULL, 0}, 0);
         break;
     case EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED: {
-        struct pend *p = eng_pend(r, PEND_UPDATE, rec_int(a, T(ev_workflow_execution_update_completed, accepted_event_id)));
+        struct pend *p =
+            eng_pend(r, PEND_UPDATE,
+                     rec_int(a, T(ev_workflow_execution_update_completed, accepted_event_id)));
         struct pend *q = p ? eng_pend_new(r, PEND_UPDATED, p->id) : NULL;
         if (q) {
             q->name = arena_str(&q->arena, p->name);
@@ -160,18 +208,22 @@ static void replay_other(struct txn *t, const struct rec *ev, const struct rec *
         }
         break;
     }
-    default: break;
+    default:
+        break;
     }
 }
 
-/* A child that was open at the cut and is closed now: its end is told to the new run; an open one gets a new parent. */
+/* A child that was open at the cut and is closed now: its end is told to the new run; an open one
+ * gets a new parent. */
 static void reconnect(struct txn *t, struct txn *sub, const struct history *h, int64_t cut)
 {
     struct run *r = t->run, *n = sub->run;
     for (size_t i = (size_t)cut; i < h->n; i++) {
         struct rec *ev = h->events[i];
         bool started = event_type(ev) == EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED;
-        int64_t made = started ? rec_int(event_attrs(ev), T(ev_child_workflow_execution_started, initiated_event_id)) : child_close_of(ev);
+        int64_t made = started ? rec_int(event_attrs(ev),
+                                         T(ev_child_workflow_execution_started, initiated_event_id))
+                               : child_close_of(ev);
         struct pend *p = made ? eng_pend(n, PEND_CHILD, made) : NULL;
         if (p || event_type(ev) == EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED) {
             eng_event_arrive(sub, rec_clone(&sub->chunk->arena, ev), true);
@@ -187,7 +239,9 @@ static void reconnect(struct txn *t, struct txn *sub, const struct history *h, i
         if (p->kind != PEND_CHILD) {
             continue;
         }
-        STMT(t, "UPDATE runs SET parent_run_id = ? WHERE parent_run_id = ? AND parent_initiated = ?", "ssi", n->run_id, r->run_id, p->id);
+        STMT(t,
+             "UPDATE runs SET parent_run_id = ? WHERE parent_run_id = ? AND parent_initiated = ?",
+             "ssi", n->run_id, r->run_id, p->id);
         for (struct map_entry *x = t->g->runs.first; x; x = x->next) {
             struct run *child = x->value;
             if (str_eq(child->parent_run_id, r->run_id) && child->parent_initiated == p->id) {
@@ -208,14 +262,17 @@ static void fail_task(struct txn *sub, const struct run *old, struct msg *m, int
     rec_set_int(a, T(ev_workflow_task_failed, scheduled_event_id), sub->run->sched);
     rec_set_int(a, T(ev_workflow_task_failed, started_event_id), cut);
     rec_set_int(a, T(ev_workflow_task_failed, cause), WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW);
-    rec_set_msg(a, T(ev_workflow_task_failed, failure), failure_app(&sub->chunk->arena, STR("Reset"), m->text.n ? m->text : STR("reset"), false, NULL, NULL));
+    rec_set_msg(a, T(ev_workflow_task_failed, failure),
+                failure_app(&sub->chunk->arena, STR("Reset"), m->text.n ? m->text : STR("reset"),
+                            false, NULL, NULL));
     rec_set_str(a, T(ev_workflow_task_failed, base_run_id), old->run_id);
     rec_set_str(a, T(ev_workflow_task_failed, new_run_id), sub->run->run_id);
     rec_set_str(a, T(ev_workflow_task_failed, identity), str_of(sub->g->identity));
     sub->run->sched = sub->run->started = 0;
 }
 
-static struct txn *copy_run(struct txn *t, struct msg *m, const struct history *h, int64_t cut, const char *run_id)
+static struct txn *copy_run(struct txn *t, struct msg *m, const struct history *h, int64_t cut,
+                            const char *run_id)
 {
     struct run *r = t->run;
     struct engine *g = t->g;
@@ -226,15 +283,18 @@ static struct txn *copy_run(struct txn *t, struct msg *m, const struct history *
         return NULL;
     }
     n->fresh = true;
-    n->type = r->type, n->queue = r->queue, n->tree = r->tree, n->entry = r->entry, n->cron = r->cron;
-    n->first_run_id = r->first_run_id, n->parent_id = r->parent_id, n->parent_run_id = r->parent_run_id;
+    n->type = r->type, n->queue = r->queue, n->tree = r->tree, n->entry = r->entry,
+    n->cron = r->cron;
+    n->first_run_id = r->first_run_id, n->parent_id = r->parent_id,
+    n->parent_run_id = r->parent_run_id;
     n->parent_initiated = r->parent_initiated;
     n->request_id = m->request_id;
     n->attempt_of_run = r->attempt_of_run;
     n->started_at = t->now;
     memcpy(n->bundle, r->bundle, sizeof n->bundle);
     memcpy(n->input_digest, r->input_digest, sizeof n->input_digest);
-    bool ok = eng_bytes_set(&n->memo, eng_bytes(&r->memo)) && eng_bytes_set(&n->search, eng_bytes(&r->search));
+    bool ok = eng_bytes_set(&n->memo, eng_bytes(&r->memo)) &&
+              eng_bytes_set(&n->search, eng_bytes(&r->search));
     for (int64_t i = 0; i < cut; i++) {
         struct rec *ev = rec_clone(&sub->chunk->arena, h->events[i]);
         eng_event_append(sub, ev);
@@ -245,7 +305,8 @@ static struct txn *copy_run(struct txn *t, struct msg *m, const struct history *
     reconnect(t, sub, h, cut);
     const struct rec *first = event_attrs(h->events[0]);
     int64_t timeout = rec_int(first, T(ev_workflow_execution_started, workflow_run_timeout));
-    int64_t expires = rec_int(first, T(ev_workflow_execution_started, workflow_execution_expiration_time));
+    int64_t expires =
+        rec_int(first, T(ev_workflow_execution_started, workflow_execution_expiration_time));
     struct pend *p = timeout > 0 ? eng_pend_new(n, PEND_RUN_TIMEOUT, 0) : NULL;
     if (p) {
         p->due = t->now + timeout;
@@ -266,8 +327,11 @@ static bool already(struct txn *t, struct msg *m)
 {
     struct store_read *q = NULL;
     bool found = false;
-    if (m->request_id.n && store_read_open(t->g->store, &q, NULL, "SELECT run_id FROM runs WHERE request_id = ? AND workflow_id = ?", "ss",
-                                           m->request_id, t->run->workflow_id) == 0 && store_read_next(q) == 1) {
+    if (m->request_id.n &&
+        store_read_open(t->g->store, &q, NULL,
+                        "SELECT run_id FROM runs WHERE request_id = ? AND workflow_id = ?", "ss",
+                        m->request_id, t->run->workflow_id) == 0 &&
+        store_read_next(q) == 1) {
         found = true;
         eng_reply(t, m, 0, "")->reply.run_id = arena_str(&t->chunk->arena, store_read_str(q, 0));
     }
@@ -286,12 +350,15 @@ void eng_apply_reset(struct txn *t, struct msg *m)
         goto out;
     }
     if (r->fresh || load_history(t->g, r->row, &a, &h, &e)) {
-        eng_reply(t, m, e.code ? e.code : ERR_BUSY, e.code ? e.text : "the run has just been started");
+        eng_reply(t, m, e.code ? e.code : ERR_BUSY,
+                  e.code ? e.text : "the run has just been started");
         goto out;
     }
     int64_t cut = boundary(&h, m->id);
     if (!cut) {
-        eng_reply(t, m, ERR_ARG, "a run is reset at the Started, Completed or Failed event of one of its workflow tasks");
+        eng_reply(t, m, ERR_ARG,
+                  "a run is reset at the Started, Completed or Failed event of one of its workflow "
+                  "tasks");
         goto out;
     }
     char run_id[ENG_UUID];

@@ -1,8 +1,11 @@
-/* Runs in memory: making, finding, forgetting, and their pending things. A run is loaded from its rows on demand
- * (engine_load.c), kept in a least-recently-used list, and may be dropped whenever nothing holds it (run_pinned). */
+/* Runs in memory: making, finding, forgetting, and their pending things. A run is loaded from its
+ * rows on demand (engine_load.c), kept in a least-recently-used list, and may be dropped whenever
+ * nothing holds it (run_pinned). */
 #include "engine/engine_internal.h"
 
-struct pend_key { int64_t kind, id; };
+struct pend_key {
+    int64_t kind, id;
+};
 
 struct pend *eng_pend(struct run *r, int kind, int64_t id)
 {
@@ -21,7 +24,8 @@ struct pend *eng_pend_named(struct run *r, int kind, struct str name)
     return NULL;
 }
 
-/* A new pending thing, entered; NULL out of memory. The caller fills it and writes its row (eng_pend_write). */
+/* A new pending thing, entered; NULL out of memory. The caller fills it and writes its row
+ * (eng_pend_write). */
 struct pend *eng_pend_new(struct run *r, int kind, int64_t id)
 {
     struct pend *p = mem_zalloc(sizeof *p);
@@ -240,7 +244,8 @@ void eng_run_shrink(struct engine *g)
     }
 }
 
-/* What must be taken up again of a run that was just loaded, or is driven from now on. Doing it twice is harmless. */
+/* What must be taken up again of a run that was just loaded, or is driven from now on. Doing it
+ * twice is harmless. */
 void eng_run_arm(struct run *r, bool at_open)
 {
     struct engine *g = r->g;

@@ -1,5 +1,6 @@
-/* Matching: what the worker serves, how many slots it has, which runs and activities wait for one, and the tasks themselves.
- * A workflow task is pushed before its commit (the worker's answer usually joins it); an activity only after. */
+/* Matching: what the worker serves, how many slots it has, which runs and activities wait for one,
+ * and the tasks themselves. A workflow task is pushed before its commit (the worker's answer
+ * usually joins it); an activity only after. */
 #include "engine/engine_internal.h"
 
 void backend_task_free(struct backend_task *t)
@@ -122,7 +123,8 @@ static struct ready pop(struct ready_list *l)
     return copy;
 }
 
-void eng_serve(struct engine *g, const struct backend_sink *sink, const struct backend_served *q, size_t n)
+void eng_serve(struct engine *g, const struct backend_sink *sink, const struct backend_served *q,
+               size_t n)
 {
     eng_served_free(g);
     g->has_sink = sink != NULL;
@@ -190,16 +192,19 @@ static struct rec *started_event(struct txn *t)
     if (many || large) {
         rec_set_int(a, T(ev_workflow_task_started, suggest_continue_as_new), 1);
         if (large) {
-            rec_add_int(a, T(ev_workflow_task_started, suggest_continue_as_new_reasons), SUGGEST_CONTINUE_AS_NEW_REASON_HISTORY_SIZE_TOO_LARGE);
+            rec_add_int(a, T(ev_workflow_task_started, suggest_continue_as_new_reasons),
+                        SUGGEST_CONTINUE_AS_NEW_REASON_HISTORY_SIZE_TOO_LARGE);
         }
         if (many) {
-            rec_add_int(a, T(ev_workflow_task_started, suggest_continue_as_new_reasons), SUGGEST_CONTINUE_AS_NEW_REASON_TOO_MANY_HISTORY_EVENTS);
+            rec_add_int(a, T(ev_workflow_task_started, suggest_continue_as_new_reasons),
+                        SUGGEST_CONTINUE_AS_NEW_REASON_TOO_MANY_HISTORY_EVENTS);
         }
     }
     return ev;
 }
 
-static int add_events(struct engine *g, struct backend_task *k, const struct chunk *c, int64_t from, int64_t to, size_t *cap, struct err *e)
+static int add_events(struct engine *g, struct backend_task *k, const struct chunk *c, int64_t from,
+                      int64_t to, size_t *cap, struct err *e)
 {
     for (size_t i = 0; i < c->n; i++) {
         int64_t id = event_id(c->events[i]);
@@ -238,8 +243,9 @@ static void attach_queries(struct run *r, struct backend_task *k)
     for (struct query *q = k->queries ? r->queries : NULL; q; q = q->next) {
         if (!q->sent) {
             q->sent = q->attached = true;
-            k->queries[k->n_queries++] = (struct backend_query){arena_str(&k->arena, str_of(q->id)), arena_str(&k->arena, q->type),
-                                                                q->args ? rec_clone(&k->arena, q->args) : NULL};
+            k->queries[k->n_queries++] = (struct backend_query){
+                arena_str(&k->arena, str_of(q->id)), arena_str(&k->arena, q->type),
+                q->args ? rec_clone(&k->arena, q->args) : NULL};
         }
     }
 }
@@ -252,7 +258,8 @@ static struct backend_task *workflow_task(struct run *r, struct err *e)
         err_set(e, ERR_NOMEM, "out of memory");
         return NULL;
     }
-    k->token = arena_printf(&k->arena, "w:%.*s:%lld:%llu", STR_ARG(r->run_id), (long long)r->started, (unsigned long long)r->nonce);
+    k->token = arena_printf(&k->arena, "w:%.*s:%lld:%llu", STR_ARG(r->run_id),
+                            (long long)r->started, (unsigned long long)r->nonce);
     k->task_queue = arena_str(&k->arena, r->queue);
     k->attempt = r->retrying ? 2 : 1;
     k->whole = r->done == 0 && r->seen == 0;
@@ -288,12 +295,16 @@ static void enqueue(struct run *r, struct ready_list *l)
     }
 }
 
-/* Starts and pushes the run's workflow task when there is one and the worker has a slot; else it waits its turn. */
+/* Starts and pushes the run's workflow task when there is one and the worker has a slot; else it
+ * waits its turn. */
 bool eng_wft_maybe_start(struct run *r)
 {
     struct engine *g = r->g;
-    bool spec = !r->sched && (r->retrying || (eng_updates_waiting(r) && !r->blocked && !eng_pend(r, PEND_DELAY, 0)));
-    if (r->status != RUN_RUNNING || r->wft_out || (!r->sched && !spec) || (r->blocked && !r->retrying) || !eng_driven(g, r) || g->shutting ||
+    bool spec =
+        !r->sched &&
+        (r->retrying || (eng_updates_waiting(r) && !r->blocked && !eng_pend(r, PEND_DELAY, 0)));
+    if (r->status != RUN_RUNNING || r->wft_out || (!r->sched && !spec) ||
+        (r->blocked && !r->retrying) || !eng_driven(g, r) || g->shutting ||
         (r->txn && (r->txn->submitted || r->txn->completed))) {
         return false;
     }
@@ -344,14 +355,16 @@ bool eng_wft_maybe_start(struct run *r)
 /* ---- activities ---- */
 bool eng_take_activity_slot(struct engine *g, struct run *r, struct pend *p)
 {
-    if (!eng_driven(g, r) || !g->slots_act || g->shutting || !eng_serves(g, p->queue, p->type, true)) {
+    if (!eng_driven(g, r) || !g->slots_act || g->shutting ||
+        !eng_serves(g, p->queue, p->type, true)) {
         return false;
     }
     g->slots_act--;
     return true;
 }
 
-static struct backend_task *activity_task(struct engine *g, struct run *r, struct pend *p, struct err *e)
+static struct backend_task *activity_task(struct engine *g, struct run *r, struct pend *p,
+                                          struct err *e)
 {
     struct backend_task *k = task_new(g, r, BACKEND_ACTIVITY_TASK);
     if (!k) {
@@ -385,7 +398,8 @@ static struct backend_task *activity_task(struct engine *g, struct run *r, struc
     k->scheduled_ns = p->first_at;
     k->started_ns = p->at;
     k->start_to_close_ns = rec_int(p->attrs, T(ev_activity_task_scheduled, start_to_close_timeout));
-    k->schedule_to_close_ns = rec_int(p->attrs, T(ev_activity_task_scheduled, schedule_to_close_timeout));
+    k->schedule_to_close_ns =
+        rec_int(p->attrs, T(ev_activity_task_scheduled, schedule_to_close_timeout));
     k->heartbeat_ns = rec_int(p->attrs, T(ev_activity_task_scheduled, heartbeat_timeout));
     rc = rc ? rc : arena_failed(a) ? err_set(e, ERR_NOMEM, "out of memory") : 0;
     if (rc) {
@@ -418,7 +432,8 @@ void eng_push_activity(struct engine *g, struct run *r, int64_t id)
             m->sub = 1;
             eng_post(g, m);
         }
-        log_printf(g->log, LOG_ERROR, "activity %.*s could not be started: %s", STR_ARG(p->type), e.text);
+        log_printf(g->log, LOG_ERROR, "activity %.*s could not be started: %s", STR_ARG(p->type),
+                   e.text);
         return;
     }
     *o = (struct out){r->row, id, p->attempt, false};

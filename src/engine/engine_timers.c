@@ -1,6 +1,7 @@
-/* Near timers: a heap of due times on the engine's clock, loaded in chunks from the pending rows; attempts' own clocks; the
- * sleeps of activities. An entry that is out of date is harmless: who takes the message looks again.
- * All rows due at or before g->horizon (of driven runs) are in the heap; later ones are on disk. */
+/* Near timers: a heap of due times on the engine's clock, loaded in chunks from the pending rows;
+ * attempts' own clocks; the sleeps of activities. An entry that is out of date is harmless: who
+ * takes the message looks again. All rows due at or before g->horizon (of driven runs) are in the
+ * heap; later ones are on disk. */
 #include "engine/engine_internal.h"
 
 static bool less(const struct heap_entry *a, const struct heap_entry *b)
@@ -108,9 +109,11 @@ int eng_timers_load(struct engine *g, struct err *e)
         return 0;
     }
     struct store_read *q = NULL;
-    int rc = store_read_open(g->store, &q, e,
-                             "SELECT p.due, p.run, p.kind, p.id, r.tree FROM pending p JOIN runs r USING (run)"
-                             " WHERE p.due > ? ORDER BY p.due, p.run, p.kind, p.id", "i", g->horizon);
+    int rc = store_read_open(
+        g->store, &q, e,
+        "SELECT p.due, p.run, p.kind, p.id, r.tree FROM pending p JOIN runs r USING (run)"
+        " WHERE p.due > ? ORDER BY p.due, p.run, p.kind, p.id",
+        "i", g->horizon);
     size_t n = 0;
     int64_t last = g->horizon;
     while (rc == 0 && (rc = store_read_next(q)) == 1) {
@@ -123,7 +126,8 @@ int eng_timers_load(struct engine *g, struct err *e)
         if (!g->drive_all && !map_get(&g->trees, store_read_str(q, 4))) {
             continue;
         }
-        struct heap_entry x = {due, store_read_i64(q, 1), store_read_i64(q, 3), (int)store_read_i64(q, 2), 0};
+        struct heap_entry x = {due, store_read_i64(q, 1), store_read_i64(q, 3),
+                               (int)store_read_i64(q, 2), 0};
         rc = eng_heap_push(&g->wall, x);
         n++;
     }
@@ -219,7 +223,8 @@ int64_t eng_timers_next(struct engine *g)
         eng_heap_pop(&g->attempts);
     }
     if (g->attempts.n) {
-        int64_t wait = g->attempts.e[0].due - eng_attempt_now(g), at = engine_now(g) + (wait > 0 ? wait : 0);
+        int64_t wait = g->attempts.e[0].due - eng_attempt_now(g),
+                at = engine_now(g) + (wait > 0 ? wait : 0);
         next = next < 0 || at < next ? at : next;
     }
     return next;

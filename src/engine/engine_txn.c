@@ -1,5 +1,5 @@
-/* The open half of a transition: events, pending rows, effects; what a run does when messages wait (eng_run_pump).
- * The other half, the commit and what follows it, is engine_commit.c. */
+/* The open half of a transition: events, pending rows, effects; what a run does when messages wait
+ * (eng_run_pump). The other half, the commit and what follows it, is engine_commit.c. */
 #include "engine/engine_internal.h"
 
 static struct txn *txn_new(struct run *r, int64_t now)
@@ -18,7 +18,8 @@ static struct txn *txn_new(struct run *r, int64_t now)
     return t;
 }
 
-/* The open transition of a run, made when there is none; NULL out of memory. Never the submitted one. */
+/* The open transition of a run, made when there is none; NULL out of memory. Never the submitted
+ * one. */
 struct txn *eng_txn(struct run *r)
 {
     if (r->txn) {
@@ -119,7 +120,8 @@ struct rec *eng_event_loose(struct txn *t, int type, struct rec **attrs)
     return event_new(&t->chunk->arena, 0, t->now, type, attrs);
 }
 
-/* Something happened to the run: the event is appended, or buffered while the worker has a task out. wakes: it needs a task. */
+/* Something happened to the run: the event is appended, or buffered while the worker has a task
+ * out. wakes: it needs a task. */
 void eng_event_arrive(struct txn *t, struct rec *ev, bool wakes)
 {
     struct run *r = t->run;
@@ -161,7 +163,8 @@ static bool is_close(int type)
     }
 }
 
-/* Tags of (the event that made it, started id) in the attributes of a close event; 0 when it is none. */
+/* Tags of (the event that made it, started id) in the attributes of a close event; 0 when it is
+ * none. */
 static int started_tag(int type, int *made)
 {
     switch (type) {
@@ -197,7 +200,8 @@ static int started_tag(int type, int *made)
     }
 }
 
-/* A close event whose start was appended in the same transition learns the start's id; others keep what they have. */
+/* A close event whose start was appended in the same transition learns the start's id; others keep
+ * what they have. */
 static void patch_started(struct txn *t, struct rec *ev, size_t from)
 {
     int made_tag = 0, tag = started_tag(event_type(ev), &made_tag);
@@ -209,10 +213,11 @@ static void patch_started(struct txn *t, struct rec *ev, size_t from)
     for (size_t i = from; i < t->chunk->n; i++) {
         const struct rec *o = t->chunk->events[i];
         const struct rec *oa = event_attrs(o);
-        bool starts = (event_type(o) == EVENT_TYPE_ACTIVITY_TASK_STARTED &&
-                       rec_int(oa, T(ev_activity_task_started, scheduled_event_id)) == made) ||
-                      (event_type(o) == EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED &&
-                       rec_int(oa, T(ev_child_workflow_execution_started, initiated_event_id)) == made);
+        bool starts =
+            (event_type(o) == EVENT_TYPE_ACTIVITY_TASK_STARTED &&
+             rec_int(oa, T(ev_activity_task_started, scheduled_event_id)) == made) ||
+            (event_type(o) == EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED &&
+             rec_int(oa, T(ev_child_workflow_execution_started, initiated_event_id)) == made);
         if (starts) {
             rec_set_int(attrs, tag, event_id(o));
         }
@@ -223,7 +228,9 @@ static void child_started_id(struct txn *t, const struct rec *ev)
 {
     struct run *r = t->run;
     if (event_type(ev) == EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED) {
-        struct pend *c = eng_pend(r, PEND_CHILD, rec_int(event_attrs(ev), T(ev_child_workflow_execution_started, initiated_event_id)));
+        struct pend *c = eng_pend(
+            r, PEND_CHILD,
+            rec_int(event_attrs(ev), T(ev_child_workflow_execution_started, initiated_event_id)));
         if (c) {
             c->at = event_id(ev);
             eng_pend_write(t, c);
@@ -231,7 +238,8 @@ static void child_started_id(struct txn *t, const struct rec *ev)
     }
 }
 
-/* Appends what was buffered: all in order of arrival, but the closes of activities and children last. */
+/* Appends what was buffered: all in order of arrival, but the closes of activities and children
+ * last. */
 void eng_flush_buffered(struct txn *t)
 {
     struct run *r = t->run;
@@ -272,7 +280,8 @@ void eng_schedule_wft(struct txn *t)
 {
     struct run *r = t->run;
     r->want_wft = false;
-    if (r->sched || r->status != RUN_RUNNING || (r->blocked && !r->retrying) || eng_pend(r, PEND_DELAY, 0)) {
+    if (r->sched || r->status != RUN_RUNNING || (r->blocked && !r->retrying) ||
+        eng_pend(r, PEND_DELAY, 0)) {
         return;
     }
     r->wft_attempt = r->wft_attempt > 0 ? r->wft_attempt : 1;
@@ -286,7 +295,8 @@ void eng_schedule_wft(struct txn *t)
     rec_set_int(a, T(ev_workflow_task_scheduled, attempt), r->wft_attempt);
 }
 
-/* A task only in memory: for an update, which may leave nothing behind, or a blocked run that is tried again. */
+/* A task only in memory: for an update, which may leave nothing behind, or a blocked run that is
+ * tried again. */
 bool eng_start_speculative(struct txn *t)
 {
     struct run *r = t->run;
@@ -309,10 +319,13 @@ void eng_discard_speculative(struct txn *t)
 /* ---- pending rows ---- */
 static void put_pend(struct txn *t, struct pend *p, struct str blob)
 {
-    STMT(t, "INSERT OR REPLACE INTO pending(run, kind, id, name, type, queue, extra, state, attempt, epoch, due, at, first_at, cancel,"
-            " failure, details) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, 0), ?, ?, ?, ?, ?)",
-         "iiissssiiiiiiibb", t->run->row, (int64_t)p->kind, p->id, p->name, p->type, p->queue, p->extra, (int64_t)p->state,
-         (int64_t)p->attempt, p->epoch, p->due, p->at, p->first_at, p->cancel_id, eng_bytes(&p->failure), blob);
+    STMT(t,
+         "INSERT OR REPLACE INTO pending(run, kind, id, name, type, queue, extra, state, attempt, "
+         "epoch, due, at, first_at, cancel,"
+         " failure, details) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, 0), ?, ?, ?, ?, ?)",
+         "iiissssiiiiiiibb", t->run->row, (int64_t)p->kind, p->id, p->name, p->type, p->queue,
+         p->extra, (int64_t)p->state, (int64_t)p->attempt, p->epoch, p->due, p->at, p->first_at,
+         p->cancel_id, eng_bytes(&p->failure), blob);
     p->stored = true;
 }
 
@@ -324,7 +337,8 @@ void eng_pend_write(struct txn *t, struct pend *p)
 /* Deletes the row and drops the thing. */
 void eng_pend_delete(struct txn *t, struct pend *p)
 {
-    STMT(t, "DELETE FROM pending WHERE run = ? AND kind = ? AND id = ?", "iii", t->run->row, (int64_t)p->kind, p->id);
+    STMT(t, "DELETE FROM pending WHERE run = ? AND kind = ? AND id = ?", "iii", t->run->row,
+         (int64_t)p->kind, p->id);
     eng_pend_drop(t->run, p);
 }
 
@@ -389,7 +403,8 @@ static bool must_hold(const struct txn *t)
     return t->pushed && t->run->wft_out && !t->no_push;
 }
 
-/* Applies what waits for a run, starts its workflow task when it can, and commits what came of it. */
+/* Applies what waits for a run, starts its workflow task when it can, and commits what came of it.
+ */
 void eng_run_pump(struct run *r)
 {
     struct engine *g = r->g;

@@ -1,5 +1,6 @@
-/* Updates: admitted in memory, sent with a workflow task, accepted and completed as events, rejected without a trace.
- * Who waits for one is kept in memory; the outcome of a finished one is found again by its id. */
+/* Updates: admitted in memory, sent with a workflow task, accepted and completed as events,
+ * rejected without a trace. Who waits for one is kept in memory; the outcome of a finished one is
+ * found again by its id. */
 #include "engine/engine_internal.h"
 
 static const char type_url[] = "type.googleapis.com/temporal.api.update.v1.Request";
@@ -84,7 +85,8 @@ static const struct rec *event_find(struct txn *t, int64_t id, struct err *e)
         }
     }
     struct rec *ev = NULL;
-    if (eng_event_load(t->g, t->run->row, id, &t->chunk->arena, &ev, e) || eng_resolve_event(t->g, &t->chunk->arena, ev, true, e)) {
+    if (eng_event_load(t->g, t->run->row, id, &t->chunk->arena, &ev, e) ||
+        eng_resolve_event(t->g, &t->chunk->arena, ev, true, e)) {
         return NULL;
     }
     return ev;
@@ -97,7 +99,8 @@ static void finished(struct txn *t, struct msg *m, const struct pend *p)
     struct effect *f = eng_reply(t, m, ev ? 0 : e.code, e.text);
     f->reply.run_id = t->run->run_id;
     if (ev) {
-        outcome_reply(f, rec_msg(event_attrs(ev), T(ev_workflow_execution_update_completed, outcome)));
+        outcome_reply(f,
+                      rec_msg(event_attrs(ev), T(ev_workflow_execution_update_completed, outcome)));
     }
 }
 
@@ -125,7 +128,8 @@ static void admit(struct txn *t, struct msg *m)
         return;
     }
     u->request = rec_new(&u->arena, &rec_type_update_request);
-    struct rec *meta = rec_sub(u->request, T(update_request, meta)), *input = rec_sub(u->request, T(update_request, input));
+    struct rec *meta = rec_sub(u->request, T(update_request, meta)),
+               *input = rec_sub(u->request, T(update_request, input));
     rec_set_str(meta, T(update_meta, update_id), u->id);
     rec_set_copy(meta, T(update_meta, identity), m->identity);
     rec_set_copy(input, T(update_input, name), m->name);
@@ -138,7 +142,8 @@ static void admit(struct txn *t, struct msg *m)
 void eng_apply_update(struct txn *t, struct msg *m)
 {
     struct run *r = t->run;
-    struct pend *done = eng_pend_named(r, PEND_UPDATED, m->request_id), *open = eng_pend_named(r, PEND_UPDATE, m->request_id);
+    struct pend *done = eng_pend_named(r, PEND_UPDATED, m->request_id),
+                *open = eng_pend_named(r, PEND_UPDATE, m->request_id);
     struct update *u = find(r, m->request_id);
     if (done) {
         finished(t, m, done);
@@ -180,7 +185,8 @@ void eng_updates_send(struct run *r, struct backend_task *k)
         struct buf b;
         buf_init(&b, ENG_BLOB_MAX);
         rec_encode(u->request, &b);
-        rec_set_str(m, T(protocol_message, id), arena_printf(&k->arena, "%.*s/request", STR_ARG(u->id)));
+        rec_set_str(m, T(protocol_message, id),
+                    arena_printf(&k->arena, "%.*s/request", STR_ARG(u->id)));
         rec_set_copy(m, T(protocol_message, protocol_instance_id), u->id);
         rec_set_int(m, T(protocol_message, event_id), r->started - 1);
         struct rec *body = rec_sub(m, T(protocol_message, body));
@@ -251,11 +257,15 @@ static void accepted(struct txn *t, const struct rec *message, struct rec *body)
     struct str request_message = rec_str(body, T(update_acceptance, accepted_request_message_id));
     rec_set_str(a, T(ev_workflow_execution_update_accepted, protocol_instance_id), id);
     rec_set_str(a, T(ev_workflow_execution_update_accepted, accepted_request_message_id),
-                request_message.n ? request_message : arena_printf(&t->chunk->arena, "%.*s/request", STR_ARG(id)));
+                request_message.n ? request_message
+                                  : arena_printf(&t->chunk->arena, "%.*s/request", STR_ARG(id)));
     int64_t sequencing = rec_int(body, T(update_acceptance, accepted_request_sequencing_event_id));
-    rec_set_int(a, T(ev_workflow_execution_update_accepted, accepted_request_sequencing_event_id), sequencing ? sequencing : r->done - 1);
+    rec_set_int(a, T(ev_workflow_execution_update_accepted, accepted_request_sequencing_event_id),
+                sequencing ? sequencing : r->done - 1);
     rec_set_msg(a, T(ev_workflow_execution_update_accepted, accepted_request),
-                request ? request : u ? rec_clone(&t->chunk->arena, u->request) : NULL);
+                request ? request
+                : u     ? rec_clone(&t->chunk->arena, u->request)
+                        : NULL);
     struct pend *p = eng_pend_new(r, PEND_UPDATE, event_id(ev));
     if (!p) {
         t->failed = true;
@@ -282,7 +292,8 @@ static void completed(struct txn *t, const struct rec *message, struct rec *body
     int64_t accepted_id = open->id;
     struct rec *outcome = rec_msg(body, T(update_response, outcome));
     struct rec *a = NULL, *ev = eng_event(t, EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED, &a);
-    rec_set_str(rec_sub(a, T(ev_workflow_execution_update_completed, meta)), T(update_meta, update_id), id);
+    rec_set_str(rec_sub(a, T(ev_workflow_execution_update_completed, meta)),
+                T(update_meta, update_id), id);
     rec_set_int(a, T(ev_workflow_execution_update_completed, accepted_event_id), accepted_id);
     rec_set_msg(a, T(ev_workflow_execution_update_completed, outcome), outcome);
     struct pend *p = eng_pend_new(r, PEND_UPDATED, accepted_id);
@@ -309,7 +320,9 @@ void eng_update_command(struct txn *t, struct msg *m, struct str message_id)
     bool accept = x && ends_with(url_of(x), ".Acceptance");
     struct rec *body = NULL;
     struct str value = rec_str(rec_msg(x, T(protocol_message, body)), T(any, value));
-    if (!x || rec_decode(&t->chunk->arena, accept ? &rec_type_update_acceptance : &rec_type_update_response, value, &body, NULL)) {
+    if (!x || rec_decode(&t->chunk->arena,
+                         accept ? &rec_type_update_acceptance : &rec_type_update_response, value,
+                         &body, NULL)) {
         t->failed = t->failed || x != NULL;
         return;
     }
@@ -341,15 +354,21 @@ void eng_updates_reject(struct txn *t, struct msg *m)
     struct run *r = t->run;
     for (size_t i = 0; i < m->n_messages; i++) {
         const struct rec *x = m->messages[i];
-        struct update *u = ends_with(url_of(x), ".Rejection") ? find(r, rec_str(x, T(protocol_message, protocol_instance_id))) : NULL;
+        struct update *u = ends_with(url_of(x), ".Rejection")
+                               ? find(r, rec_str(x, T(protocol_message, protocol_instance_id)))
+                               : NULL;
         struct rec *body = NULL;
-        if (!u || rec_decode(&t->chunk->arena, &rec_type_update_rejection, rec_str(rec_msg(x, T(protocol_message, body)), T(any, value)), &body, NULL)) {
+        if (!u || rec_decode(&t->chunk->arena, &rec_type_update_rejection,
+                             rec_str(rec_msg(x, T(protocol_message, body)), T(any, value)), &body,
+                             NULL)) {
             continue;
         }
         struct rec *outcome = rec_new(&t->chunk->arena, &rec_type_update_outcome);
         struct rec *failure = rec_msg(body, T(update_rejection, failure));
         rec_set_msg(outcome, T(update_outcome, failure),
-                    failure ? failure : failure_app(&t->chunk->arena, STR("Rejected"), STR("the update was rejected"), true, NULL, NULL));
+                    failure ? failure
+                            : failure_app(&t->chunk->arena, STR("Rejected"),
+                                          STR("the update was rejected"), true, NULL, NULL));
         tell(t, u, false, outcome);
         update_free(r, u);
     }
@@ -357,12 +376,16 @@ void eng_updates_reject(struct txn *t, struct msg *m)
         struct update *next = u->next;
         bool answered = false;
         for (size_t i = 0; i < m->n_messages; i++) {
-            answered = answered || str_eq(rec_str(m->messages[i], T(protocol_message, protocol_instance_id)), u->id);
+            answered =
+                answered ||
+                str_eq(rec_str(m->messages[i], T(protocol_message, protocol_instance_id)), u->id);
         }
         if (u->state == UP_SENT && !answered) {
             struct rec *outcome = rec_new(&t->chunk->arena, &rec_type_update_outcome);
             rec_set_msg(outcome, T(update_outcome, failure),
-                        failure_app(&t->chunk->arena, STR("UnprocessedUpdate"), STR("the workflow did not answer the update"), true, NULL, NULL));
+                        failure_app(&t->chunk->arena, STR("UnprocessedUpdate"),
+                                    STR("the workflow did not answer the update"), true, NULL,
+                                    NULL));
             tell(t, u, false, outcome);
             update_free(r, u);
         }
@@ -403,7 +426,8 @@ void eng_updates_closed(struct txn *t)
             f->ud = w->ud;
             f->reply.guard = -1;
             f->reply.run_id = t->run->run_id;
-            err_set(&f->reply.err, u->state == UP_ACCEPTED ? ERR_FAILED : ERR_NOTFOUND, "the run closed before the update was done");
+            err_set(&f->reply.err, u->state == UP_ACCEPTED ? ERR_FAILED : ERR_NOTFOUND,
+                    "the run closed before the update was done");
         }
         update_free(t->run, u);
     }
