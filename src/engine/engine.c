@@ -563,7 +563,7 @@ int engine_open(const struct engine_opts *o, struct engine **out, struct err *e)
     g->ref_bytes = o->payload_ref_bytes > 0 ? (size_t)o->payload_ref_bytes : 4096;
     g->horizon = INT64_MIN;
     struct map *maps[] = {&g->runs,  &g->by_run_id, &g->by_wid, &g->out,
-                          &g->trees, &g->sleepers,  &g->blobs,  &g->queries_out};
+                          &g->trees, &g->sleepers,  &g->blobs};
     for (size_t i = 0; i < sizeof maps / sizeof maps[0]; i++) {
         map_init(maps[i]);
     }
@@ -654,8 +654,7 @@ void engine_close(struct engine *g)
     eng_heap_free(&g->sleeps);
     free_values(&g->out);
     free_values(&g->sleepers);
-    struct map *maps[] = {&g->runs,  &g->by_run_id, &g->by_wid,
-                          &g->trees, &g->blobs,     &g->queries_out};
+    struct map *maps[] = {&g->runs, &g->by_run_id, &g->by_wid, &g->trees, &g->blobs};
     for (size_t i = 0; i < sizeof maps / sizeof maps[0]; i++) {
         map_free(maps[i]);
     }

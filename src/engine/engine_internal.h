@@ -329,7 +329,7 @@ struct engine {
     int64_t epoch, next_run, next_message;
     uint64_t counter;
     struct arena arena;
-    struct map runs, by_run_id, by_wid, out, trees, sleepers, blobs, queries_out;
+    struct map runs, by_run_id, by_wid, out, trees, sleepers, blobs;
     struct run *lru_first, *lru_last;
     struct msg *queue, *queue_last;
     size_t queued;
