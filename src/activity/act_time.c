@@ -57,8 +57,8 @@ static int time_fields(lua_State *L)
     set_int(L, "hour", f.hour);
     set_int(L, "min", f.min);
     set_int(L, "sec", f.sec);
-    set_int(L, "wday", f.wday);
-    set_int(L, "yday", f.yday);
+    set_int(L, "wday", f.wday + 1); /* as os.date: 1 is Sunday */
+    set_int(L, "yday", f.yday + 1);
     set_int(L, "ns", f.ns);
     return 1;
 }
