@@ -128,10 +128,4 @@ void act_open_crypto(lua_State *L)
     lua_pushcclosure(L, crypto_uuid, 1);
     lua_setfield(L, -2, "uuid");
     lua_setfield(L, -2, "crypto");
-    /* ml.json.pretty(value): encode with line breaks */
-    lua_getfield(L, -1, "json");
-    if (luaL_loadstring(L, "local json = ...; json.pretty = function(v) return json.encode(v, { indent = true }) end") != LUA_OK) lua_error(L);
-    lua_pushvalue(L, -2);
-    lua_call(L, 1, 0);
-    lua_pop(L, 1);
 }

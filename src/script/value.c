@@ -166,16 +166,10 @@ static int buf_gc(lua_State *L)
     return 0;
 }
 
-static int api_encode(lua_State *L)
+/* The value at 1 as JSON text. */
+static int push_json(lua_State *L, bool pretty, const char *fname)
 {
     struct err e = {0};
-    bool pretty = false;
-    luaL_checkany(L, 1);
-    if (!lua_isnoneornil(L, 2)) {
-        luaL_checktype(L, 2, LUA_TTABLE);
-        lua_getfield(L, 2, "indent");
-        pretty = lua_toboolean(L, -1);
-    }
     /* the buffer is the state's own, so an error while pushing the result leaks nothing */
     struct buf *b = lua_newuserdatauv(L, sizeof *b, 0);
     buf_init(b, VALUE_BYTES_MAX + 1024);
@@ -185,10 +179,28 @@ static int api_encode(lua_State *L)
     }
     lua_setmetatable(L, -2);
     if ((pretty ? value_encode_pretty : value_encode)(L, 1, b, "value", &e))
-        return luaL_error(L, "ml.json.encode: %s", e.text);
+        return luaL_error(L, "%s: %s", fname, e.text);
     lua_pushlstring(L, b->p ? b->p : "", b->n);
     buf_free(b);
     return 1;
+}
+
+static int api_encode(lua_State *L)
+{
+    bool pretty = false;
+    luaL_checkany(L, 1);
+    if (!lua_isnoneornil(L, 2)) {
+        luaL_checktype(L, 2, LUA_TTABLE);
+        lua_getfield(L, 2, "indent");
+        pretty = lua_toboolean(L, -1);
+    }
+    return push_json(L, pretty, "ml.json.encode");
+}
+
+static int api_pretty(lua_State *L)
+{
+    luaL_checkany(L, 1);
+    return push_json(L, true, "ml.json.pretty");
 }
 
 static int api_decode(lua_State *L)
@@ -203,7 +215,8 @@ static int api_decode(lua_State *L)
 void value_install(lua_State *L, int idx)
 {
     static const luaL_Reg functions[] = {{"list", api_list}, {"bytes", api_bytes}, {NULL, NULL}};
-    static const luaL_Reg json[] = {{"encode", api_encode}, {"decode", api_decode}, {NULL, NULL}};
+    static const luaL_Reg json[] = {
+        {"encode", api_encode}, {"decode", api_decode}, {"pretty", api_pretty}, {NULL, NULL}};
     idx = lua_absindex(L, idx);
     value_push_null(L);
     lua_setfield(L, idx, "null");

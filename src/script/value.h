@@ -23,7 +23,7 @@ void value_set_list(lua_State *L,
                     int idx); /* gives the table at idx the list metatable (ml.list) */
 bool value_is_list(lua_State *L, int idx);
 
-/* Sets the fields null, list, bytes and json {encode, decode} of the table at idx: the "moonloop"
+/* Sets the fields null, list, bytes and json {encode, decode, pretty} of the table at idx: the "moonloop"
  * tables of both kinds of state. */
 void value_install(lua_State *L, int idx);
 
