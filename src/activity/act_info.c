@@ -85,8 +85,10 @@ static int log_any(lua_State *L, int level, const char *fname)
     struct act_host *h = act_host_of(L);
     struct act_call_state *c = act_current(L);
     struct str text, fields = {NULL, 0};
+    luaL_checkany(L, 1);
+    lua_settop(L, 2);
     text.p = luaL_tolstring(L, 1, &text.n);
-    if (!lua_isnoneornil(L, 2)) luaL_checktype(L, 2, LUA_TTABLE);
+    if (!lua_isnil(L, 2)) luaL_checktype(L, 2, LUA_TTABLE);
     lua_newtable(L);
     int all = lua_gettop(L);
     if (lua_istable(L, 2))
