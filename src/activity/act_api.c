@@ -424,11 +424,14 @@ static bool push_methods(lua_State *L, const char *class, size_t n)
     lua_pushlstring(L, class, n);
     lua_concat(L, 2);
     if (lua_gettable(L, LUA_REGISTRYINDEX) == LUA_TTABLE) {
-        if (lua_getfield(L, -1, "__index") == LUA_TTABLE) {
-            lua_remove(L, -2);
-            return true;
+        static const char *const fields[] = {"__methods", "__index"};
+        for (int i = 0; i < 2; i++) {
+            if (lua_getfield(L, -1, fields[i]) == LUA_TTABLE) {
+                lua_remove(L, -2);
+                return true;
+            }
+            lua_pop(L, 1);
         }
-        lua_pop(L, 1);
     }
     lua_pop(L, 1);
     return false;

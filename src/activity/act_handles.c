@@ -161,11 +161,11 @@ static int secret_exists(lua_State *L)
     return 1;
 }
 
+/* Upvalue 1: the methods. */
 static int secret_index(lua_State *L)
 {
-    if (lua_type(L, 2) != LUA_TSTRING || strcmp(lua_tostring(L, 2), "exists") != 0) return secret_refused(L);
-    lua_pushcfunction(L, secret_exists);
-    return 1;
+    lua_pushvalue(L, 2);
+    return lua_rawget(L, lua_upvalueindex(1)) == LUA_TFUNCTION ? 1 : secret_refused(L);
 }
 
 void act_secret_value(lua_State *L, int idx, struct buf *out)
@@ -261,7 +261,8 @@ void act_open_handles(lua_State *L)
     static const luaL_Reg env[] = {{"__tostring", env_tostring}, {"__concat", env_concat}, {"__len", env_len}, {"__eq", env_eq},
                                    {"__lt", env_lt}, {"__le", env_le}, {"__index", env_index}, {NULL, NULL}};
     static const luaL_Reg secret[] = {{"__tostring", secret_tostring}, {"__concat", secret_refused}, {"__len", secret_refused},
-                                      {"__index", secret_index}, {"__lt", secret_refused}, {"__le", secret_refused}, {NULL, NULL}};
+                                      {"__lt", secret_refused}, {"__le", secret_refused}, {NULL, NULL}};
+    static const luaL_Reg secret_methods[] = {{"exists", secret_exists}, {NULL, NULL}};
     static const luaL_Reg functions[] = {{"env", ml_env}, {"secret", ml_secret}, {NULL, NULL}};
     luaL_setfuncs(L, functions, 0);
     luaL_newmetatable(L, ENV);
@@ -271,6 +272,11 @@ void act_open_handles(lua_State *L)
     lua_pop(L, 1);
     luaL_newmetatable(L, SECRET);
     luaL_setfuncs(L, secret, 0);
+    luaL_newlib(L, secret_methods);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, -3, "__methods");
+    lua_pushcclosure(L, secret_index, 1);
+    lua_setfield(L, -2, "__index");
     lua_pushboolean(L, 0);
     lua_setfield(L, -2, "__metatable");
     lua_pop(L, 1);

@@ -233,9 +233,9 @@ static int core_start(lua_State *L)
 static const char process_lua[] =
     "local ml, core = ...\n"
     "local start, read, wait = core.start, core.read, core.wait\n"
-    "local result = {}\n"
-    "result.__index = result\n"
-    "function result:ok()\n"
+    "local result = core.result\n"
+    "result.__index = {}\n"
+    "function result.__index:ok()\n"
     "  if self.code == 0 then return self end\n"
     "  local how = self.signal ~= 0 and 'was ended by signal ' .. self.signal or 'ended with code ' .. self.code\n"
     "  local text = self.stderr or ''\n"
@@ -273,6 +273,8 @@ void act_open_process(lua_State *L)
     if (luaL_loadbufferx(L, process_lua, strlen(process_lua), "=moonloop", "t") != LUA_OK) lua_error(L);
     lua_pushvalue(L, ml);
     luaL_newlib(L, core);
+    luaL_newmetatable(L, "moonloop.result");
+    lua_setfield(L, -2, "result");
     lua_call(L, 2, 0);
     lua_settop(L, ml);
 }
