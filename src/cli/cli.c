@@ -116,11 +116,20 @@ void cli_note(struct cli *c, const char *fmt, ...)
     fputc('\n', stderr);
 }
 
+/* MOONLOOP_LOG=debug|info|warn|error: the least level that is shown; info when it says nothing else. */
+static int least_level(const char *const names[4])
+{
+    const char *env = getenv("MOONLOOP_LOG");
+    for (int i = 0; env && i < 4; i++)
+        if (strcmp(env, names[i]) == 0) return i;
+    return 1;
+}
+
 static void on_log(void *ud, int level, const char *text, const char *fields)
 {
     struct cli *c = ud;
     static const char *const names[] = {"debug", "info", "warn", "error"};
-    if (c->quiet || level < 1) return;
+    if (c->quiet || level < least_level(names)) return;
     progress_end(c);
     if (c->json) {
         cJSON *o = cJSON_CreateObject();
