@@ -71,22 +71,8 @@ end)
 
 -- ---- http, against a server of the standard library ----
 local server
-setup(function()
-  local p = io.popen("mktemp -u /tmp/moonloop-http-XXXXXX")
-  local path = p:read("l")
-  p:close()
-  os.execute(("mkfifo %s.in; (sleep 600 >%s.in & echo $! >%s.pid); python3 %s/tests/support/http_server.py <%s.in >%s.out 2>&1 &"):format(path, path, path, t.root, path, path))
-  local port = t.eventually("the HTTP server tells its port", function()
-    local f = io.open(path .. ".out")
-    local line = f and f:read("l")
-    if f then f:close() end
-    return line and tonumber(line)
-  end)
-  server = { url = "http://127.0.0.1:" .. math.tointeger(port), path = path }
-end)
-teardown(function()
-  os.execute(("kill $(cat %s.pid); rm -f %s.*"):format(server.path, server.path))
-end)
+setup(function() server = t.http_server() end)
+teardown(function() server:stop() end)
 
 local function http(body, options)
   options = options or {}
@@ -155,6 +141,20 @@ describe("response:chunks", function()
   end)
 end)
 
+describe("response:close", function()
+  it("ends a stream early", function()
+    local v = http [[
+      local res = ml.http.get(url .. "/chunked/100000", { stream = true })
+      local next = res:chunks()
+      local first = next()
+      res:close()
+      local n = 0
+      pcall(function() while next() do n = n + 1 end end)
+      return { #first > 0, n < 1000 }]]
+    assert.same({ true, true }, v)
+  end)
+end)
+
 describe("response:events", function()
   it("reads server-sent events, however they are split", function()
     for _, split in ipairs { 1, 7, 0 } do
@@ -189,7 +189,7 @@ describe("ml.store.set", function()
     d:remove()
   end)
   it("forgets after its time to live", function()
-    assert.same({ 1, true }, t.activity "ml.store.set('n', 'k', 1, { ttl = '1h' }); local a = ml.store.get('n', 'k'); ml.sleep('2h'); return { a, ml.store.get('n', 'k') == nil }")
+    assert.same({ 1, true }, t.activity("ml.store.set('n', 'k', 1, { ttl = '1h' }); local a = ml.store.get('n', 'k'); ml.sleep('2h'); return { a, ml.store.get('n', 'k') == nil }", { timeout_of_act = "3h" }))
   end)
 end)
 
@@ -257,8 +257,8 @@ end)
 describe("sql:query", function()
   it("gives rows by column name, all kinds of values", function()
     local v = sql [[
-      local r = f:query("select :i as i, :r as r, :s as s, :n as n", { i = 7, r = 1.5, s = "x'y" })
-      return { r[1].i, r[1].r, r[1].s, r[1].n == ml.null or r[1].n == nil }]]
+      local r = f:query("select :i as i, :r as r, :s as s, :n as n", { i = 7, r = 1.5, s = "x'y", n = ml.null })
+      return { r[1].i, r[1].r, r[1].s, r[1].n == nil }]]
     assert.same({ 7, 1.5, "x'y", true }, v)
   end)
 end)
@@ -292,6 +292,17 @@ describe("ml.process.run", function()
       local got = ""
       ml.process.run { "sh", "-c", "echo a; sleep 0.05; echo b", on_stdout = function(piece) got = got .. piece end }
       return got]])
+  end)
+end)
+
+describe("result:ok", function()
+  it("raises for another code than 0", function()
+    local v = t.activity [[
+      local fine = ml.process.run { "true" }:ok()
+      local ok, e = pcall(function() ml.process.run { "sh", "-c", "echo because >&2; exit 4" }:ok() end)
+      return { fine.code, ok, e.type, e.details.code, e.message }]]
+    assert.same({ 0, false, "ProcessFailed", 4 }, { table.unpack(v, 1, 4) })
+    assert.matches("because", v[5])
   end)
 end)
 
@@ -340,7 +351,7 @@ end)
 
 describe("ml.sleep in an activity", function()
   it("waits on the engine's clock", function()
-    assert.is_true(t.activity "local a = ml.time.parse(ml.now()); ml.sleep('1h'); return ml.time.parse(ml.now()) - a" >= 3600 * 1000000000)
+    assert.is_true(t.activity("local a = ml.time.parse(ml.now()); ml.sleep('1h'); return ml.time.parse(ml.now()) - a", { timeout_of_act = "2h" }) >= 3600 * 1000000000)
   end)
 end)
 

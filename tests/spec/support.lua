@@ -5,6 +5,7 @@ local M = {}
 
 M.program = os.getenv("MOONLOOP") or "build/moonloop"
 M.root = os.getenv("MOONLOOP_ROOT") or "."
+M.patience = tonumber(os.getenv("MOONLOOP_SPEC_TIMEOUT")) or 60
 
 local function quote(s) return "'" .. tostring(s):gsub("'", "'\\''") .. "'" end
 
@@ -128,13 +129,13 @@ function Dir:read(name) return read(self.path .. "/" .. name) end
 
 function Dir:remove() os.execute("rm -rf " .. quote(self.path)) end
 
--- Runs the program with arguments in the folder. options: env, stdin, timeout (seconds, 60). Returns { code, out, err, value }.
+-- Runs the program with arguments in the folder. options: env, stdin, timeout (seconds; M.patience). Returns { code, out, err, value }.
 function Dir:exec(args, options)
   options = options or {}
   local parts = { "cd " .. quote(self.path) .. " &&" }
   parts[#parts + 1] = "MOONLOOP_DB=" .. quote(self.db)
   for k, v in pairs(options.env or {}) do parts[#parts + 1] = k .. "=" .. quote(v) end
-  parts[#parts + 1] = "timeout -s KILL " .. (options.timeout or 60)
+  parts[#parts + 1] = "timeout -s KILL " .. (options.timeout or M.patience)
   parts[#parts + 1] = quote(M.program)
   for _, a in ipairs(args) do parts[#parts + 1] = quote(a) end
   if options.stdin then write(self.path .. "/.stdin", options.stdin) end
@@ -160,7 +161,7 @@ end
 
 -- Waits until fn() is true; an error after `seconds` (10) that says what did not come.
 function M.eventually(what, fn, seconds)
-  local tries = (seconds or 10) * 50
+  local tries = math.min(seconds or 10, M.patience) * 50
   for _ = 1, tries do
     local v = fn()
     if v then return v end
@@ -198,7 +199,8 @@ end
 -- The value that the body of an activity returns.
 function M.activity(body, options)
   options = options or {}
-  options.top = (options.top or "") .. "\nlocal act = ml.activity('act', { timeout = '30s', retry = { max_attempts = 1 } }, function(input)\n" .. body .. "\nend)\n"
+  options.top = ("%s\nlocal act = ml.activity('act', { timeout = '%s', retry = { max_attempts = 1 } }, function(input)\n%s\nend)\n"):format(
+    options.top or "", options.timeout_of_act or "30s", body)
   return M.workflow("return act(input)", options)
 end
 
@@ -214,6 +216,44 @@ function M.program_output(body, options)
   local r = d:exec(args, options)
   if options.keep then r.dir = d else d:remove() end
   return r
+end
+
+-- The HTTP server of tests/support on a free port: { url, stop() }. It ends when its input is closed: with the sleep that holds it.
+function M.http_server()
+  local d = M.dir {}
+  os.execute(("cd %s && mkfifo in && { sleep 600 >in & echo $! >pid; } && { python3 %s <in >out 2>&1 & }"):format(quote(d.path),
+    quote(M.root .. "/tests/support/http_server.py")))
+  local port = M.eventually("the HTTP server tells its port", function() return tonumber(d:read("out"):match("^(%d+)\n")) end)
+  return { url = "http://127.0.0.1:" .. math.tointeger(port), stop = function()
+    os.execute("kill " .. d:read("pid"))
+    d:remove()
+  end }
+end
+
+-- The data of lua/api: every public name.
+function M.names()
+  return assert(loadfile(M.root .. "/lua/api/names.lua"))(M.root .. "/lua/api")
+end
+
+-- The titles of all describes in the spec files: { title = file }. The files are loaded, their tests are not run.
+function M.titles()
+  local titles = {}
+  local p = io.popen(("ls %s/tests/spec/*_spec.lua"):format(quote(M.root)))
+  local function ignore() end
+  local paths = {}
+  for path in p:lines() do
+    if not path:find("coverage_spec.lua", 1, true) then paths[#paths + 1] = path end -- it asks for the titles itself
+  end
+  p:close()
+  for _, path in ipairs(paths) do
+    local env = setmetatable({ it = ignore, pending = ignore, setup = ignore, teardown = ignore, before_each = ignore, after_each = ignore }, { __index = _G })
+    env.describe = function(title, fn)
+      titles[title] = path
+      fn()
+    end
+    assert(loadfile(path, "t", env))()
+  end
+  return titles
 end
 
 return M

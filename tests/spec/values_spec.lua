@@ -83,6 +83,27 @@ describe("ml.time.add", function()
   end)
 end)
 
+describe("ml.time.diff", function()
+  it("is the seconds from the second to the first", function()
+    same_in_both({ 5400.0, -0.5 }, "return { ml.time.diff('2026-03-01T10:30:00Z', '2026-03-01T09:00:00Z'), ml.time.diff(0, 500000000) }")
+  end)
+end)
+
+describe("ml.time.fields", function()
+  it("takes a time apart", function()
+    same_in_both({ 2026, 3, 1, 9, 5, 7, 250000000, 1, 60 }, [[
+      local f = ml.time.fields("2026-03-01T09:05:07.25Z")
+      return { f.year, f.month, f.day, f.hour, f.min, f.sec, f.ns, f.wday, f.yday }]])
+  end)
+end)
+
+describe("ml.time.now", function()
+  it("is the time of ml.now", function()
+    assert.is_true((t.workflow "return ml.time.now() == ml.now()"))
+    assert.is_true((t.activity "local a = ml.now(); local b = ml.time.now(); return a <= b and ml.time.diff(b, a) < 5"))
+  end)
+end)
+
 describe("ml.crypto.sha256", function()
   it("is the hex digest", function()
     assert.equal("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", t.activity "return ml.crypto.sha256('abc')")
@@ -141,6 +162,13 @@ describe("ml.env", function()
     local r = t.run("local e = ml.env('SPEC_ENV')\nml.workflow('w', function() return e .. '' end)", { env = { SPEC_ENV = "x" } })
     assert.equal(3, r.code)
     assert.matches("activity", r.err)
+  end)
+end)
+
+describe("secret:exists", function()
+  it("tells whether it is set, not what it is", function()
+    assert.same({ true, false }, (t.activity("return { ml.secret('SPEC_SECRET'):exists(), ml.secret('SPEC_NOT_SET'):exists() }",
+      { env = { SPEC_SECRET = "canary-value" } })))
   end)
 end)
 

@@ -129,7 +129,8 @@ end)
 
 describe("ml.all", function()
   it("gives the results in order", function()
-    assert.same({ 2, 3, "f" }, t.workflow("return ml.all { double:async(1), slow:async(3), function() ml.sleep('1s') return 'f' end }", { top = acts }))
+    assert.same({ 2, 3, "f" }, (t.workflow("local results, n = ml.all { double:async(1), slow:async(3), function() ml.sleep('1s') return 'f' end } return n == 3 and results",
+      { top = acts })))
   end)
   it("cancels the siblings at the first failure and waits for them", function()
     local v = t.workflow([[
@@ -326,6 +327,16 @@ describe("ml.random", function()
       local a, b = s(6), s(1, 3)
       return { a >= 1 and a <= 6, b >= 1 and b <= 3, s() < 1 }]]
     assert.same({ true, true, true }, v)
+  end)
+end)
+
+describe("random:uuid", function()
+  it("draws ids from the stream of its name", function()
+    local v = t.workflow [[
+      local s = ml.random("ids")
+      local a, b = s:uuid(), s:uuid()
+      return { #a, a ~= b }]]
+    assert.same({ 36, true }, v)
   end)
 end)
 
