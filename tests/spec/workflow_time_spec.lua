@@ -132,6 +132,25 @@ describe("ml.on_signal", function()
 end)
 
 describe("ml.query", function()
+  it("answers while the owner runs, with what is true now", function()
+    local d = t.dir { ["s.lua"] = [[
+      local ml = require "moonloop"
+      ml.workflow("w", function()
+        local n = 0
+        ml.query("n", function() return n end)
+        ml.on_signal("more", function(by) n = n + by end)
+        ml.channel("go"):receive()
+        return n
+      end)]] }
+    local bg = d:spawn { "run", "s.lua", "--id", "q" }
+    t.eventually("the run is there", function() return d:exec({ "query", "q", "n" }).value == 0 end)
+    assert.equal(0, d:exec({ "signal", "q", "more", "4" }).code)
+    assert.equal(4, d:exec({ "query", "q", "n" }).value)
+    assert.equal(0, d:exec({ "signal", "q", "go" }).code)
+    t.eventually("the run ends", function() return d:read("bg.out") == "4\n" end)
+    bg:kill()
+    d:remove()
+  end)
   it("answers from outside while the run waits", function()
     local d = t.dir { ["s.lua"] = [[
       local ml = require "moonloop"
