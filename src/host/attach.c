@@ -1,6 +1,7 @@
-/* The other side of the socket: a host whose verbs go to the process that owns the file. When the owner goes, a host that had
- * loaded a script races for the lock: the winner opens the file, loads its scripts and goes on with what was asked; the others
- * connect to the winner and ask again (requests carry ids that stay the same). A host without scripts is told ML_E_CLOSED. */
+/* The other side of the socket: a host whose verbs go to the process that owns the file. When the
+ * owner goes, a host that had loaded a script races for the lock: the winner opens the file, loads
+ * its scripts and goes on with what was asked; the others connect to the winner and ask again
+ * (requests carry ids that stay the same). A host without scripts is told ML_E_CLOSED. */
 #include "base/mem.h"
 #include "host/host_internal.h"
 #include <errno.h>
@@ -25,7 +26,8 @@ static int connect_to(struct attach *a, struct err *e)
     if (fd < 0) return err_set(e, ERR_IO, "socket: %s", strerror(errno));
     if (connect(fd, (struct sockaddr *)&addr, sizeof addr) != 0) {
         close(fd);
-        return err_set(e, ERR_BUSY, "%s is in use by another process that cannot be reached: %s", a->h->path, strerror(errno));
+        return err_set(e, ERR_BUSY, "%s is in use by another process that cannot be reached: %s",
+                       a->h->path, strerror(errno));
     }
     struct ucred cred;
     socklen_t n = sizeof cred;
@@ -104,9 +106,16 @@ static struct hcall *find_call(ml_host *h, uint64_t id)
 static void take_event(ml_host *h, const cJSON *o)
 {
     const char *time = arg_str(o, "time"), *id = arg_str(o, "eventId");
-    const char *w = arg_str(o, "workflowId"), *r = arg_str(o, "runId"), *t = arg_str(o, "type"), *n = arg_str(o, "name"), *x = arg_str(o, "text");
-    ml_event ev = {.kind = (enum ml_event_kind)arg_i64(o, "kind"), .workflow_id = w ? w : "", .run_id = r ? r : "", .type = t ? t : "", .name = n ? n : "",
-                   .text = x ? x : "", .event_id = id ? strtoll(id, NULL, 10) : 0, .time_ns = time ? strtoll(time, NULL, 10) : 0,
+    const char *w = arg_str(o, "workflowId"), *r = arg_str(o, "runId"), *t = arg_str(o, "type"),
+               *n = arg_str(o, "name"), *x = arg_str(o, "text");
+    ml_event ev = {.kind = (enum ml_event_kind)arg_i64(o, "kind"),
+                   .workflow_id = w ? w : "",
+                   .run_id = r ? r : "",
+                   .type = t ? t : "",
+                   .name = n ? n : "",
+                   .text = x ? x : "",
+                   .event_id = id ? strtoll(id, NULL, 10) : 0,
+                   .time_ns = time ? strtoll(time, NULL, 10) : 0,
                    .attempt = (int)arg_i64(o, "attempt")};
     host_event(h, &ev);
 }
@@ -114,12 +123,19 @@ static void take_event(ml_host *h, const cJSON *o)
 static void on_frame(void *ud, cJSON *frame)
 {
     struct attach *a = ud;
-    const cJSON *event = cJSON_GetObjectItemCaseSensitive(frame, "event"), *reply = cJSON_GetObjectItemCaseSensitive(frame, "reply");
+    const cJSON *event = cJSON_GetObjectItemCaseSensitive(frame, "event"),
+                *reply = cJSON_GetObjectItemCaseSensitive(frame, "reply");
     if (event) take_event(a->h, event);
     struct hcall *c = reply ? find_call(a->h, (uint64_t)arg_i64(frame, "id")) : NULL;
     if (!c) return;
-    ml_reply r = {.code = (int)arg_i64(reply, "code"), .text = arg_str(reply, "text"), .workflow_id = arg_str(reply, "workflowId"), .run_id = arg_str(reply, "runId"),
-                  .status = arg_str(reply, "status"), .json = arg_str(reply, "json"), .failure_json = arg_str(reply, "failure"), .existing = arg_bool(reply, "existing")};
+    ml_reply r = {.code = (int)arg_i64(reply, "code"),
+                  .text = arg_str(reply, "text"),
+                  .workflow_id = arg_str(reply, "workflowId"),
+                  .run_id = arg_str(reply, "runId"),
+                  .status = arg_str(reply, "status"),
+                  .json = arg_str(reply, "json"),
+                  .failure_json = arg_str(reply, "failure"),
+                  .existing = arg_bool(reply, "existing")};
     hcall_reply(c, &r);
 }
 
@@ -135,7 +151,8 @@ static void send_pending(struct attach *a)
 static void run_pending(ml_host *h)
 {
     struct hcall *newest = h->calls, *c = newest, *next;
-    while (c && c->next) c = c->next;
+    while (c && c->next)
+        c = c->next;
     for (; c; c = next) { /* oldest first; what a verb adds meanwhile comes before `newest` */
         next = c == newest ? NULL : c->prev;
         if (!c->verb->local_only) hcall_run(c);
@@ -159,9 +176,11 @@ static void become_owner(struct attach *a)
     attach_close(a);
     int rc = host_open_engine(h, &e);
     if (rc) {
-        while (h->calls) hcall_fail(h->calls, rc, "%s", e.text);
+        while (h->calls)
+            hcall_fail(h->calls, rc, "%s", e.text);
     } else {
-        host_say(h, ML_EVENT_ATTACHED, "", "the owner is gone: this process owns the file now and goes on");
+        host_say(h, ML_EVENT_ATTACHED, "",
+                 "the owner is gone: this process owns the file now and goes on");
     }
     h->reloads = 1;
     while (loads) {
@@ -189,10 +208,13 @@ static void reloaded_there(void *ud, const ml_reply *r)
 
 static void reattached(struct attach *a)
 {
-    host_say(a->h, ML_EVENT_ATTACHED, "", "another process owns the file now: this one talks to it");
+    host_say(a->h, ML_EVENT_ATTACHED, "",
+             "another process owns the file now: this one talks to it");
     struct hcall *old = a->h->calls;
-    for (struct hcall *c = old; c; c = c->next) c->sent = false;
-    for (struct loaded_path *p = a->loads; p; p = p->next) a->reloading++;
+    for (struct hcall *c = old; c; c = c->next)
+        c->sent = false;
+    for (struct loaded_path *p = a->loads; p; p = p->next)
+        a->reloading++;
     for (struct loaded_path *p = a->loads; p; p = p->next) {
         cJSON *args = cJSON_CreateObject();
         arg_add(args, "path", p->path);
@@ -227,7 +249,8 @@ static void on_try(void *ud)
 static void next_try(struct attach *a)
 {
     if (!a->timer && loop_timer_open(a->h->loop, on_try, a, &a->timer)) {
-        while (a->h->calls) hcall_fail(a->h->calls, ML_E_NOMEM, "out of memory");
+        while (a->h->calls)
+            hcall_fail(a->h->calls, ML_E_NOMEM, "out of memory");
         return;
     }
     loop_timer_start(a->timer, RACE_NS);
@@ -239,23 +262,36 @@ static void on_lost(void *ud)
     a->conn = NULL;
     a->reloading = 0;
     if (!a->loads) {
-        while (a->h->calls) hcall_fail(a->h->calls, ML_E_CLOSED, "the process that owned %s has ended before it answered", a->h->path);
+        while (a->h->calls)
+            hcall_fail(a->h->calls, ML_E_CLOSED,
+                       "the process that owned %s has ended before it answered", a->h->path);
     }
     next_try(a);
 }
 
 /* ---- loading ---- */
-struct remote_load { ml_host *h; char *path; char **copies; size_t argc; ml_load_fn fn; void *ud; };
+struct remote_load {
+    ml_host *h;
+    char *path;
+    char **copies;
+    size_t argc;
+    ml_load_fn fn;
+    void *ud;
+};
 
 static void remote_load_free(struct remote_load *q)
 {
-    for (size_t i = 0; q->copies && i < q->argc; i++) mem_free(q->copies[i]);
+    for (size_t i = 0; q->copies && i < q->argc; i++)
+        mem_free(q->copies[i]);
     mem_free(q->copies);
     mem_free(q->path);
     mem_free(q);
 }
 
-static void remote_load_drop(void *ud) { remote_load_free(ud); }
+static void remote_load_drop(void *ud)
+{
+    remote_load_free(ud);
+}
 
 static void remember_load(struct attach *a, const char *path)
 {
@@ -282,25 +318,31 @@ static void on_remote_loaded(void *ud, const ml_reply *r)
     if (rc == 0 && h->attach) remember_load(h->attach, q->path);
     if (rc == ML_E_SCRIPT && q->copies) {
         rc = program_start(h, q->path, (const char *const *)q->copies, q->argc, q->fn, q->ud, &e);
-        if (rc == 0) q->fn = NULL;
-        else text = e.text;
+        if (rc == 0)
+            q->fn = NULL;
+        else
+            text = e.text;
     }
     ml_load_result out = {.code = rc, .text = text, .definitions_json = r->json ? r->json : "[]"};
     if (q->fn && !h->closing) q->fn(q->ud, &out);
     remote_load_free(q);
 }
 
-int attach_load(ml_host *h, const char *path, const char *const *args, size_t argc, ml_load_fn fn, void *ud)
+int attach_load(ml_host *h, const char *path, const char *const *args, size_t argc, ml_load_fn fn,
+                void *ud)
 {
     char real[4096];
     if (!realpath(path, real)) return err_set(&h->last, ERR_NOTFOUND, "no script %s", path);
     struct remote_load *q = mem_zalloc(sizeof *q);
     cJSON *a = cJSON_CreateObject();
     arg_add(a, "path", real);
-    if (q) *q = (struct remote_load){.h = h, .path = str_dup(str_of(real)), .argc = argc, .fn = fn, .ud = ud};
+    if (q)
+        *q = (struct remote_load){
+            .h = h, .path = str_dup(str_of(real)), .argc = argc, .fn = fn, .ud = ud};
     if (q && args) q->copies = mem_zalloc((argc + 1) * sizeof *q->copies);
     bool fine = q && q->path && (!args || q->copies);
-    for (size_t i = 0; fine && args && i < argc; i++) fine = (q->copies[i] = str_dup(str_of(args[i]))) != NULL;
+    for (size_t i = 0; fine && args && i < argc; i++)
+        fine = (q->copies[i] = str_dup(str_of(args[i]))) != NULL;
     if (!fine) {
         cJSON_Delete(a);
         if (q) remote_load_free(q);

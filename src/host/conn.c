@@ -1,5 +1,6 @@
-/* Frames on a Unix socket: a 4-byte big-endian length and that many bytes of JSON, 16 MiB at most. Keeps true: nothing is
- * freed under a callback's feet, and a peer that breaks the protocol or reads too slowly is let go. */
+/* Frames on a Unix socket: a 4-byte big-endian length and that many bytes of JSON, 16 MiB at most.
+ * Keeps true: nothing is freed under a callback's feet, and a peer that breaks the protocol or
+ * reads too slowly is let go. */
 #include "base/mem.h"
 #include "host/host_internal.h"
 #include <errno.h>
@@ -32,7 +33,8 @@ void conn_free(struct conn *c)
 static int flush_out(struct conn *c)
 {
     while (c->out_at < c->out.n) {
-        ssize_t n = send(c->fd, c->out.p + c->out_at, c->out.n - c->out_at, MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t n =
+            send(c->fd, c->out.p + c->out_at, c->out.n - c->out_at, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return 0;
         if (n <= 0) return ERR_CLOSED;
@@ -100,7 +102,8 @@ static void on_io(void *ud, int events, int error)
     if (c->dead) destroy(c);
 }
 
-int conn_new(struct loop *l, int fd, conn_frame_fn on_frame, conn_closed_fn on_closed, void *ud, struct conn **out)
+int conn_new(struct loop *l, int fd, conn_frame_fn on_frame, conn_closed_fn on_closed, void *ud,
+             struct conn **out)
 {
     struct conn *c = mem_zalloc(sizeof *c);
     if (!c) return ERR_NOMEM;

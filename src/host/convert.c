@@ -25,7 +25,8 @@ int payload_json(const struct rec *payloads, struct buf *out)
 {
     size_t n = rec_count(payloads, T(payloads, payloads));
     if (n > 1) buf_putc(out, '[');
-    for (const struct rec_field *f = rec_each(payloads, T(payloads, payloads), NULL); f; f = rec_each(payloads, T(payloads, payloads), f)) {
+    for (const struct rec_field *f = rec_each(payloads, T(payloads, payloads), NULL); f;
+         f = rec_each(payloads, T(payloads, payloads), f)) {
         if (f != rec_each(payloads, T(payloads, payloads), NULL)) buf_putc(out, ',');
         one_payload(f->v.m, out);
     }
@@ -49,7 +50,9 @@ static void put_failure(const struct rec *f, struct buf *out, int depth)
     buf_puts(out, "{\"type\":");
     buf_put_json(out, failure_type(f));
     put_text(out, "message", rec_str(f, T(failure, message)));
-    if (app) buf_printf(out, ",\"retryable\":%s", rec_int(app, T(application_failure_info, non_retryable)) ? "false" : "true");
+    if (app)
+        buf_printf(out, ",\"retryable\":%s",
+                   rec_int(app, T(application_failure_info, non_retryable)) ? "false" : "true");
     if (details) {
         buf_puts(out, ",\"details\":");
         payload_json(details, out);
@@ -71,7 +74,8 @@ int failure_json(const struct rec *failure, struct buf *out)
 struct rec *failure_of_json(struct arena *a, const cJSON *j, int depth)
 {
     struct rec *details = NULL, *cause = NULL;
-    const cJSON *d = cJSON_GetObjectItemCaseSensitive(j, "details"), *c = cJSON_GetObjectItemCaseSensitive(j, "cause");
+    const cJSON *d = cJSON_GetObjectItemCaseSensitive(j, "details"),
+                *c = cJSON_GetObjectItemCaseSensitive(j, "cause");
     const char *type = arg_str(j, "type"), *message = arg_str(j, "message");
     if (d) {
         char *text = cJSON_PrintUnformatted(d);
@@ -81,7 +85,8 @@ struct rec *failure_of_json(struct arena *a, const cJSON *j, int depth)
     }
     if (cJSON_IsObject(c) && depth < FAILURE_DEPTH_MAX) cause = failure_of_json(a, c, depth + 1);
     bool non_retryable = cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(j, "retryable"));
-    return failure_app(a, arena_str(a, str_of(type ? type : "Failure")), arena_str(a, str_of(message ? message : "")), non_retryable, details, cause);
+    return failure_app(a, arena_str(a, str_of(type ? type : "Failure")),
+                       arena_str(a, str_of(message ? message : "")), non_retryable, details, cause);
 }
 
 int payloads_of_value(struct arena *a, const char *json, struct rec **out, struct err *e)
@@ -129,21 +134,28 @@ int payloads_of_args(struct arena *a, struct str json_array, struct rec **out, s
     for (size_t i = 0; i < text.n; i++) {
         char ch = text.p[i];
         if (quoted) {
-            if (ch == '\\') i++;
-            else if (ch == '"') quoted = false;
+            if (ch == '\\')
+                i++;
+            else if (ch == '"')
+                quoted = false;
             continue;
         }
-        if (ch == '"') quoted = true;
-        else if (ch == '[' || ch == '{') depth++;
-        else if (ch == ']' || ch == '}') depth--;
+        if (ch == '"')
+            quoted = true;
+        else if (ch == '[' || ch == '{')
+            depth++;
+        else if (ch == ']' || ch == '}')
+            depth--;
         bool ends = (ch == ',' && depth == 1) || (ch == ']' && depth == 0);
         if (!ends || i == from) continue;
         if (!payloads) payloads = rec_new(a, &rec_type_payloads);
         payloads_add(payloads, payload_new(a, PAYLOAD_JSON, str_make(text.p + from, i - from)));
         from = i + 1;
     }
-    if (arena_failed(a)) rc = err_set(e, ERR_NOMEM, "out of memory");
-    else *out = payloads;
+    if (arena_failed(a))
+        rc = err_set(e, ERR_NOMEM, "out of memory");
+    else
+        *out = payloads;
 out:
     buf_free(&canon);
     return rc;
@@ -153,7 +165,8 @@ struct rec *payload_map(struct arena *a, const struct rec_type *type, int tag, c
 {
     struct rec *m = rec_new(a, type);
     const cJSON *v;
-    cJSON_ArrayForEach(v, object) {
+    cJSON_ArrayForEach(v, object)
+    {
         char *text = cJSON_PrintUnformatted(v);
         struct rec *slot = rec_map_set(m, tag, arena_str(a, str_of(v->string)));
         struct rec *p = payload_new(a, PAYLOAD_JSON, arena_str(a, str_of(text)));
@@ -167,13 +180,20 @@ struct rec *payload_map(struct arena *a, const struct rec_type *type, int tag, c
 const char *status_name(enum backend_run_status s)
 {
     switch (s) {
-    case RUN_RUNNING: return "Running";
-    case RUN_COMPLETED: return "Completed";
-    case RUN_FAILED: return "Failed";
-    case RUN_CANCELED: return "Canceled";
-    case RUN_TERMINATED: return "Terminated";
-    case RUN_CONTINUED_AS_NEW: return "ContinuedAsNew";
-    case RUN_TIMED_OUT: return "TimedOut";
+    case RUN_RUNNING:
+        return "Running";
+    case RUN_COMPLETED:
+        return "Completed";
+    case RUN_FAILED:
+        return "Failed";
+    case RUN_CANCELED:
+        return "Canceled";
+    case RUN_TERMINATED:
+        return "Terminated";
+    case RUN_CONTINUED_AS_NEW:
+        return "ContinuedAsNew";
+    case RUN_TIMED_OUT:
+        return "TimedOut";
     }
     return "";
 }
@@ -182,7 +202,8 @@ int64_t duration_of(const cJSON *j, struct err *e, const char *what)
 {
     int64_t ns = 0;
     if (!j || cJSON_IsNull(j)) return 0;
-    if (cJSON_IsNumber(j) && j->valuedouble >= 0 && j->valuedouble < 4e9) return (int64_t)(j->valuedouble * (double)NS_PER_S);
+    if (cJSON_IsNumber(j) && j->valuedouble >= 0 && j->valuedouble < 4e9)
+        return (int64_t)(j->valuedouble * (double)NS_PER_S);
     if (cJSON_IsString(j) && duration_parse(str_of(j->valuestring), &ns) == 0) return ns;
     err_set(e, ERR_ARG, "%s is a duration such as \"90s\" or a number of seconds", what);
     return 0;

@@ -12,7 +12,8 @@
 #include <sys/vfs.h>
 #include <uv.h>
 
-static cJSON *check(cJSON *list, const char *name, bool ok, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+static cJSON *check(cJSON *list, const char *name, bool ok, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
 static cJSON *check(cJSON *list, const char *name, bool ok, const char *fmt, ...)
 {
     char text[1200];
@@ -41,8 +42,13 @@ static void libraries(cJSON *list)
 {
     const char *sqlite = store_sqlite_version();
     if (host_sqlite_suspect(sqlite))
-        cJSON_AddTrueToObject(check(list, "sqlite", true, "SQLite %s has the WAL bug of 3.7.0 to 3.51.2 (two connections that write and checkpoint at once); "
-                                    "moonloop writes and checkpoints by one connection only, do not write to the file with another program while it runs", sqlite), "warning");
+        cJSON_AddTrueToObject(check(list, "sqlite", true,
+                                    "SQLite %s has the WAL bug of 3.7.0 to 3.51.2 (two connections "
+                                    "that write and checkpoint at once); "
+                                    "moonloop writes and checkpoints by one connection only, do "
+                                    "not write to the file with another program while it runs",
+                                    sqlite),
+                              "warning");
     else
         check(list, "sqlite", true, "SQLite %s", sqlite);
     check(list, "lua", true, "%s", LUA_RELEASE);
@@ -54,16 +60,26 @@ static void libraries(cJSON *list)
 static const char *fs_name(long type)
 {
     switch (type) {
-    case 0xEF53: return "ext4";
-    case 0x9123683E: return "btrfs";
-    case 0x58465342: return "xfs";
-    case 0x01021994: return "tmpfs";
-    case 0x794c7630: return "overlayfs";
-    case 0x6969: return "nfs";
-    case (long)0xFF534D42: return "cifs";
-    case 0x65735546: return "fuse";
-    case 0x2FC12FC1: return "zfs";
-    default: return "unknown";
+    case 0xEF53:
+        return "ext4";
+    case 0x9123683E:
+        return "btrfs";
+    case 0x58465342:
+        return "xfs";
+    case 0x01021994:
+        return "tmpfs";
+    case 0x794c7630:
+        return "overlayfs";
+    case 0x6969:
+        return "nfs";
+    case (long)0xFF534D42:
+        return "cifs";
+    case 0x65735546:
+        return "fuse";
+    case 0x2FC12FC1:
+        return "zfs";
+    default:
+        return "unknown";
     }
 }
 
@@ -78,13 +94,18 @@ static void file(ml_host *h, cJSON *list)
     }
     if (stat(h->path, &st) == 0) {
         bool closed = (st.st_mode & 077) == 0;
-        check(list, "permissions", closed, "%s has mode %04o%s", h->path, (unsigned)(st.st_mode & 07777), closed ? "" : ": others can read it; chmod 600");
+        check(list, "permissions", closed, "%s has mode %04o%s", h->path,
+              (unsigned)(st.st_mode & 07777), closed ? "" : ": others can read it; chmod 600");
     }
     if (statfs(h->path, &fs) == 0) {
         const char *name = fs_name((long)fs.f_type);
-        bool net = strcmp(name, "nfs") == 0 || strcmp(name, "cifs") == 0 || strcmp(name, "fuse") == 0;
+        bool net =
+            strcmp(name, "nfs") == 0 || strcmp(name, "cifs") == 0 || strcmp(name, "fuse") == 0;
         double mib = (double)fs.f_bavail * (double)fs.f_bsize / 1048576.0;
-        check(list, "file system", !net, "%s%s", name, net ? ": locks and fsync may not hold on a network file system" : strcmp(name, "tmpfs") == 0 ? ": gone after a restart of the machine" : "");
+        check(list, "file system", !net, "%s%s", name,
+              net ? ": locks and fsync may not hold on a network file system"
+              : strcmp(name, "tmpfs") == 0 ? ": gone after a restart of the machine"
+                                           : "");
         check(list, "free space", mib >= 100, "%.0f MiB free", mib);
     }
     bool sound = store_check(h->store, &e) == 0;
@@ -117,7 +138,8 @@ int verb_doctor_run(struct hcall *c, struct err *e)
     char *text = cJSON_PrintUnformatted(j);
     c->state = (void *)(uintptr_t)arena_str(&c->arena, str_of(text)).p;
     cJSON_free(text);
-    if (!c->state || loop_post(h->loop, doctor_posted, c)) rc = err_set(e, ERR_NOMEM, "out of memory");
+    if (!c->state || loop_post(h->loop, doctor_posted, c))
+        rc = err_set(e, ERR_NOMEM, "out of memory");
 out:
     buf_free(&engine);
     cJSON_Delete(j);

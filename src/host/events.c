@@ -1,5 +1,6 @@
-/* What became durable, told to the host program and to clients on the socket. Activity events get their activity's type from
- * the scheduled event, which is remembered while the activity is open. */
+/* What became durable, told to the host program and to clients on the socket. Activity events get
+ * their activity's type from the scheduled event, which is remembered while the activity is open.
+ */
 #include "base/mem.h"
 #include "host/host_internal.h"
 #include <stdio.h>
@@ -15,7 +16,12 @@ void host_event(ml_host *h, const ml_event *ev)
 
 void host_say(ml_host *h, enum ml_event_kind kind, const char *workflow_id, const char *text)
 {
-    ml_event ev = {.kind = kind, .workflow_id = workflow_id ? workflow_id : "", .run_id = "", .type = "", .name = "", .text = text ? text : "",
+    ml_event ev = {.kind = kind,
+                   .workflow_id = workflow_id ? workflow_id : "",
+                   .run_id = "",
+                   .type = "",
+                   .name = "",
+                   .text = text ? text : "",
                    .time_ns = h->engine ? engine_now(h->engine) : clock_wall(&h->clock)};
     host_event(h, &ev);
 }
@@ -51,7 +57,8 @@ static void forget(ml_host *h, struct str run_id, int64_t id)
 
 void events_free(ml_host *h)
 {
-    for (struct map_entry *en = h->activity_names.first; en; en = en->next) mem_free(en->value);
+    for (struct map_entry *en = h->activity_names.first; en; en = en->next)
+        mem_free(en->value);
     map_free(&h->activity_names);
     map_init(&h->activity_names);
 }
@@ -60,62 +67,93 @@ void events_free(ml_host *h)
 static int64_t scheduled_of(const struct rec *ev, const struct rec *a)
 {
     switch (event_type(ev)) {
-    case EVENT_TYPE_ACTIVITY_TASK_SCHEDULED: return event_id(ev);
-    case EVENT_TYPE_ACTIVITY_TASK_STARTED: return rec_int(a, T(ev_activity_task_started, scheduled_event_id));
-    case EVENT_TYPE_ACTIVITY_TASK_COMPLETED: return rec_int(a, T(ev_activity_task_completed, scheduled_event_id));
-    case EVENT_TYPE_ACTIVITY_TASK_FAILED: return rec_int(a, T(ev_activity_task_failed, scheduled_event_id));
-    case EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT: return rec_int(a, T(ev_activity_task_timed_out, scheduled_event_id));
-    case EVENT_TYPE_ACTIVITY_TASK_CANCELED: return rec_int(a, T(ev_activity_task_canceled, scheduled_event_id));
-    case EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED: return rec_int(a, T(ev_activity_task_cancel_requested, scheduled_event_id));
-    default: return 0;
+    case EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
+        return event_id(ev);
+    case EVENT_TYPE_ACTIVITY_TASK_STARTED:
+        return rec_int(a, T(ev_activity_task_started, scheduled_event_id));
+    case EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
+        return rec_int(a, T(ev_activity_task_completed, scheduled_event_id));
+    case EVENT_TYPE_ACTIVITY_TASK_FAILED:
+        return rec_int(a, T(ev_activity_task_failed, scheduled_event_id));
+    case EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT:
+        return rec_int(a, T(ev_activity_task_timed_out, scheduled_event_id));
+    case EVENT_TYPE_ACTIVITY_TASK_CANCELED:
+        return rec_int(a, T(ev_activity_task_canceled, scheduled_event_id));
+    case EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED:
+        return rec_int(a, T(ev_activity_task_cancel_requested, scheduled_event_id));
+    default:
+        return 0;
     }
 }
 
 static struct str plain_name(const struct rec *ev, const struct rec *a)
 {
     switch (event_type(ev)) {
-    case EVENT_TYPE_WORKFLOW_EXECUTION_STARTED: return rec_str(rec_msg(a, T(ev_workflow_execution_started, workflow_type)), T(workflow_type, name));
-    case EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED: return rec_str(a, T(ev_workflow_execution_signaled, signal_name));
-    case EVENT_TYPE_TIMER_STARTED: return rec_str(a, T(ev_timer_started, timer_id));
-    case EVENT_TYPE_TIMER_FIRED: return rec_str(a, T(ev_timer_fired, timer_id));
-    case EVENT_TYPE_TIMER_CANCELED: return rec_str(a, T(ev_timer_canceled, timer_id));
-    case EVENT_TYPE_MARKER_RECORDED: return rec_str(a, T(ev_marker_recorded, marker_name));
+    case EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
+        return rec_str(rec_msg(a, T(ev_workflow_execution_started, workflow_type)),
+                       T(workflow_type, name));
+    case EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
+        return rec_str(a, T(ev_workflow_execution_signaled, signal_name));
+    case EVENT_TYPE_TIMER_STARTED:
+        return rec_str(a, T(ev_timer_started, timer_id));
+    case EVENT_TYPE_TIMER_FIRED:
+        return rec_str(a, T(ev_timer_fired, timer_id));
+    case EVENT_TYPE_TIMER_CANCELED:
+        return rec_str(a, T(ev_timer_canceled, timer_id));
+    case EVENT_TYPE_MARKER_RECORDED:
+        return rec_str(a, T(ev_marker_recorded, marker_name));
     case EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED:
-        return rec_str(rec_msg(a, T(ev_start_child_workflow_execution_initiated, workflow_type)), T(workflow_type, name));
-    default: return (struct str){0};
+        return rec_str(rec_msg(a, T(ev_start_child_workflow_execution_initiated, workflow_type)),
+                       T(workflow_type, name));
+    default:
+        return (struct str){0};
     }
 }
 
 static bool closes_activity(int type)
 {
-    return type == EVENT_TYPE_ACTIVITY_TASK_COMPLETED || type == EVENT_TYPE_ACTIVITY_TASK_FAILED || type == EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT ||
-           type == EVENT_TYPE_ACTIVITY_TASK_CANCELED;
+    return type == EVENT_TYPE_ACTIVITY_TASK_COMPLETED || type == EVENT_TYPE_ACTIVITY_TASK_FAILED ||
+           type == EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT || type == EVENT_TYPE_ACTIVITY_TASK_CANCELED;
 }
 
-static void tell(ml_host *h, const char *workflow_id, const char *run, struct str run_id, const struct rec *ev)
+static void tell(ml_host *h, const char *workflow_id, const char *run, struct str run_id,
+                 const struct rec *ev)
 {
     const struct rec *a = event_attrs(ev);
     int type = event_type(ev);
     int64_t scheduled = scheduled_of(ev, a);
     char name[256] = "";
     if (type == EVENT_TYPE_ACTIVITY_TASK_SCHEDULED)
-        remember(h, run_id, scheduled, rec_str(rec_msg(a, T(ev_activity_task_scheduled, activity_type)), T(activity_type, name)));
+        remember(h, run_id, scheduled,
+                 rec_str(rec_msg(a, T(ev_activity_task_scheduled, activity_type)),
+                         T(activity_type, name)));
     const char *known = scheduled ? recall(h, run_id, scheduled) : NULL;
-    if (known) snprintf(name, sizeof name, "%s", known);
-    else if (!scheduled) snprintf(name, sizeof name, STR_FMT, STR_ARG(plain_name(ev, a)));
-    ml_event out = {.kind = ML_EVENT_HISTORY, .workflow_id = workflow_id, .run_id = run, .type = event_name(type), .name = name, .text = "",
-                    .event_id = event_id(ev), .time_ns = event_time(ev)};
-    if (type == EVENT_TYPE_ACTIVITY_TASK_STARTED) out.attempt = (int)rec_int(a, T(ev_activity_task_started, attempt));
+    if (known)
+        snprintf(name, sizeof name, "%s", known);
+    else if (!scheduled)
+        snprintf(name, sizeof name, STR_FMT, STR_ARG(plain_name(ev, a)));
+    ml_event out = {.kind = ML_EVENT_HISTORY,
+                    .workflow_id = workflow_id,
+                    .run_id = run,
+                    .type = event_name(type),
+                    .name = name,
+                    .text = "",
+                    .event_id = event_id(ev),
+                    .time_ns = event_time(ev)};
+    if (type == EVENT_TYPE_ACTIVITY_TASK_STARTED)
+        out.attempt = (int)rec_int(a, T(ev_activity_task_started, attempt));
     host_event(h, &out);
     if (closes_activity(type)) forget(h, run_id, scheduled);
 }
 
-void host_on_commit(void *ud, struct str workflow_id, struct str run_id, struct rec *const *events, size_t n)
+void host_on_commit(void *ud, struct str workflow_id, struct str run_id, struct rec *const *events,
+                    size_t n)
 {
     ml_host *h = ud;
     if (!h->cfg.event && !h->server) return;
     char *id = str_dup(workflow_id), *run = str_dup(run_id);
-    for (size_t i = 0; id && run && i < n; i++) tell(h, id, run, run_id, events[i]);
+    for (size_t i = 0; id && run && i < n; i++)
+        tell(h, id, run, run_id, events[i]);
     mem_free(id);
     mem_free(run);
 }

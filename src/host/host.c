@@ -1,5 +1,6 @@
-/* Opening and closing, in one visible order. Opening: loop, lock, store, engine, worker, socket. Closing: socket, worker (its
- * attempts are told), engine (they are recorded as WorkerShutdown), HTTP, store, lock, loop. Called by the embedding program. */
+/* Opening and closing, in one visible order. Opening: loop, lock, store, engine, worker, socket.
+ * Closing: socket, worker (its attempts are told), engine (they are recorded as WorkerShutdown),
+ * HTTP, store, lock, loop. Called by the embedding program. */
 #include "base/fault.h"
 #include "base/hash.h"
 #include "base/mem.h"
@@ -16,12 +17,30 @@
 
 static _Thread_local char open_error[1000];
 
-void ml_config_init(ml_config *c) { *c = (ml_config){0}; }
-void ml_set_allocator(ml_alloc_fn fn, void *ud) { mem_set_hook(fn, ud); }
-const char *ml_open_error(void) { return open_error; }
-const char *ml_error(const ml_host *h) { return h ? h->last.text : open_error; }
-const char *ml_version(void) { return "0.1.0"; }
-int ml_attached(const ml_host *h) { return h->attach != NULL; }
+void ml_config_init(ml_config *c)
+{
+    *c = (ml_config){0};
+}
+void ml_set_allocator(ml_alloc_fn fn, void *ud)
+{
+    mem_set_hook(fn, ud);
+}
+const char *ml_open_error(void)
+{
+    return open_error;
+}
+const char *ml_error(const ml_host *h)
+{
+    return h ? h->last.text : open_error;
+}
+const char *ml_version(void)
+{
+    return "0.1.0";
+}
+int ml_attached(const ml_host *h)
+{
+    return h->attach != NULL;
+}
 
 int64_t ml_parse_time(const char *iso)
 {
@@ -68,7 +87,8 @@ static void on_drain(void *ud)
 void host_store_wake(void *ud)
 {
     ml_host *h = ud;
-    if (!atomic_exchange(&h->drain_posted, true) && loop_post(h->loop, on_drain, h)) atomic_store(&h->drain_posted, false);
+    if (!atomic_exchange(&h->drain_posted, true) && loop_post(h->loop, on_drain, h))
+        atomic_store(&h->drain_posted, false);
 }
 
 static void on_stop(void *ud, int events, int error)
@@ -85,7 +105,8 @@ void ml_stop(ml_host *h)
     uint64_t one = 1;
     int saved = errno;
     h->stop = 1;
-    if (write(h->stop_fd, &one, sizeof one) < 0) h->stop = 1; /* the counter is full: it wakes anyway */
+    if (write(h->stop_fd, &one, sizeof one) < 0)
+        h->stop = 1; /* the counter is full: it wakes anyway */
     errno = saved;
 }
 
@@ -93,10 +114,14 @@ void ml_stop(ml_host *h)
 static enum engine_clock clock_of(enum ml_clock c)
 {
     switch (c) {
-    case ML_CLOCK_REAL: return ENGINE_CLOCK_REAL;
-    case ML_CLOCK_VIRTUAL: return ENGINE_CLOCK_VIRTUAL;
-    case ML_CLOCK_HOST: return ENGINE_CLOCK_HOST;
-    case ML_CLOCK_FILE: break;
+    case ML_CLOCK_REAL:
+        return ENGINE_CLOCK_REAL;
+    case ML_CLOCK_VIRTUAL:
+        return ENGINE_CLOCK_VIRTUAL;
+    case ML_CLOCK_HOST:
+        return ENGINE_CLOCK_HOST;
+    case ML_CLOCK_FILE:
+        break;
     }
     return ENGINE_CLOCK_FILE;
 }
@@ -113,15 +138,27 @@ static void on_script_error(void *ud, struct str workflow_id, struct str text)
 static int open_store(ml_host *h, struct err *e)
 {
     bool threaded = !h->snapshot && !(h->cfg.flags & ML_NO_THREADS);
-    struct store_opts o = {.path = h->snapshot ? ":memory:" : h->path, .fast = h->cfg.durability != ML_DURABILITY_FULL, .threaded = threaded,
-                           .migrations = engine_migrations, .n_migrations = engine_migrations_n, .wake = host_store_wake, .wake_ud = h, .log = &h->log};
+    struct store_opts o = {.path = h->snapshot ? ":memory:" : h->path,
+                           .fast = h->cfg.durability != ML_DURABILITY_FULL,
+                           .threaded = threaded,
+                           .migrations = engine_migrations,
+                           .n_migrations = engine_migrations_n,
+                           .wake = host_store_wake,
+                           .wake_ud = h,
+                           .log = &h->log};
     return store_open(&o, &h->store, e);
 }
 
 static int open_engine(ml_host *h, struct err *e)
 {
-    struct engine_opts o = {.loop = h->loop, .store = h->store, .clock = &h->clock, .entropy = &entropy_system, .log = &h->log,
-                            .clock_mode = clock_of(h->cfg.clock), .until_ns = h->cfg.until_ns, .identity = str_of(h->identity)};
+    struct engine_opts o = {.loop = h->loop,
+                            .store = h->store,
+                            .clock = &h->clock,
+                            .entropy = &entropy_system,
+                            .log = &h->log,
+                            .clock_mode = clock_of(h->cfg.clock),
+                            .until_ns = h->cfg.until_ns,
+                            .identity = str_of(h->identity)};
     int rc = engine_open(&o, &h->engine, e);
     if (rc) return rc;
     h->b = engine_backend(h->engine);
@@ -132,13 +169,20 @@ static int open_engine(ml_host *h, struct err *e)
 
 static int open_worker(ml_host *h, struct err *e)
 {
-    struct worker_opts o = {.backend = h->b, .loop = h->loop, .log = &h->log, .task_queue = str_of(h->task_queue), .cache_runs = h->cfg.cache_runs,
-                            .activity_slots = (int)h->cfg.activity_slots, .watchdog = !(h->cfg.flags & ML_NO_THREADS),
-                            .on_script_error = on_script_error, .ud = h};
+    struct worker_opts o = {.backend = h->b,
+                            .loop = h->loop,
+                            .log = &h->log,
+                            .task_queue = str_of(h->task_queue),
+                            .cache_runs = h->cfg.cache_runs,
+                            .activity_slots = (int)h->cfg.activity_slots,
+                            .watchdog = !(h->cfg.flags & ML_NO_THREADS),
+                            .on_script_error = on_script_error,
+                            .ud = h};
     o.limits.memory_bytes = h->cfg.run_memory_bytes;
     o.limits.instructions = h->cfg.run_instructions;
 #ifdef ML_TESTING
-    const char *noop = getenv("ML_NOOP"), *cache = getenv("ML_CACHE_RUNS"), *evict = getenv("ML_EVICT_ALWAYS");
+    const char *noop = getenv("ML_NOOP"), *cache = getenv("ML_CACHE_RUNS"),
+               *evict = getenv("ML_EVICT_ALWAYS");
     if (noop && *noop) o.noop_name = str_of(noop);
     if (cache && *cache) o.cache_runs = (size_t)strtoul(cache, NULL, 10);
     o.evict_always = evict && *evict == '1';
@@ -158,7 +202,9 @@ int host_open_engine(ml_host *h, struct err *e)
     host_register_all(h, e);
     if (!h->snapshot && !h->read_only) {
         struct err why = {0};
-        if (server_open(h, &h->server, &why)) /* other processes then cannot reach this one; its own work is not harmed */
+        if (server_open(
+                h, &h->server,
+                &why)) /* other processes then cannot reach this one; its own work is not harmed */
             log_printf(&h->log, LOG_WARN, "no socket for other processes: %s", why.text);
     }
 out:
@@ -166,8 +212,14 @@ out:
     return rc;
 }
 
-static void on_worker_stopped(void *ud) { ((ml_host *)ud)->stopped = true; }
-static void on_engine_shut(void *ud) { ((ml_host *)ud)->shut = true; }
+static void on_worker_stopped(void *ud)
+{
+    ((ml_host *)ud)->stopped = true;
+}
+static void on_engine_shut(void *ud)
+{
+    ((ml_host *)ud)->shut = true;
+}
 
 /* Turns the loop until the flag is set, for a bounded time. */
 static void turn_until(ml_host *h, const bool *flag)
@@ -206,9 +258,13 @@ void host_close_engine(ml_host *h, bool orderly)
 }
 
 /* ---- opening ---- */
-static void nap(void) { usleep(20000); }
+static void nap(void)
+{
+    usleep(20000);
+}
 
-/* The lock, or a connection to who has it. Between the two a process may be opening or closing: try again for two seconds. */
+/* The lock, or a connection to who has it. Between the two a process may be opening or closing: try
+ * again for two seconds. */
 static int own_or_attach(ml_host *h, struct err *e)
 {
     bool attach = (h->cfg.flags & (ML_ATTACH | ML_READ_ONLY)) != 0;
@@ -228,7 +284,8 @@ static int own_or_attach(ml_host *h, struct err *e)
         }
         nap();
     }
-    return err_set(e, ERR_BUSY, "%s is in use by another process that does not answer on its socket", h->path);
+    return err_set(e, ERR_BUSY,
+                   "%s is in use by another process that does not answer on its socket", h->path);
 }
 
 static int copy_config(ml_host *h, const ml_config *c, struct err *e)
@@ -244,18 +301,27 @@ static int copy_config(ml_host *h, const ml_config *c, struct err *e)
     h->identity = str_dup(str_of(text));
     h->path = path ? str_dup(str_of(path)) : NULL;
     h->task_queue = str_dup(str_of(c->task_queue ? c->task_queue : "default"));
-    if (!h->identity || !h->task_queue || (path && !h->path)) return err_set(e, ERR_NOMEM, "out of memory opening a host");
+    if (!h->identity || !h->task_queue || (path && !h->path))
+        return err_set(e, ERR_NOMEM, "out of memory opening a host");
     h->cfg.path = h->path;
     h->cfg.task_queue = h->task_queue;
-    if (c->clock == ML_CLOCK_HOST && !c->wall_ns) return err_set(e, ERR_ARG, "the host clock needs wall_ns");
-    if (h->read_only && path && access(path, F_OK) != 0) return err_set(e, ERR_NOTFOUND, "no database %s", path);
+    if (c->clock == ML_CLOCK_HOST && !c->wall_ns)
+        return err_set(e, ERR_ARG, "the host clock needs wall_ns");
+    if (h->read_only && path && access(path, F_OK) != 0)
+        return err_set(e, ERR_NOTFOUND, "no database %s", path);
     h->clock = (struct clock){host_wall, host_mono, h};
     h->log = (struct log){c->log ? host_log : NULL, h, LOG_DEBUG};
     return 0;
 }
 
-static void *cjson_malloc(size_t n) { return mem_alloc(n); }
-static void cjson_free(void *p) { mem_free(p); }
+static void *cjson_malloc(size_t n)
+{
+    return mem_alloc(n);
+}
+static void cjson_free(void *p)
+{
+    mem_free(p);
+}
 
 static int host_init(ml_host *h, const ml_config *c, struct err *e)
 {
@@ -311,8 +377,11 @@ void ml_close(ml_host *h)
     if (h->http) http_client_close(h->http);
     owner_unlock(h);
     if (h->stop_io) loop_io_close(h->stop_io);
-    if (h->loop) loop_close(h->loop); /* runs what was posted: it may still answer (to nobody) and free calls */
-    while (h->calls) hcall_free(h->calls);
+    if (h->loop)
+        loop_close(
+            h->loop); /* runs what was posted: it may still answer (to nobody) and free calls */
+    while (h->calls)
+        hcall_free(h->calls);
     host_loads_free(h);
     if (h->stop_fd >= 0) close(h->stop_fd);
     events_free(h);
@@ -329,21 +398,24 @@ void ml_close(ml_host *h)
     mem_free(h);
 }
 
-/* The content is replaced under the worker, whose scripts and activities stay. The old engine goes first: it stands on the
- * content it knows. */
+/* The content is replaced under the worker, whose scripts and activities stay. The old engine goes
+ * first: it stands on the content it knows. */
 int host_reopen_engine(ml_host *h, const char *snapshot, struct err *e)
 {
     store_flush(h->store);
     store_drain(h->store);
     struct err gone;
     err_set(&gone, ERR_CLOSED, "another snapshot was loaded");
-    for (struct hcall *c = h->calls; c; c = c->next) hcall_fail_later(c, &gone);
+    for (struct hcall *c = h->calls; c; c = c->next)
+        hcall_fail_later(c, &gone);
     worker_unbind(h->worker);
     engine_close(h->engine);
     h->engine = NULL;
     int rc = store_load_from(h->store, snapshot, e);
     struct err why = {0};
-    if (open_engine(h, &why)) { /* a bad snapshot has left the old content, or nothing can be saved any more */
+    if (open_engine(
+            h,
+            &why)) { /* a bad snapshot has left the old content, or nothing can be saved any more */
         if (!rc) *e = why;
         return rc ? rc : why.code;
     }

@@ -1,7 +1,8 @@
 /* Inside of the host: what ml_host holds and who does what.
- *  host.c opens and closes everything in one visible order; owner.c decides who owns the file; conn.c is frames on a socket,
- *  socket.c the owner's server, attach.c the other side; verbs.c runs each verb for local callers and socket clients alike;
- *  start.c and mend.c hold the rules of starting and going on; step.c runs; events.c, convert.c, snapshot.c, doctor.c. */
+ *  host.c opens and closes everything in one visible order; owner.c decides who owns the file;
+ * conn.c is frames on a socket, socket.c the owner's server, attach.c the other side; verbs.c runs
+ * each verb for local callers and socket clients alike; start.c and mend.c hold the rules of
+ * starting and going on; step.c runs; events.c, convert.c, snapshot.c, doctor.c. */
 #ifndef ML_HOST_INTERNAL_H
 #define ML_HOST_INTERNAL_H
 #include "base/log.h"
@@ -24,23 +25,25 @@
 struct hcall;
 struct verb {
     const char *name;
-    int (*run)(struct hcall *c, struct err *e); /* 0: the answer comes by hcall_reply; else it fails with e */
+    int (*run)(struct hcall *c,
+               struct err *e); /* 0: the answer comes by hcall_reply; else it fails with e */
     bool local_only;
 };
 
-/* One verb in progress. Answered exactly once, later than the call that made it; freed unanswered when the host closes. */
+/* One verb in progress. Answered exactly once, later than the call that made it; freed unanswered
+ * when the host closes. */
 struct hcall {
     ml_host *h;
     const struct verb *verb;
-    cJSON *args;                    /* owned */
+    cJSON *args; /* owned */
     ml_reply_fn fn;
     void *ud;
-    void (*drop)(void *ud);         /* frees ud of a call that is never answered; may be NULL */
-    uint64_t id;                    /* name on the socket */
-    bool sent;                      /* to the owner */
-    struct err err;                 /* for answers that fail at once */
-    struct arena arena;             /* of the verb */
-    void *state;                    /* of the verb, in the arena */
+    void (*drop)(void *ud); /* frees ud of a call that is never answered; may be NULL */
+    uint64_t id;            /* name on the socket */
+    bool sent;              /* to the owner */
+    struct err err;         /* for answers that fail at once */
+    struct arena arena;     /* of the verb */
+    void *state;            /* of the verb, in the arena */
     struct hcall *prev, *next;
 };
 
@@ -57,30 +60,68 @@ struct conn {
     conn_frame_fn on_frame;
     conn_closed_fn on_closed;
     void *ud;
-    bool busy, dead;                /* inside its callback; to be freed after it */
+    bool busy, dead; /* inside its callback; to be freed after it */
 };
 
-struct server_client { struct server *s; struct conn *conn; uint64_t id; bool hello, events; pid_t pid; struct server_client *prev, *next; };
-struct server { ml_host *h; int fd; struct loop_io *io; char *path; struct idmap ids; struct server_client *clients; size_t n; };
+struct server_client {
+    struct server *s;
+    struct conn *conn;
+    uint64_t id;
+    bool hello, events;
+    pid_t pid;
+    struct server_client *prev, *next;
+};
+struct server {
+    ml_host *h;
+    int fd;
+    struct loop_io *io;
+    char *path;
+    struct idmap ids;
+    struct server_client *clients;
+    size_t n;
+};
 
-struct loaded_path { char *path; struct loaded_path *next; };
+struct loaded_path {
+    char *path;
+    struct loaded_path *next;
+};
 struct attach {
     ml_host *h;
     struct conn *conn;
     char path[120];
     uint64_t next_id;
-    struct loaded_path *loads;      /* scripts that this host asked to load: what it goes on with when it becomes the owner */
-    size_t reloading;               /* of those, not loaded yet after a change of owner */
-    struct loop_timer *timer;       /* next try to reconnect or to become the owner */
+    struct loaded_path *loads; /* scripts that this host asked to load: what it goes on with when it
+                                  becomes the owner */
+    size_t reloading;          /* of those, not loaded yet after a change of owner */
+    struct loop_timer *timer;  /* next try to reconnect or to become the owner */
     bool lost;
 };
 
-struct program { ml_host *h; struct act_env env; struct act_host *act; ml_load_fn fn; void *ud; bool done; struct program *next; };
-struct hload { ml_host *h; ml_load_fn fn; void *ud; struct hload *prev, *next; };
-struct c_activity { ml_host *h; char *name; ml_activity_fn fn; void *ud; struct c_activity *next; };
+struct program {
+    ml_host *h;
+    struct act_env env;
+    struct act_host *act;
+    ml_load_fn fn;
+    void *ud;
+    bool done;
+    struct program *next;
+};
+struct hload {
+    ml_host *h;
+    ml_load_fn fn;
+    void *ud;
+    struct hload *prev, *next;
+};
+struct c_activity {
+    ml_host *h;
+    char *name;
+    ml_activity_fn fn;
+    void *ud;
+    struct c_activity *next;
+};
 
 struct ml_host {
-    ml_config cfg;                  /* its strings are the copies below */
+    ml_config cfg; /* its strings are the copies below */
     char *path, *task_queue;
     struct log log;
     struct clock clock;
@@ -93,13 +134,13 @@ struct ml_host {
     struct worker *worker;
     struct http_client *http;
     struct server *server;
-    struct attach *attach;          /* not NULL: another process owns the file */
+    struct attach *attach; /* not NULL: another process owns the file */
     struct program *programs;
     struct hload *loads;
     struct c_activity *c_acts;
     struct hcall *calls;
-    struct map bundles_put;         /* digests that the file has */
-    struct map activity_names;      /* run id and scheduled event -> owned type, for progress */
+    struct map bundles_put;    /* digests that the file has */
+    struct map activity_names; /* run id and scheduled event -> owned type, for progress */
     struct err last;
     char *identity;
     int stop_fd;
@@ -108,75 +149,93 @@ struct ml_host {
     atomic_bool drain_posted;
     bool drive_all, read_only, snapshot, closing, store_wake_off;
     size_t n_driven;
-    size_t reloads;                 /* scripts to load again after this host became the owner, before requests go on */
-    bool at_bound;                  /* virtual: what is due lies past `until` */
-    bool stopped, shut;             /* closing: the worker, the engine */
-    int64_t open_count;             /* ml_run without a condition: -1 not asked, -2 asked */
+    size_t
+        reloads; /* scripts to load again after this host became the owner, before requests go on */
+    bool at_bound;      /* virtual: what is due lies past `until` */
+    bool stopped, shut; /* closing: the worker, the engine */
+    int64_t open_count; /* ml_run without a condition: -1 not asked, -2 asked */
 };
 
 /* host.c */
-int host_fail(ml_host *h, const struct err *e);                 /* keeps the text, returns the code */
-int host_open_engine(ml_host *h, struct err *e);                /* store, engine, worker, server: the host owns the file */
+int host_fail(ml_host *h, const struct err *e); /* keeps the text, returns the code */
+int host_open_engine(ml_host *h,
+                     struct err *e); /* store, engine, worker, server: the host owns the file */
 void host_close_engine(ml_host *h, bool orderly);
 void host_store_wake(void *ud);
 int host_reopen_engine(ml_host *h, const char *snapshot, struct err *e);
 /* owner.c */
-int owner_lock(ml_host *h, struct err *e);                      /* ERR_BUSY: somebody else has it */
+int owner_lock(ml_host *h, struct err *e); /* ERR_BUSY: somebody else has it */
 void owner_unlock(ml_host *h);
 int owner_socket_path(const char *db, char out[108], bool make_folder, struct err *e);
 /* conn.c */
-int conn_new(struct loop *l, int fd, conn_frame_fn on_frame, conn_closed_fn on_closed, void *ud, struct conn **out);
-int conn_send(struct conn *c, cJSON *frame);                    /* takes the frame; ERR_LIMIT when too large */
-void conn_free(struct conn *c);                                 /* no callback after this */
+int conn_new(struct loop *l, int fd, conn_frame_fn on_frame, conn_closed_fn on_closed, void *ud,
+             struct conn **out);
+int conn_send(struct conn *c, cJSON *frame); /* takes the frame; ERR_LIMIT when too large */
+void conn_free(struct conn *c);              /* no callback after this */
 /* socket.c */
 int server_open(ml_host *h, struct server **out, struct err *e);
 void server_close(struct server *s);
 void server_event(struct server *s, const ml_event *ev);
 /* attach.c */
-int attach_open(ml_host *h, struct attach **out, struct err *e); /* ERR_BUSY: nobody answers there */
+int attach_open(ml_host *h, struct attach **out,
+                struct err *e); /* ERR_BUSY: nobody answers there */
 void attach_close(struct attach *a);
 void attach_send(struct attach *a, struct hcall *c);
-int attach_load(ml_host *h, const char *path, const char *const *args, size_t argc, ml_load_fn fn, void *ud);
+int attach_load(ml_host *h, const char *path, const char *const *args, size_t argc, ml_load_fn fn,
+                void *ud);
 /* verbs.c */
 int host_verb(ml_host *h, const char *verb, cJSON *args, ml_reply_fn fn, void *ud); /* takes args */
-/* The same with an ud that is owned by the call: fn or drop gets it, unless the call fails at once. */
-int host_verb_owned(ml_host *h, const char *verb, cJSON *args, ml_reply_fn fn, void *ud, void (*drop)(void *ud));
+/* The same with an ud that is owned by the call: fn or drop gets it, unless the call fails at once.
+ */
+int host_verb_owned(ml_host *h, const char *verb, cJSON *args, ml_reply_fn fn, void *ud,
+                    void (*drop)(void *ud));
 struct hcall *hcall_new(ml_host *h, const struct verb *v, cJSON *args, ml_reply_fn fn, void *ud);
-void hcall_run(struct hcall *c);                                /* here, by the engine */
-void hcall_reply(struct hcall *c, const ml_reply *r);           /* answers and frees */
-void hcall_fail(struct hcall *c, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void hcall_run(struct hcall *c);                      /* here, by the engine */
+void hcall_reply(struct hcall *c, const ml_reply *r); /* answers and frees */
+void hcall_fail(struct hcall *c, int code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 void hcall_fail_err(struct hcall *c, const struct err *e);
 void hcall_fail_later(struct hcall *c, const struct err *e);
 void hcall_free(struct hcall *c);
-const char *arg_str(const cJSON *args, const char *name);       /* NULL when absent */
+const char *arg_str(const cJSON *args, const char *name); /* NULL when absent */
 bool arg_bool(const cJSON *args, const char *name);
 int64_t arg_i64(const cJSON *args, const char *name);
 struct str arg_view(const cJSON *args, const char *name);
 void arg_add(cJSON *args, const char *name, const char *value); /* nothing when NULL */
 const struct verb *verb_find(const char *name);
-int verb_start_run(struct hcall *c, struct err *e);             /* start.c */
+int verb_start_run(struct hcall *c, struct err *e); /* start.c */
 int verb_drive_run(struct hcall *c, struct err *e);
-int verb_replay_run(struct hcall *c, struct err *e);            /* replay.c */
+int verb_replay_run(struct hcall *c, struct err *e); /* replay.c */
 int verb_query_run(struct hcall *c, struct err *e);
 int verb_history_run(struct hcall *c, struct err *e);
-int verb_doctor_run(struct hcall *c, struct err *e);            /* doctor.c */
-int verb_load_run(struct hcall *c, struct err *e);              /* load.c */
+int verb_doctor_run(struct hcall *c, struct err *e); /* doctor.c */
+int verb_load_run(struct hcall *c, struct err *e);   /* load.c */
 /* All pages of a history into the call's arena, then `then`. */
-struct history { struct rec **events; size_t n, cap; struct backend_target target; void (*then)(struct hcall *c, struct history *x, const struct err *e); bool first_page_only; void *outer; };
+struct history {
+    struct rec **events;
+    size_t n, cap;
+    struct backend_target target;
+    void (*then)(struct hcall *c, struct history *x, const struct err *e);
+    bool first_page_only;
+    void *outer;
+};
 void history_fetch(struct hcall *c, struct str workflow_id, struct str run_id, bool first_page_only,
                    void (*then)(struct hcall *c, struct history *x, const struct err *e));
 void history_drop(struct hcall *c, struct history *x);
 /* mend.c: a blocked run on the text on disk */
 typedef void (*mend_fn)(struct hcall *c, bool goes_on, const char *text);
-void mend_run(struct hcall *c, struct str workflow_id, struct str run_id, struct str type, mend_fn then);
-void mend_all(ml_host *h);                                      /* every blocked run that a loaded script defines */
+void mend_run(struct hcall *c, struct str workflow_id, struct str run_id, struct str type,
+              mend_fn then);
+void mend_all(ml_host *h); /* every blocked run that a loaded script defines */
 int host_put_bundle(ml_host *h, struct str digest, struct err *e);
 /* convert.c */
-int payload_json(const struct rec *payloads, struct buf *out);  /* the value alone; "null" when there is none */
+int payload_json(const struct rec *payloads,
+                 struct buf *out); /* the value alone; "null" when there is none */
 int failure_json(const struct rec *failure, struct buf *out);
 struct rec *failure_of_json(struct arena *a, const cJSON *j, int depth);
 int payloads_of_args(struct arena *a, struct str json_array, struct rec **out, struct err *e);
-int payloads_of_value(struct arena *a, const char *json, struct rec **out, struct err *e); /* NULL text: no payload */
+int payloads_of_value(struct arena *a, const char *json, struct rec **out,
+                      struct err *e); /* NULL text: no payload */
 struct rec *payload_map(struct arena *a, const struct rec_type *type, int tag, const cJSON *object);
 const char *status_name(enum backend_run_status s);
 int64_t duration_of(const cJSON *j, struct err *e, const char *what);
@@ -185,10 +244,12 @@ void host_act_env(ml_host *h, struct act_env *env);
 void host_register_all(ml_host *h, struct err *e);
 void host_loads_free(ml_host *h);
 void program_step(ml_host *h, int64_t budget_ns, bool *more);
-int program_start(ml_host *h, const char *path, const char *const *args, size_t argc, ml_load_fn fn, void *ud, struct err *e);
+int program_start(ml_host *h, const char *path, const char *const *args, size_t argc, ml_load_fn fn,
+                  void *ud, struct err *e);
 void programs_free(ml_host *h);
 /* events.c */
-void host_on_commit(void *ud, struct str workflow_id, struct str run_id, struct rec *const *events, size_t n);
+void host_on_commit(void *ud, struct str workflow_id, struct str run_id, struct rec *const *events,
+                    size_t n);
 void host_event(ml_host *h, const ml_event *ev);
 void host_say(ml_host *h, enum ml_event_kind kind, const char *workflow_id, const char *text);
 void events_free(ml_host *h);

@@ -13,7 +13,10 @@ static void env_print(void *ud, struct str line)
     mem_free(text);
 }
 
-struct env_request { void (*fn)(void *ud, int code, struct str json); void *ud; };
+struct env_request {
+    void (*fn)(void *ud, int code, struct str json);
+    void *ud;
+};
 
 static void env_answered(void *ud, const ml_reply *r)
 {
@@ -22,8 +25,10 @@ static void env_answered(void *ud, const ml_reply *r)
     mem_free(q);
 }
 
-/* A request of a script to the host is a verb with JSON arguments ("complete_activity" {token, json | failure}). */
-static void env_request(void *ud, struct str verb, struct str json, void (*fn)(void *, int, struct str), void *fn_ud)
+/* A request of a script to the host is a verb with JSON arguments ("complete_activity" {token, json
+ * | failure}). */
+static void env_request(void *ud, struct str verb, struct str json,
+                        void (*fn)(void *, int, struct str), void *fn_ud)
 {
     ml_host *h = ud;
     char name[64] = "";
@@ -40,14 +45,26 @@ static void env_request(void *ud, struct str verb, struct str json, void (*fn)(v
 
 void host_act_env(ml_host *h, struct act_env *env)
 {
-    *env = (struct act_env){.loop = h->loop, .clock = &h->clock, .entropy = &entropy_system, .log = &h->log, .http = &h->http, .store = h->store,
-                            .request = env_request, .print = env_print, .ud = h, .stdio = h->cfg.stdio != 0};
+    *env = (struct act_env){.loop = h->loop,
+                            .clock = &h->clock,
+                            .entropy = &entropy_system,
+                            .log = &h->log,
+                            .http = &h->http,
+                            .store = h->store,
+                            .request = env_request,
+                            .print = env_print,
+                            .ud = h,
+                            .stdio = h->cfg.stdio != 0};
 }
 
 /* ---- answers ---- */
-static void add_definition(void *ud, const struct act_definition *d, const char *path, const char *digest)
+static void add_definition(void *ud, const struct act_definition *d, const char *path,
+                           const char *digest)
 {
-    struct { const char *path; cJSON *list; } *x = ud;
+    struct {
+        const char *path;
+        cJSON *list;
+    } *x = ud;
     (void)digest;
     if (x->path && strcmp(path, x->path) != 0) return;
     cJSON *o = cJSON_CreateObject();
@@ -63,34 +80,45 @@ static void add_definition(void *ud, const struct act_definition *d, const char 
 
 static void load_free(struct hload *l)
 {
-    if (l->prev) l->prev->next = l->next;
-    else l->h->loads = l->next;
+    if (l->prev)
+        l->prev->next = l->next;
+    else
+        l->h->loads = l->next;
     if (l->next) l->next->prev = l->prev;
     mem_free(l);
 }
 
 void host_loads_free(ml_host *h)
 {
-    while (h->loads) load_free(h->loads);
+    while (h->loads)
+        load_free(h->loads);
 }
 
 static void on_loaded(void *ud, const struct act_load_result *r, const char *path)
 {
     struct hload *l = ud;
     ml_host *h = l->h;
-    struct { const char *path; cJSON *list; } x = {path, cJSON_CreateArray()};
+    struct {
+        const char *path;
+        cJSON *list;
+    } x = {path, cJSON_CreateArray()};
     bool program = r->kind == ACT_LOAD_PROGRAM;
     if (!r->err.code && !program) worker_definitions(h->worker, add_definition, &x);
     char *json = cJSON_PrintUnformatted(x.list);
     cJSON_Delete(x.list);
-    ml_load_result out = {.code = r->err.code, .is_program = program, .exit_code = r->exit_code, .text = r->err.text, .definitions_json = json ? json : "[]"};
+    ml_load_result out = {.code = r->err.code,
+                          .is_program = program,
+                          .exit_code = r->exit_code,
+                          .text = r->err.text,
+                          .definitions_json = json ? json : "[]"};
     if (!r->err.code && !program && h->drive_all) mend_all(h);
     if (l->fn && !h->closing) l->fn(l->ud, &out);
     cJSON_free(json);
     load_free(l);
 }
 
-static int load_here(ml_host *h, const char *path, const char *const *args, size_t argc, ml_load_fn fn, void *ud, struct err *e)
+static int load_here(ml_host *h, const char *path, const char *const *args, size_t argc,
+                     ml_load_fn fn, void *ud, struct err *e)
 {
     struct hload *l = mem_zalloc(sizeof *l);
     if (!l) return err_set(e, ERR_NOMEM, "out of memory loading %s", path);
@@ -102,7 +130,8 @@ static int load_here(ml_host *h, const char *path, const char *const *args, size
     return rc;
 }
 
-int ml_load(ml_host *h, const char *path, const char *const *program_args, size_t argc, ml_load_fn fn, void *ud)
+int ml_load(ml_host *h, const char *path, const char *const *program_args, size_t argc,
+            ml_load_fn fn, void *ud)
 {
     struct err e = {0};
     if (!path || !*path) return err_set(&h->last, ERR_ARG, "load: a path is missing");
@@ -131,8 +160,10 @@ static void c_activity_call(void *ud, uint64_t call, struct str input)
 {
     struct c_activity *a = ud;
     char *json = str_dup(input);
-    if (json) a->fn(a->ud, a->h, call, json);
-    else ml_activity_done(a->h, call, "out of memory", "OutOfMemory", 1);
+    if (json)
+        a->fn(a->ud, a->h, call, json);
+    else
+        ml_activity_done(a->h, call, "out of memory", "OutOfMemory", 1);
     mem_free(json);
 }
 
@@ -152,7 +183,8 @@ void host_register_all(ml_host *h, struct err *e)
 int ml_register_activity(ml_host *h, const char *name, ml_activity_fn fn, void *ud)
 {
     struct err e = {0};
-    if (!name || !*name || !fn) return err_set(&h->last, ERR_ARG, "an activity in C needs a name and a function");
+    if (!name || !*name || !fn)
+        return err_set(&h->last, ERR_ARG, "an activity in C needs a name and a function");
     struct c_activity *a = mem_zalloc(sizeof *a);
     char *copy = a ? str_dup(str_of(name)) : NULL;
     if (!copy) {
@@ -170,22 +202,27 @@ int ml_register_activity(ml_host *h, const char *name, ml_activity_fn fn, void *
     return ML_OK;
 }
 
-int ml_activity_done(ml_host *h, uint64_t call, const char *json, const char *failure_type, int retryable)
+int ml_activity_done(ml_host *h, uint64_t call, const char *json, const char *failure_type,
+                     int retryable)
 {
     struct buf canon;
     struct err e = {0};
     int rc;
     if (!h->worker) return err_set(&h->last, ERR_CLOSED, "this host runs no activities");
     if (failure_type) {
-        rc = worker_c_done(h->worker, call, ERR_FAILED, (struct str){0}, str_of(failure_type), str_of(json ? json : ""), !retryable);
-        return rc ? err_set(&h->last, rc, "the call is gone: it was answered before, or its attempt has ended") : ML_OK;
+        rc = worker_c_done(h->worker, call, ERR_FAILED, (struct str){0}, str_of(failure_type),
+                           str_of(json ? json : ""), !retryable);
+        return rc ? err_set(&h->last, rc,
+                            "the call is gone: it was answered before, or its attempt has ended")
+                  : ML_OK;
     }
     buf_init(&canon, 32u << 20);
     rc = json && *json ? value_canonical(str_of(json), &canon, &e) : 0;
     if (rc) {
         err_prefix(&e, "the activity's result is not JSON");
         host_fail(h, &e);
-    } else if ((rc = worker_c_done(h->worker, call, 0, buf_str(&canon), (struct str){0}, (struct str){0}, false)) != 0) {
+    } else if ((rc = worker_c_done(h->worker, call, 0, buf_str(&canon), (struct str){0},
+                                   (struct str){0}, false)) != 0) {
         err_set(&h->last, rc, "the call is gone: it was answered before, or its attempt has ended");
     }
     buf_free(&canon);
@@ -198,11 +235,16 @@ static void program_loaded(void *ud, const struct act_load_result *r)
     struct program *p = ud;
     bool program = r->kind == ACT_LOAD_PROGRAM;
     p->done = true;
-    ml_load_result out = {.code = r->err.code, .is_program = program, .exit_code = r->exit_code, .text = r->err.text, .definitions_json = "[]"};
+    ml_load_result out = {.code = r->err.code,
+                          .is_program = program,
+                          .exit_code = r->exit_code,
+                          .text = r->err.text,
+                          .definitions_json = "[]"};
     if (p->fn && !p->h->closing) p->fn(p->ud, &out);
 }
 
-int program_start(ml_host *h, const char *path, const char *const *args, size_t argc, ml_load_fn fn, void *ud, struct err *e)
+int program_start(ml_host *h, const char *path, const char *const *args, size_t argc, ml_load_fn fn,
+                  void *ud, struct err *e)
 {
     struct program *p = mem_zalloc(sizeof *p);
     if (!p) return err_set(e, ERR_NOMEM, "out of memory loading %s", path);

@@ -1,10 +1,17 @@
-/* A blocked run is tried on the text on disk: its history is replayed there, and when it matches the run goes on with it;
- * otherwise the event and the line are told. Once per run or load, never in a loop. */
+/* A blocked run is tried on the text on disk: its history is replayed there, and when it matches
+ * the run goes on with it; otherwise the event and the line are told. Once per run or load, never
+ * in a loop. */
 #include "base/mem.h"
 #include "host/host_internal.h"
 #include <stdio.h>
 
-struct mend { mend_fn then; struct str id, run_id, type, digest; void *outer; bool goes_on; char text[1000]; };
+struct mend {
+    mend_fn then;
+    struct str id, run_id, type, digest;
+    void *outer;
+    bool goes_on;
+    char text[1000];
+};
 
 static void finish(struct hcall *c, bool goes_on, const char *text)
 {
@@ -26,7 +33,8 @@ static void got_history(struct hcall *c, struct history *x, const struct err *fe
     struct err e = *fetch_error;
     struct bundle *b = NULL;
     struct buf report;
-    struct wf_limits limits = {.memory_bytes = c->h->cfg.run_memory_bytes, .instructions = c->h->cfg.run_instructions};
+    struct wf_limits limits = {.memory_bytes = c->h->cfg.run_memory_bytes,
+                               .instructions = c->h->cfg.run_instructions};
     struct mend *m = x->outer;
     buf_init(&report, 16u << 20);
     int rc = e.code;
@@ -37,11 +45,14 @@ static void got_history(struct hcall *c, struct history *x, const struct err *fe
     buf_free(&report);
     if (b) bundle_unref(b);
     history_drop(c, x);
-    if (rc) finish(c, false, e.text);
-    else c->h->b->ops->retry_blocked(c->h->b, m->run_id, m->digest, on_retried, c);
+    if (rc)
+        finish(c, false, e.text);
+    else
+        c->h->b->ops->retry_blocked(c->h->b, m->run_id, m->digest, on_retried, c);
 }
 
-void mend_run(struct hcall *c, struct str workflow_id, struct str run_id, struct str type, mend_fn then)
+void mend_run(struct hcall *c, struct str workflow_id, struct str run_id, struct str type,
+              mend_fn then)
 {
     struct err e = {0};
     struct str digest;
@@ -50,8 +61,12 @@ void mend_run(struct hcall *c, struct str workflow_id, struct str run_id, struct
         then(c, false, m ? e.text : "out of memory");
         return;
     }
-    *m = (struct mend){.then = then, .id = arena_str(&c->arena, workflow_id), .run_id = arena_str(&c->arena, run_id),
-                       .type = arena_str(&c->arena, type), .digest = arena_str(&c->arena, digest), .outer = c->state};
+    *m = (struct mend){.then = then,
+                       .id = arena_str(&c->arena, workflow_id),
+                       .run_id = arena_str(&c->arena, run_id),
+                       .type = arena_str(&c->arena, type),
+                       .digest = arena_str(&c->arena, digest),
+                       .outer = c->state};
     c->state = m;
     history_fetch(c, m->id, m->run_id, false, got_history);
 }
@@ -75,8 +90,10 @@ static void on_listed(void *ud, const struct backend_reply *r)
     struct hcall *c = ud;
     const cJSON *row;
     cJSON *j = r->err.code ? NULL : cJSON_ParseWithLength(r->json.p, r->json.n);
-    cJSON_ArrayForEach(row, j) {
-        struct str id = arg_view(row, "workflowId"), run = arg_view(row, "runId"), type = arg_view(row, "type");
+    cJSON_ArrayForEach(row, j)
+    {
+        struct str id = arg_view(row, "workflowId"), run = arg_view(row, "runId"),
+                   type = arg_view(row, "type");
         if (!arg_bool(row, "blocked") || !worker_knows_workflow(c->h->worker, type)) continue;
         struct hcall *one = hcall_new(c->h, &mend_verb, cJSON_CreateObject(), NULL, NULL);
         if (one) mend_run(one, id, run, type, one_done);

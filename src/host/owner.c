@@ -1,5 +1,5 @@
-/* Who owns the file. An OFD lock on FILE.lock: it excludes two hosts of one process too, and ends with its process, however
- * that ends. The lock file stays; only the lock on it counts. */
+/* Who owns the file. An OFD lock on FILE.lock: it excludes two hosts of one process too, and ends
+ * with its process, however that ends. The lock file stays; only the lock on it counts. */
 #include "base/buf.h"
 #include "base/hash.h"
 #include "base/mem.h"
@@ -24,9 +24,12 @@ int owner_lock(ml_host *h, struct err *e)
     int fd = open(h->lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) return err_set(e, ERR_IO, "cannot open %s: %s", h->lock_path, strerror(errno));
     if (fcntl(fd, F_OFD_SETLK, &l) != 0) {
-        int rc = errno == EAGAIN || errno == EACCES
-                     ? err_set(e, ERR_BUSY, "%s is in use by another process; stop it, or use another file with --db", h->path)
-                     : err_set(e, ERR_IO, "cannot lock %s: %s", h->lock_path, strerror(errno));
+        int rc =
+            errno == EAGAIN || errno == EACCES
+                ? err_set(e, ERR_BUSY,
+                          "%s is in use by another process; stop it, or use another file with --db",
+                          h->path)
+                : err_set(e, ERR_IO, "cannot lock %s: %s", h->lock_path, strerror(errno));
         close(fd);
         return rc;
     }
@@ -46,7 +49,8 @@ void owner_unlock(ml_host *h)
 static int check_folder(const char *dir, bool make, struct err *e)
 {
     struct stat st;
-    if (make && mkdir(dir, 0700) != 0 && errno != EEXIST) return err_set(e, ERR_IO, "cannot make %s: %s", dir, strerror(errno));
+    if (make && mkdir(dir, 0700) != 0 && errno != EEXIST)
+        return err_set(e, ERR_IO, "cannot make %s: %s", dir, strerror(errno));
     if (lstat(dir, &st) != 0) return err_set(e, ERR_BUSY, "no folder %s", dir);
     if (!S_ISDIR(st.st_mode) || st.st_uid != getuid() || (st.st_mode & 077))
         return err_set(e, ERR_IO, "%s is not a folder of this user with mode 0700; remove it", dir);
@@ -60,7 +64,8 @@ int owner_socket_path(const char *db, char out[108], bool make_folder, struct er
     if (stat(db, &st) != 0) return err_set(e, ERR_BUSY, "no file %s yet", db);
     const char *run = getenv("XDG_RUNTIME_DIR");
     int n = run && *run == '/' ? snprintf(dir, sizeof dir, "%s/moonloop", run) : (int)sizeof dir;
-    if (n >= (int)sizeof dir || (run && access(run, W_OK) != 0)) n = snprintf(dir, sizeof dir, "/tmp/moonloop-%lu", (unsigned long)getuid());
+    if (n >= (int)sizeof dir || (run && access(run, W_OK) != 0))
+        n = snprintf(dir, sizeof dir, "/tmp/moonloop-%lu", (unsigned long)getuid());
     int rc = check_folder(dir, make_folder, e);
     if (rc) return rc;
     uint64_t id[2] = {(uint64_t)st.st_dev, (uint64_t)st.st_ino};

@@ -1,5 +1,5 @@
-/* Histories: fetching one whole, as JSON, replaying one against a script, and answering a query by replay when no
- * script of the run is loaded. */
+/* Histories: fetching one whole, as JSON, replaying one against a script, and answering a query by
+ * replay when no script of the run is loaded. */
 #include "base/mem.h"
 #include "host/host_internal.h"
 
@@ -14,7 +14,8 @@ static void on_page(void *ud, const struct backend_reply *r)
     for (size_t i = 0; i < r->n_events && !e.code; i++) {
         if (x->n == x->cap) {
             size_t cap = x->cap ? x->cap * 2 : 128;
-            struct rec **p = cap > HOST_HISTORY_EVENTS_MAX * 2 ? NULL : arena_alloc(&c->arena, cap * sizeof *p);
+            struct rec **p =
+                cap > HOST_HISTORY_EVENTS_MAX * 2 ? NULL : arena_alloc(&c->arena, cap * sizeof *p);
             if (!p) {
                 err_set(&e, ERR_LIMIT, "the history does not fit in memory");
                 break;
@@ -26,8 +27,10 @@ static void on_page(void *ud, const struct backend_reply *r)
         x->events[x->n++] = rec_clone(&c->arena, r->events[i]);
         if (arena_failed(&c->arena)) err_set(&e, ERR_NOMEM, "the history does not fit in memory");
     }
-    if (!e.code && r->next_page.n && !x->first_page_only) fetch_page(c, x, r->next_page);
-    else x->then(c, x, &e);
+    if (!e.code && r->next_page.n && !x->first_page_only)
+        fetch_page(c, x, r->next_page);
+    else
+        x->then(c, x, &e);
 }
 
 static void fetch_page(struct hcall *c, struct history *x, struct str page)
@@ -44,7 +47,8 @@ void history_fetch(struct hcall *c, struct str workflow_id, struct str run_id, b
         hcall_fail(c, ERR_NOMEM, "out of memory reading a history");
         return;
     }
-    x->target = (struct backend_target){arena_str(&c->arena, workflow_id), arena_str(&c->arena, run_id)};
+    x->target =
+        (struct backend_target){arena_str(&c->arena, workflow_id), arena_str(&c->arena, run_id)};
     x->then = then;
     x->first_page_only = first_page_only;
     x->outer = c->state;
@@ -88,13 +92,16 @@ static int replay_now(struct hcall *c, struct buf *report, struct err *e)
     struct bundle *b = NULL;
     struct rec **events = NULL;
     size_t n = 0;
-    struct wf_limits limits = {.memory_bytes = c->h->cfg.run_memory_bytes, .instructions = c->h->cfg.run_instructions};
+    struct wf_limits limits = {.memory_bytes = c->h->cfg.run_memory_bytes,
+                               .instructions = c->h->cfg.run_instructions};
     const char *script = arg_str(c->args, "script");
     int rc = bundle_build(script, NULL, 0, &b, e);
     if (rc) return rc;
     rc = history_from_json(&c->arena, arg_view(c->args, "history"), &events, &n, e);
-    if (rc) err_prefix(e, "the history");
-    else rc = worker_replay(b, events, n, &limits, report, e);
+    if (rc)
+        err_prefix(e, "the history");
+    else
+        rc = worker_replay(b, events, n, &limits, report, e);
     bundle_unref(b);
     return rc;
 }
@@ -113,7 +120,8 @@ static void replay_posted(void *ud)
 
 int verb_replay_run(struct hcall *c, struct err *e)
 {
-    if (!arg_str(c->args, "history") || !arg_str(c->args, "script")) return err_set(e, ERR_ARG, "replay: a history and a script are needed");
+    if (!arg_str(c->args, "history") || !arg_str(c->args, "script"))
+        return err_set(e, ERR_ARG, "replay: a history and a script are needed");
     return loop_post(c->h->loop, replay_posted, c) ? err_set(e, ERR_NOMEM, "out of memory") : 0;
 }
 
@@ -148,7 +156,9 @@ static struct str digest_of(const struct history *x, struct str started_with)
     struct str d = started_with;
     for (size_t i = 0; i < x->n; i++) {
         if (event_type(x->events[i]) != EVENT_TYPE_WORKFLOW_TASK_COMPLETED) continue;
-        struct str b = rec_str(rec_msg(event_attrs(x->events[i]), T(ev_workflow_task_completed, worker_version)), T(worker_version_stamp, build_id));
+        struct str b = rec_str(
+            rec_msg(event_attrs(x->events[i]), T(ev_workflow_task_completed, worker_version)),
+            T(worker_version_stamp, build_id));
         if (b.n) d = b;
     }
     return d;
@@ -159,13 +169,16 @@ static void offline_query(struct hcall *c, struct history *x, const struct err *
     struct err e = *fetch_error;
     struct bundle *b = NULL;
     struct rec *args = NULL;
-    struct wf_limits limits = {.memory_bytes = c->h->cfg.run_memory_bytes, .instructions = c->h->cfg.run_instructions};
+    struct wf_limits limits = {.memory_bytes = c->h->cfg.run_memory_bytes,
+                               .instructions = c->h->cfg.run_instructions};
     struct str *digest = x->outer;
     int rc = e.code;
     if (rc == 0) rc = worker_bundle(c->h->worker, digest_of(x, *digest), &b, &e);
     if (rc == 0) rc = payloads_of_args(&c->arena, arg_view(c->args, "args"), &args, &e);
     history_drop(c, x);
-    if (rc == 0) rc = worker_query(b, x->events, x->n, arg_view(c->args, "name"), args, &limits, offline_answer, c, &e);
+    if (rc == 0)
+        rc = worker_query(b, x->events, x->n, arg_view(c->args, "name"), args, &limits,
+                          offline_answer, c, &e);
     if (b) bundle_unref(b);
     if (rc) hcall_fail_err(c, &e);
 }
@@ -186,8 +199,10 @@ static void described(void *ud, const struct backend_reply *r)
         struct str *digest = arena_alloc(&c->arena, sizeof *digest);
         if (digest) *digest = arena_str(&c->arena, arg_view(j, "bundle"));
         c->state = digest;
-        if (digest) history_fetch(c, t.workflow_id, t.run_id, false, offline_query);
-        else err_set(&e, ERR_NOMEM, "out of memory");
+        if (digest)
+            history_fetch(c, t.workflow_id, t.run_id, false, offline_query);
+        else
+            err_set(&e, ERR_NOMEM, "out of memory");
     }
     cJSON_Delete(j);
     if (e.code) hcall_fail_err(c, &e);
@@ -196,7 +211,8 @@ static void described(void *ud, const struct backend_reply *r)
 int verb_query_run(struct hcall *c, struct err *e)
 {
     struct backend_target t = {arg_view(c->args, "id"), arg_view(c->args, "runId")};
-    if (!t.workflow_id.n || !arg_view(c->args, "name").n) return err_set(e, ERR_ARG, "query: a run and a name are needed");
+    if (!t.workflow_id.n || !arg_view(c->args, "name").n)
+        return err_set(e, ERR_ARG, "query: a run and a name are needed");
     c->h->b->ops->describe(c->h->b, &t, described, c);
     return 0;
 }

@@ -6,7 +6,9 @@ int ml_save(ml_host *h, const char *path)
 {
     struct err e = {0};
     if (!path || !*path) return err_set(&h->last, ERR_ARG, "save: a path is missing");
-    if (!h->store) return err_set(&h->last, ERR_UNSUPPORTED, "save: another process owns the file; copy it there");
+    if (!h->store)
+        return err_set(&h->last, ERR_UNSUPPORTED,
+                       "save: another process owns the file; copy it there");
     store_flush(h->store);
     int rc = store_copy_to(h->store, path, &e);
     return rc ? host_fail(h, &e) : ML_OK;
@@ -16,8 +18,13 @@ int ml_restore(ml_host *h, const char *path)
 {
     struct err e = {0};
     if (!path || !*path) return err_set(&h->last, ERR_ARG, "restore: a path is missing");
-    if (!h->snapshot) return err_set(&h->last, ERR_UNSUPPORTED, "restore: only a host of durability SNAPSHOT can go back to a snapshot");
-    if (worker_busy(h->worker)) return err_set(&h->last, ERR_BUSY, "restore: tasks or activities are in hand; step until ml_idle_state is not 1");
+    if (!h->snapshot)
+        return err_set(&h->last, ERR_UNSUPPORTED,
+                       "restore: only a host of durability SNAPSHOT can go back to a snapshot");
+    if (worker_busy(h->worker))
+        return err_set(
+            &h->last, ERR_BUSY,
+            "restore: tasks or activities are in hand; step until ml_idle_state is not 1");
     int rc = host_reopen_engine(h, path, &e);
     return rc ? host_fail(h, &e) : ML_OK;
 }

@@ -1,5 +1,6 @@
-/* The owner's side of the socket: other processes of the same user run verbs here and may listen to events. Keeps true: only
- * this user's processes are heard, and a reply finds its client by an id that goes stale when the client has left. */
+/* The owner's side of the socket: other processes of the same user run verbs here and may listen to
+ * events. Keeps true: only this user's processes are heard, and a reply finds its client by an id
+ * that goes stale when the client has left. */
 #include "base/mem.h"
 #include "host/host_internal.h"
 #include <errno.h>
@@ -12,17 +13,27 @@ static void client_free(struct server_client *k)
 {
     struct server *s = k->s;
     idmap_del(&s->ids, k->id);
-    if (k->prev) k->prev->next = k->next;
-    else s->clients = k->next;
+    if (k->prev)
+        k->prev->next = k->next;
+    else
+        s->clients = k->next;
     if (k->next) k->next->prev = k->prev;
     s->n--;
     mem_free(k);
 }
 
-static void on_closed(void *ud) { client_free(ud); }
+static void on_closed(void *ud)
+{
+    client_free(ud);
+}
 
 /* ---- a verb's reply ---- */
-struct remote { struct server *s; ml_host *h; uint64_t client; double id; };
+struct remote {
+    struct server *s;
+    ml_host *h;
+    uint64_t client;
+    double id;
+};
 
 static cJSON *reply_frame(double id, const ml_reply *r)
 {
@@ -44,7 +55,9 @@ static void on_reply(void *ud, const ml_reply *r)
     struct remote *q = ud;
     struct server_client *k = q->h->server ? idmap_get(&q->h->server->ids, q->client) : NULL;
     if (k && conn_send(k->conn, reply_frame(q->id, r)) == ERR_LIMIT) {
-        ml_reply big = {.code = ML_E_LIMIT, .text = "the answer is larger than 16 MiB; ask the process that owns the file, or stop it first"};
+        ml_reply big = {.code = ML_E_LIMIT,
+                        .text = "the answer is larger than 16 MiB; ask the process that owns the "
+                                "file, or stop it first"};
         conn_send(k->conn, reply_frame(q->id, &big));
     }
     mem_free(q);
@@ -54,7 +67,8 @@ static void on_frame(void *ud, cJSON *frame)
 {
     struct server_client *k = ud;
     ml_host *h = k->s->h;
-    const cJSON *hello = cJSON_GetObjectItemCaseSensitive(frame, "hello"), *id = cJSON_GetObjectItemCaseSensitive(frame, "id");
+    const cJSON *hello = cJSON_GetObjectItemCaseSensitive(frame, "hello"),
+                *id = cJSON_GetObjectItemCaseSensitive(frame, "id");
     if (hello) {
         cJSON *f = cJSON_CreateObject(), *o = cJSON_AddObjectToObject(f, "hello");
         k->hello = true;
@@ -98,7 +112,8 @@ static void on_accept(void *ud, int events, int error)
     int fd = accept4(s->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) return;
     pid_t pid = 0;
-    struct server_client *k = s->n < HOST_CLIENTS_MAX && same_user(fd, &pid) ? mem_zalloc(sizeof *k) : NULL;
+    struct server_client *k =
+        s->n < HOST_CLIENTS_MAX && same_user(fd, &pid) ? mem_zalloc(sizeof *k) : NULL;
     uint64_t id = k ? idmap_add(&s->ids, k) : 0;
     if (!id) {
         mem_free(k);
@@ -126,8 +141,10 @@ static int listen_on(struct server *s, struct err *e)
     s->path = str_dup(str_of(a.sun_path));
     s->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (!s->path || s->fd < 0) return err_set(e, ERR_IO, "socket: %s", strerror(errno));
-    unlink(a.sun_path); /* left by an owner that was killed: we hold the lock, so nobody listens there */
-    if (bind(s->fd, (struct sockaddr *)&a, sizeof a) != 0 || listen(s->fd, 64) != 0) return err_set(e, ERR_IO, "cannot listen on %s: %s", a.sun_path, strerror(errno));
+    unlink(a.sun_path); /* left by an owner that was killed: we hold the lock, so nobody listens
+                           there */
+    if (bind(s->fd, (struct sockaddr *)&a, sizeof a) != 0 || listen(s->fd, 64) != 0)
+        return err_set(e, ERR_IO, "cannot listen on %s: %s", a.sun_path, strerror(errno));
     rc = loop_io_open(s->h->loop, s->fd, on_accept, s, &s->io);
     if (rc) return err_set(e, rc, "cannot watch %s", a.sun_path);
     loop_io_want(s->io, LOOP_READ);

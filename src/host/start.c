@@ -1,6 +1,7 @@
-/* Starting and going on. The rules of `resume` (as `moonloop run` uses it): without an id the one open run of the same entry,
- * workflow and input goes on, none is a new run, several are listed; with an id an open run goes on, a closed one's result
- * stands, and another input than the one it was started with is refused. */
+/* Starting and going on. The rules of `resume` (as `moonloop run` uses it): without an id the one
+ * open run of the same entry, workflow and input goes on, none is a new run, several are listed;
+ * with an id an open run goes on, a closed one's result stands, and another input than the one it
+ * was started with is refused. */
 #include "base/mem.h"
 #include "host/host_internal.h"
 #include <stdio.h>
@@ -9,13 +10,22 @@
 struct start {
     struct str type, queue, id, run_id;
     char digest[SHA256_HEX], input_digest[SHA256_HEX];
-    char *entry;                   /* real path, in the arena */
+    char *entry; /* real path, in the arena */
     struct rec *input;
-    const char *status;            /* of an existing run */
+    const char *status; /* of an existing run */
 };
 
 /* ---- which workflow ---- */
-struct choice { ml_host *h; const char *script; const char *wanted; struct buf names; size_t n; char only[512]; char script_of[4096]; bool found; };
+struct choice {
+    ml_host *h;
+    const char *script;
+    const char *wanted;
+    struct buf names;
+    size_t n;
+    char only[512];
+    char script_of[4096];
+    bool found;
+};
 
 static bool same_file(const char *a, const char *b)
 {
@@ -46,14 +56,22 @@ static void look(void *ud, const struct act_definition *d, const char *path, con
 
 static int choose(struct hcall *c, struct start *s, struct err *e)
 {
-    struct choice x = {.h = c->h, .script = arg_str(c->args, "script"), .wanted = arg_str(c->args, "workflow")};
+    struct choice x = {
+        .h = c->h, .script = arg_str(c->args, "script"), .wanted = arg_str(c->args, "workflow")};
     int rc = 0;
     buf_init(&x.names, 4096);
     worker_definitions(c->h->worker, look, &x);
     const char *where = x.script ? x.script : "the loaded scripts";
-    if (x.n == 0) rc = err_set(e, ERR_NOTFOUND, "%s defines no workflow%s", where, x.script ? " (if it serves tools or routes, use `serve`)" : "");
-    else if (x.wanted && !x.found) rc = err_set(e, ERR_NOTFOUND, "%s defines no workflow '%s'; it has: %s", where, x.wanted, x.names.p);
-    else if (!x.found && x.n > 1) rc = err_set(e, ERR_ARG, "%s defines several workflows: %s. Choose one with --workflow NAME", where, x.names.p);
+    if (x.n == 0)
+        rc = err_set(e, ERR_NOTFOUND, "%s defines no workflow%s", where,
+                     x.script ? " (if it serves tools or routes, use `serve`)" : "");
+    else if (x.wanted && !x.found)
+        rc = err_set(e, ERR_NOTFOUND, "%s defines no workflow '%s'; it has: %s", where, x.wanted,
+                     x.names.p);
+    else if (!x.found && x.n > 1)
+        rc =
+            err_set(e, ERR_ARG, "%s defines several workflows: %s. Choose one with --workflow NAME",
+                    where, x.names.p);
     buf_free(&x.names);
     if (rc) return rc;
     struct str digest, path, queue;
@@ -78,7 +96,9 @@ static int put_bundle(ml_host *h, const struct bundle *b, struct err *e)
         texts[i] = str_make(b->modules[i].text, b->modules[i].text_n);
         shas[i] = b->modules[i].sha;
     }
-    if (rc == 0) rc = h->b->ops->bundle_put(h->b, b->digest, str_make(b->json, b->json_n), texts, shas, b->n_modules, e);
+    if (rc == 0)
+        rc = h->b->ops->bundle_put(h->b, b->digest, str_make(b->json, b->json_n), texts, shas,
+                                   b->n_modules, e);
     mem_free(texts);
     mem_free(shas);
     return rc;
@@ -93,7 +113,9 @@ int host_put_bundle(ml_host *h, struct str digest, struct err *e)
     if (rc) return rc;
     rc = put_bundle(h, b, e);
     bundle_unref(b);
-    if (rc == 0) map_set(&h->bundles_put, digest, &put); /* without memory it is put again next time, which is harmless */
+    if (rc == 0)
+        map_set(&h->bundles_put, digest,
+                &put); /* without memory it is put again next time, which is harmless */
     return rc;
 }
 
@@ -101,7 +123,11 @@ int host_put_bundle(ml_host *h, struct str digest, struct err *e)
 static void reply_existing(struct hcall *c, const char *status, const char *text)
 {
     struct start *s = c->state;
-    ml_reply r = {.workflow_id = s->id.p, .run_id = s->run_id.p, .status = status, .text = text, .existing = 1};
+    ml_reply r = {.workflow_id = s->id.p,
+                  .run_id = s->run_id.p,
+                  .status = status,
+                  .text = text,
+                  .existing = 1};
     hcall_reply(c, &r);
 }
 
@@ -114,7 +140,8 @@ static void drive(struct hcall *c, struct str tree)
 {
     if (!arg_bool(c->args, "drive") || !tree.n) return;
     c->h->n_driven++;
-    if (engine_drive_tree(c->h->engine, tree)) log_printf(&c->h->log, LOG_ERROR, "out of memory: the run is not driven");
+    if (engine_drive_tree(c->h->engine, tree))
+        log_printf(&c->h->log, LOG_ERROR, "out of memory: the run is not driven");
 }
 
 /* An open run goes on; a blocked one is tried on the text on disk first. */
@@ -128,8 +155,10 @@ static void on_open_described(void *ud, const struct backend_reply *r)
         hcall_fail_err(c, &r->err);
     } else {
         drive(c, tree.n ? tree : s->run_id);
-        if (arg_bool(j, "blocked")) mend_run(c, s->id, s->run_id, s->type, on_mended);
-        else reply_existing(c, "Running", "");
+        if (arg_bool(j, "blocked"))
+            mend_run(c, s->id, s->run_id, s->type, on_mended);
+        else
+            reply_existing(c, "Running", "");
     }
     cJSON_Delete(j);
 }
@@ -146,7 +175,9 @@ static int enum_of(const char *v, const char *const *names, int n, const char *w
 {
     for (int i = 0; v && i < n; i++)
         if (strcmp(v, names[i]) == 0) return i;
-    if (v) err_set(e, ERR_ARG, "start: %s '%s' is not known; use %s, %s or %s", what, v, names[0], names[1], names[2]);
+    if (v)
+        err_set(e, ERR_ARG, "start: %s '%s' is not known; use %s, %s or %s", what, v, names[0],
+                names[1], names[2]);
     return 0;
 }
 
@@ -155,17 +186,25 @@ static struct rec *retry_of(struct arena *a, const cJSON *j, struct err *e)
     struct rec *r = rec_new(a, &rec_type_retry_policy);
     const cJSON *b = cJSON_GetObjectItemCaseSensitive(j, "backoff"), *t;
     rec_set_int(r, T(retry_policy, maximum_attempts), arg_i64(j, "maxAttempts"));
-    rec_set_int(r, T(retry_policy, initial_interval), duration_of(cJSON_GetObjectItemCaseSensitive(j, "initial"), e, "retry.initial"));
-    rec_set_int(r, T(retry_policy, maximum_interval), duration_of(cJSON_GetObjectItemCaseSensitive(j, "max"), e, "retry.max"));
-    rec_set_double(r, T(retry_policy, backoff_coefficient), cJSON_IsNumber(b) ? b->valuedouble : 2.0);
-    cJSON_ArrayForEach(t, cJSON_GetObjectItemCaseSensitive(j, "nonRetryable"))
-        if (cJSON_IsString(t)) rec_add_str(r, T(retry_policy, non_retryable_error_types), arena_str(a, str_of(t->valuestring)));
+    rec_set_int(r, T(retry_policy, initial_interval),
+                duration_of(cJSON_GetObjectItemCaseSensitive(j, "initial"), e, "retry.initial"));
+    rec_set_int(r, T(retry_policy, maximum_interval),
+                duration_of(cJSON_GetObjectItemCaseSensitive(j, "max"), e, "retry.max"));
+    rec_set_double(r, T(retry_policy, backoff_coefficient),
+                   cJSON_IsNumber(b) ? b->valuedouble : 2.0);
+    cJSON_ArrayForEach(t,
+                       cJSON_GetObjectItemCaseSensitive(j, "nonRetryable")) if (cJSON_IsString(t))
+        rec_add_str(r, T(retry_policy, non_retryable_error_types),
+                    arena_str(a, str_of(t->valuestring)));
     return r;
 }
 
 static int read_options(struct hcall *c, struct backend_start *b, struct err *e)
 {
-    static const char *const conflict[] = {"fail", "use_existing", "terminate"}, *const reuse[] = {"allow", "failed_only", "reject"};
+    static const char *const conflict[] = {"fail", "use_existing", "terminate"}, *const reuse[] = {
+                                                                                     "allow",
+                                                                                     "failed_only",
+                                                                                     "reject"};
     const char *text = arg_str(c->args, "options");
     if (!text) return 0;
     cJSON *j = cJSON_Parse(text);
@@ -173,18 +212,27 @@ static int read_options(struct hcall *c, struct backend_start *b, struct err *e)
         cJSON_Delete(j);
         return err_set(e, ERR_ARG, "start: the options are not a JSON object");
     }
-    const cJSON *memo = cJSON_GetObjectItemCaseSensitive(j, "memo"), *sa = cJSON_GetObjectItemCaseSensitive(j, "searchAttributes"),
+    const cJSON *memo = cJSON_GetObjectItemCaseSensitive(j, "memo"),
+                *sa = cJSON_GetObjectItemCaseSensitive(j, "searchAttributes"),
                 *retry = cJSON_GetObjectItemCaseSensitive(j, "retry");
     if (arg_str(j, "taskQueue")) b->task_queue = arena_str(&c->arena, arg_view(j, "taskQueue"));
     if (arg_str(j, "cron")) b->cron = arena_str(&c->arena, arg_view(j, "cron"));
-    if (cJSON_IsObject(memo)) b->memo = payload_map(&c->arena, &rec_type_memo, T(memo, fields), memo);
-    if (cJSON_IsObject(sa)) b->search_attributes = payload_map(&c->arena, &rec_type_search_attributes, T(search_attributes, indexed_fields), sa);
+    if (cJSON_IsObject(memo))
+        b->memo = payload_map(&c->arena, &rec_type_memo, T(memo, fields), memo);
+    if (cJSON_IsObject(sa))
+        b->search_attributes = payload_map(&c->arena, &rec_type_search_attributes,
+                                           T(search_attributes, indexed_fields), sa);
     if (cJSON_IsObject(retry)) b->retry_policy = retry_of(&c->arena, retry, e);
-    b->execution_timeout_ns = duration_of(cJSON_GetObjectItemCaseSensitive(j, "executionTimeout"), e, "executionTimeout");
-    b->run_timeout_ns = duration_of(cJSON_GetObjectItemCaseSensitive(j, "runTimeout"), e, "runTimeout");
-    b->start_delay_ns = duration_of(cJSON_GetObjectItemCaseSensitive(j, "startDelay"), e, "startDelay");
-    b->on_open = (enum backend_id_conflict)enum_of(arg_str(j, "idConflictPolicy"), conflict, 3, "idConflictPolicy", e);
-    b->on_closed = (enum backend_id_reuse)enum_of(arg_str(j, "idReusePolicy"), reuse, 3, "idReusePolicy", e);
+    b->execution_timeout_ns =
+        duration_of(cJSON_GetObjectItemCaseSensitive(j, "executionTimeout"), e, "executionTimeout");
+    b->run_timeout_ns =
+        duration_of(cJSON_GetObjectItemCaseSensitive(j, "runTimeout"), e, "runTimeout");
+    b->start_delay_ns =
+        duration_of(cJSON_GetObjectItemCaseSensitive(j, "startDelay"), e, "startDelay");
+    b->on_open = (enum backend_id_conflict)enum_of(arg_str(j, "idConflictPolicy"), conflict, 3,
+                                                   "idConflictPolicy", e);
+    b->on_closed =
+        (enum backend_id_reuse)enum_of(arg_str(j, "idReusePolicy"), reuse, 3, "idReusePolicy", e);
     cJSON_Delete(j);
     return e->code;
 }
@@ -200,8 +248,12 @@ static void on_started(void *ud, const struct backend_reply *r)
     }
     drive(c, r->run_id);
     s->run_id = arena_str(&c->arena, r->run_id);
-    ml_reply out = {.workflow_id = s->id.p, .run_id = s->run_id.p, .status = "Running", .existing = r->existing};
-    if (!h->drive_all && !arg_bool(c->args, "drive")) out.text = "recorded; it is run by `moonloop run` or a process that drives this file";
+    ml_reply out = {.workflow_id = s->id.p,
+                    .run_id = s->run_id.p,
+                    .status = "Running",
+                    .existing = r->existing};
+    if (!h->drive_all && !arg_bool(c->args, "drive"))
+        out.text = "recorded; it is run by `moonloop run` or a process that drives this file";
     hcall_reply(c, &out);
 }
 
@@ -209,18 +261,26 @@ static int start_new(struct hcall *c, struct err *e)
 {
     struct start *s = c->state;
     struct str request = arg_view(c->args, "requestId");
-    if (!s->id.n) { /* made from the request, so that the same request sent to a second owner means the same run */
+    if (!s->id.n) { /* made from the request, so that the same request sent to a second owner means
+                       the same run */
         uint8_t sum[SHA256_BYTES];
         char hex[13], made[37];
-        if (!request.n && uuid_v7(&entropy_system, clock_wall(&c->h->clock), made) == 0) request = arena_str(&c->arena, str_of(made));
+        if (!request.n && uuid_v7(&entropy_system, clock_wall(&c->h->clock), made) == 0)
+            request = arena_str(&c->arena, str_of(made));
         hash_sha256(request, sum);
         hex_encode(sum, 6, hex);
         s->id = arena_printf(&c->arena, STR_FMT "-%s", STR_ARG(s->type), hex);
     }
     int rc = host_put_bundle(c->h, str_of(s->digest), e);
     if (rc) return rc;
-    struct backend_start b = {.request_id = request, .workflow_id = s->id, .workflow_type = s->type, .task_queue = s->queue, .input = s->input,
-                              .bundle_digest = str_of(s->digest), .entry = str_of(s->entry), .identity = str_of(c->h->identity)};
+    struct backend_start b = {.request_id = request,
+                              .workflow_id = s->id,
+                              .workflow_type = s->type,
+                              .task_queue = s->queue,
+                              .input = s->input,
+                              .bundle_digest = str_of(s->digest),
+                              .entry = str_of(s->entry),
+                              .identity = str_of(c->h->identity)};
     rc = read_options(c, &b, e);
     if (rc) return rc;
     if (arena_failed(&c->arena)) return err_set(e, ERR_NOMEM, "out of memory");
@@ -229,7 +289,11 @@ static int start_new(struct hcall *c, struct err *e)
 }
 
 /* ---- resuming ---- */
-struct found { struct hcall *c; struct buf ids; size_t n; };
+struct found {
+    struct hcall *c;
+    struct buf ids;
+    size_t n;
+};
 
 static void on_found(void *ud, struct str workflow_id, struct str run_id)
 {
@@ -247,9 +311,13 @@ static int resume_unnamed(struct hcall *c, struct err *e)
     struct start *s = c->state;
     struct found f = {.c = c};
     buf_init(&f.ids, 2048);
-    int rc = engine_find_open(c->h->engine, str_of(s->entry), s->type, str_of(s->input_digest), on_found, &f, e);
+    int rc = engine_find_open(c->h->engine, str_of(s->entry), s->type, str_of(s->input_digest),
+                              on_found, &f, e);
     if (rc == 0 && f.n > 1)
-        rc = err_set(e, ERR_ARG, "several runs of " STR_FMT " with this input are open: %s. Choose one with --id ID", STR_ARG(s->type), f.ids.p ? f.ids.p : "");
+        rc = err_set(e, ERR_ARG,
+                     "several runs of " STR_FMT
+                     " with this input are open: %s. Choose one with --id ID",
+                     STR_ARG(s->type), f.ids.p ? f.ids.p : "");
     buf_free(&f.ids);
     if (rc) return rc;
     if (f.n == 1) {
@@ -274,7 +342,10 @@ static void on_closed_result(void *ud, const struct backend_reply *r)
     struct buf json, failure;
     buf_init(&json, HOST_JSON_MAX);
     buf_init(&failure, HOST_JSON_MAX);
-    ml_reply out = {.workflow_id = s->id.p, .run_id = s->run_id.p, .status = status_name(r->status), .existing = 1};
+    ml_reply out = {.workflow_id = s->id.p,
+                    .run_id = s->run_id.p,
+                    .status = status_name(r->status),
+                    .existing = 1};
     if (r->failure && failure_json(r->failure, &failure) == 0) out.failure_json = failure.p;
     if (r->status == RUN_COMPLETED && payload_json(r->result, &json) == 0) out.json = json.p;
     hcall_reply(c, &out);
@@ -288,7 +359,8 @@ static void on_first_event(struct hcall *c, struct history *x, const struct err 
     struct err e = *fetch_error;
     const struct rec *attrs = x->n ? event_attrs(x->events[0]) : NULL;
     struct rec *input = rec_msg(attrs, T(ev_workflow_execution_started, input));
-    struct str type = rec_str(rec_msg(attrs, T(ev_workflow_execution_started, workflow_type)), T(workflow_type, name));
+    struct str type = rec_str(rec_msg(attrs, T(ev_workflow_execution_started, workflow_type)),
+                              T(workflow_type, name));
     uint8_t sum[SHA256_BYTES];
     char hex[SHA256_HEX];
     history_drop(c, x);
@@ -296,9 +368,15 @@ static void on_first_event(struct hcall *c, struct history *x, const struct err 
     payloads_digest(input, sum);
     hex_encode(sum, sizeof sum, hex);
     if (!e.code && !str_eq(type, s->type))
-        err_set(&e, ERR_EXISTS, "the id '" STR_FMT "' is a run of workflow " STR_FMT ", not of " STR_FMT "; use another --id", STR_ARG(s->id), STR_ARG(type), STR_ARG(s->type));
+        err_set(&e, ERR_EXISTS,
+                "the id '" STR_FMT "' is a run of workflow " STR_FMT ", not of " STR_FMT
+                "; use another --id",
+                STR_ARG(s->id), STR_ARG(type), STR_ARG(s->type));
     if (!e.code && strcmp(hex, s->input_digest) != 0)
-        err_set(&e, ERR_EXISTS, "the run '" STR_FMT "' was started with another input; use the same input to go on with it, or another --id for a new one", STR_ARG(s->id));
+        err_set(&e, ERR_EXISTS,
+                "the run '" STR_FMT "' was started with another input; use the same input to go on "
+                                    "with it, or another --id for a new one",
+                STR_ARG(s->id));
     if (e.code) {
         hcall_fail_err(c, &e);
     } else if (s->status) {

@@ -1,5 +1,5 @@
-/* Running: what is due within a budget, waiting, stopping, and the jumps of virtual time, which happen only when nothing is
- * in flight. Called by the embedding program's thread. */
+/* Running: what is due within a budget, waiting, stopping, and the jumps of virtual time, which
+ * happen only when nothing is in flight. Called by the embedding program's thread. */
 #include "base/mem.h"
 #include "host/host_internal.h"
 
@@ -17,8 +17,11 @@ static bool advance(ml_host *h)
 {
     int64_t due = 0;
     enum engine_clock mode = engine_clock_mode(h->engine);
-    if (mode == ENGINE_CLOCK_HOST) return engine_activity(h->engine, &due) == 2 && due <= engine_now(h->engine) && engine_advance(h->engine);
-    if (mode != ENGINE_CLOCK_VIRTUAL || !quiet(h) || engine_activity(h->engine, &due) != 2) return false;
+    if (mode == ENGINE_CLOCK_HOST)
+        return engine_activity(h->engine, &due) == 2 && due <= engine_now(h->engine) &&
+               engine_advance(h->engine);
+    if (mode != ENGINE_CLOCK_VIRTUAL || !quiet(h) || engine_activity(h->engine, &due) != 2)
+        return false;
     h->at_bound = !engine_advance(h->engine);
     return !h->at_bound;
 }
@@ -50,7 +53,10 @@ int ml_step(ml_host *h, int64_t budget_ns)
     return more;
 }
 
-int ml_wait_fd(ml_host *h) { return loop_fd(h->loop); }
+int ml_wait_fd(ml_host *h)
+{
+    return loop_fd(h->loop);
+}
 
 int64_t ml_wait_ns(ml_host *h)
 {
@@ -71,10 +77,14 @@ enum ml_clock ml_clock_mode(ml_host *h)
 {
     if (!h->engine) return ML_CLOCK_FILE;
     switch (engine_clock_mode(h->engine)) {
-    case ENGINE_CLOCK_REAL: return ML_CLOCK_REAL;
-    case ENGINE_CLOCK_VIRTUAL: return ML_CLOCK_VIRTUAL;
-    case ENGINE_CLOCK_HOST: return ML_CLOCK_HOST;
-    case ENGINE_CLOCK_FILE: break;
+    case ENGINE_CLOCK_REAL:
+        return ML_CLOCK_REAL;
+    case ENGINE_CLOCK_VIRTUAL:
+        return ML_CLOCK_VIRTUAL;
+    case ENGINE_CLOCK_HOST:
+        return ML_CLOCK_HOST;
+    case ENGINE_CLOCK_FILE:
+        break;
     }
     return ML_CLOCK_FILE;
 }
@@ -88,7 +98,8 @@ static void on_count(void *ud, const struct backend_reply *r)
     cJSON_Delete(j);
 }
 
-/* Without a condition: ended when nothing driven can go on. Returns -1 to go on, else what ml_run returns. */
+/* Without a condition: ended when nothing driven can go on. Returns -1 to go on, else what ml_run
+ * returns. */
 static int ended(ml_host *h)
 {
     if (h->attach) return h->calls ? -1 : 0;

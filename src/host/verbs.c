@@ -1,14 +1,24 @@
-/* The verbs: each is a name and JSON arguments, run here by the engine for local callers and for clients on the socket alike,
- * or sent to the owner. Keeps true: a verb is answered once, never inside the call that asked for it. */
+/* The verbs: each is a name and JSON arguments, run here by the engine for local callers and for
+ * clients on the socket alike, or sent to the owner. Keeps true: a verb is answered once, never
+ * inside the call that asked for it. */
 #include "base/mem.h"
 #include "host/host_internal.h"
 #include <stdarg.h>
 #include <stdio.h>
 
 /* ---- arguments ---- */
-const char *arg_str(const cJSON *args, const char *name) { return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(args, name)); }
-bool arg_bool(const cJSON *args, const char *name) { return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(args, name)); }
-struct str arg_view(const cJSON *args, const char *name) { return str_of(arg_str(args, name)); }
+const char *arg_str(const cJSON *args, const char *name)
+{
+    return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(args, name));
+}
+bool arg_bool(const cJSON *args, const char *name)
+{
+    return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(args, name));
+}
+struct str arg_view(const cJSON *args, const char *name)
+{
+    return str_of(arg_str(args, name));
+}
 
 int64_t arg_i64(const cJSON *args, const char *name)
 {
@@ -38,8 +48,10 @@ struct hcall *hcall_new(ml_host *h, const struct verb *v, cJSON *args, ml_reply_
 
 void hcall_free(struct hcall *c)
 {
-    if (c->prev) c->prev->next = c->next;
-    else c->h->calls = c->next;
+    if (c->prev)
+        c->prev->next = c->next;
+    else
+        c->h->calls = c->next;
     if (c->next) c->next->prev = c->prev;
     if (c->drop) c->drop(c->ud);
     cJSON_Delete(c->args);
@@ -47,7 +59,10 @@ void hcall_free(struct hcall *c)
     mem_free(c);
 }
 
-static const char *or_empty(const char *s) { return s ? s : ""; }
+static const char *or_empty(const char *s)
+{
+    return s ? s : "";
+}
 
 void hcall_reply(struct hcall *c, const ml_reply *r)
 {
@@ -89,7 +104,8 @@ static void fail_posted(void *ud)
 void hcall_fail_later(struct hcall *c, const struct err *e)
 {
     c->err = *e;
-    if (loop_post(c->h->loop, fail_posted, c)) log_printf(&c->h->log, LOG_ERROR, "out of memory: a request stays unanswered: %s", e->text);
+    if (loop_post(c->h->loop, fail_posted, c))
+        log_printf(&c->h->log, LOG_ERROR, "out of memory: a request stays unanswered: %s", e->text);
 }
 
 void hcall_run(struct hcall *c)
@@ -107,7 +123,8 @@ int host_verb(ml_host *h, const char *verb, cJSON *args, ml_reply_fn fn, void *u
     return host_verb_owned(h, verb, args, fn, ud, NULL);
 }
 
-int host_verb_owned(ml_host *h, const char *verb, cJSON *args, ml_reply_fn fn, void *ud, void (*drop)(void *ud))
+int host_verb_owned(ml_host *h, const char *verb, cJSON *args, ml_reply_fn fn, void *ud,
+                    void (*drop)(void *ud))
 {
     const struct verb *v = verb_find(verb);
     if (h->closing) {
@@ -121,8 +138,10 @@ int host_verb_owned(ml_host *h, const char *verb, cJSON *args, ml_reply_fn fn, v
     struct hcall *c = hcall_new(h, v, args, fn, ud);
     if (!c) return err_set(&h->last, ERR_NOMEM, "out of memory");
     c->drop = drop;
-    if (h->attach && !v->local_only) attach_send(h->attach, c);
-    else hcall_run(c);
+    if (h->attach && !v->local_only)
+        attach_send(h->attach, c);
+    else
+        hcall_run(c);
     return ML_OK;
 }
 
@@ -133,10 +152,17 @@ static void answer(struct hcall *c, const struct backend_reply *r, bool value)
     char *run = r->run_id.n ? str_dup(r->run_id) : NULL;
     buf_init(&json, HOST_JSON_MAX);
     buf_init(&failure, HOST_JSON_MAX);
-    ml_reply out = {.code = r->err.code, .text = r->err.text, .run_id = run, .existing = r->existing, .status = status_name(r->status)};
+    ml_reply out = {.code = r->err.code,
+                    .text = r->err.text,
+                    .run_id = run,
+                    .existing = r->existing,
+                    .status = status_name(r->status)};
     if (r->failure && failure_json(r->failure, &failure) == 0) out.failure_json = failure.p;
-    if (r->json.n) buf_putstr(&json, r->json);
-    else if (value && !r->failure && !r->err.code && (r->status == 0 || r->status == RUN_COMPLETED || r->result)) payload_json(r->result, &json);
+    if (r->json.n)
+        buf_putstr(&json, r->json);
+    else if (value && !r->failure && !r->err.code &&
+             (r->status == 0 || r->status == RUN_COMPLETED || r->result))
+        payload_json(r->result, &json);
     if (json.n) out.json = json.p;
     if (json.code || failure.code) {
         out.code = ML_E_LIMIT;
@@ -148,8 +174,14 @@ static void answer(struct hcall *c, const struct backend_reply *r, bool value)
     mem_free(run);
 }
 
-static void on_plain(void *ud, const struct backend_reply *r) { answer(ud, r, false); }
-static void on_value(void *ud, const struct backend_reply *r) { answer(ud, r, true); }
+static void on_plain(void *ud, const struct backend_reply *r)
+{
+    answer(ud, r, false);
+}
+static void on_value(void *ud, const struct backend_reply *r)
+{
+    answer(ud, r, true);
+}
 
 /* What was recorded while nobody runs it: say so. */
 static void on_recorded(void *ud, const struct backend_reply *r)
@@ -158,7 +190,9 @@ static void on_recorded(void *ud, const struct backend_reply *r)
     ml_host *h = c->h;
     struct backend_reply copy = *r;
     if (!r->err.code && !h->drive_all && !h->n_driven)
-        snprintf(copy.err.text, sizeof copy.err.text, "recorded; nothing runs it now. Go on with: moonloop run SCRIPT --id %s", or_empty(arg_str(c->args, "id")));
+        snprintf(copy.err.text, sizeof copy.err.text,
+                 "recorded; nothing runs it now. Go on with: moonloop run SCRIPT --id %s",
+                 or_empty(arg_str(c->args, "id")));
     answer(c, &copy, false);
 }
 
@@ -185,7 +219,8 @@ static int need(const struct hcall *c, const char *name, struct err *e)
     return v && *v ? 0 : err_set(e, ERR_ARG, "%s: %s is missing", c->verb->name, name);
 }
 
-/* The request id, made when the caller has none: stable when the verb is sent again to another owner. */
+/* The request id, made when the caller has none: stable when the verb is sent again to another
+ * owner. */
 static struct str request_id(struct hcall *c)
 {
     const char *given = arg_str(c->args, "requestId");
@@ -200,7 +235,9 @@ static int run_signal(struct hcall *c, struct err *e)
     int rc = need(c, "id", e);
     if (rc == 0) rc = need(c, "name", e);
     if (rc == 0) rc = payloads_of_value(&c->arena, arg_str(c->args, "input"), &input, e);
-    if (rc == 0) c->h->b->ops->signal(c->h->b, &t, request_id(c), arg_view(c->args, "name"), input, NULL, str_of(c->h->identity), on_recorded, c);
+    if (rc == 0)
+        c->h->b->ops->signal(c->h->b, &t, request_id(c), arg_view(c->args, "name"), input, NULL,
+                             str_of(c->h->identity), on_recorded, c);
     return rc;
 }
 
@@ -214,7 +251,8 @@ static int run_update(struct hcall *c, struct err *e)
     if (rc == 0) rc = payloads_of_args(&c->arena, arg_view(c->args, "args"), &args, e);
     if (rc) return rc;
     c->h->b->ops->update(c->h->b, &t, id.n ? id : request_id(c), arg_view(c->args, "name"), args,
-                         arg_bool(c->args, "wait") ? UPDATE_COMPLETED : UPDATE_ACCEPTED, on_failed_value, c);
+                         arg_bool(c->args, "wait") ? UPDATE_COMPLETED : UPDATE_ACCEPTED,
+                         on_failed_value, c);
     return 0;
 }
 
@@ -222,7 +260,9 @@ static int run_cancel(struct hcall *c, struct err *e)
 {
     struct backend_target t = target_of(c);
     int rc = need(c, "id", e);
-    if (rc == 0) c->h->b->ops->cancel(c->h->b, &t, request_id(c), arg_view(c->args, "reason"), on_recorded, c);
+    if (rc == 0)
+        c->h->b->ops->cancel(c->h->b, &t, request_id(c), arg_view(c->args, "reason"), on_recorded,
+                             c);
     return rc;
 }
 
@@ -289,8 +329,11 @@ static void on_completed(void *ud, const struct backend_answer *a)
 {
     struct hcall *c = ud;
     struct backend_reply r = {.err = a->err};
-    if (a->kind == BACKEND_STALE && !r.err.code) err_set(&r.err, ERR_STALE, "the activity is gone: it has been answered, has timed out, or its run has ended");
-    if (a->kind == BACKEND_STORAGE && !r.err.code) err_set(&r.err, ERR_IO, "the answer could not be stored");
+    if (a->kind == BACKEND_STALE && !r.err.code)
+        err_set(&r.err, ERR_STALE,
+                "the activity is gone: it has been answered, has timed out, or its run has ended");
+    if (a->kind == BACKEND_STORAGE && !r.err.code)
+        err_set(&r.err, ERR_IO, "the answer could not be stored");
     answer(c, &r, false);
 }
 
@@ -302,14 +345,19 @@ static int run_complete_activity(struct hcall *c, struct err *e)
     struct backend_activity_completion done = {.kind = ACT_COMPLETED};
     if (rc == 0 && failure) {
         cJSON *j = cJSON_Parse(failure);
-        if (!cJSON_IsObject(j)) rc = err_set(e, ERR_ARG, "complete_activity: the failure is not a JSON object");
-        else done = (struct backend_activity_completion){.kind = ACT_FAILED, .failure = failure_of_json(&c->arena, j, 0)};
+        if (!cJSON_IsObject(j))
+            rc = err_set(e, ERR_ARG, "complete_activity: the failure is not a JSON object");
+        else
+            done = (struct backend_activity_completion){
+                .kind = ACT_FAILED, .failure = failure_of_json(&c->arena, j, 0)};
         cJSON_Delete(j);
     } else if (rc == 0) {
         rc = payloads_of_value(&c->arena, arg_str(c->args, "json"), &result, e);
         done.result = result;
     }
-    if (rc == 0) c->h->b->ops->complete_activity(c->h->b, arg_view(c->args, "token"), &done, on_completed, c);
+    if (rc == 0)
+        c->h->b->ops->complete_activity(c->h->b, arg_view(c->args, "token"), &done, on_completed,
+                                        c);
     return rc;
 }
 
@@ -318,17 +366,20 @@ static int run_reset(struct hcall *c, struct err *e)
     struct backend_target t = target_of(c);
     int rc = need(c, "id", e);
     if (rc == 0)
-        c->h->b->ops->reset(c->h->b, &t, arg_i64(c->args, "eventId"), request_id(c), arg_view(c->args, "reason"), on_plain, c);
+        c->h->b->ops->reset(c->h->b, &t, arg_i64(c->args, "eventId"), request_id(c),
+                            arg_view(c->args, "reason"), on_plain, c);
     return rc;
 }
 
 static const struct verb verbs[] = {
-    {"start", verb_start_run, false},       {"signal", run_signal, false},       {"query", verb_query_run, false},
-    {"update", run_update, false},          {"cancel", run_cancel, false},       {"terminate", run_terminate, false},
-    {"result", run_result, false},          {"list", run_list, false},           {"describe", run_describe, false},
-    {"history", verb_history_run, false},   {"reset", run_reset, false},         {"complete_activity", run_complete_activity, false},
-    {"replay", verb_replay_run, true},      {"doctor", verb_doctor_run, false},  {"load", verb_load_run, false},
-    {"drive", verb_drive_run, false},
+    {"start", verb_start_run, false},  {"signal", run_signal, false},
+    {"query", verb_query_run, false},  {"update", run_update, false},
+    {"cancel", run_cancel, false},     {"terminate", run_terminate, false},
+    {"result", run_result, false},     {"list", run_list, false},
+    {"describe", run_describe, false}, {"history", verb_history_run, false},
+    {"reset", run_reset, false},       {"complete_activity", run_complete_activity, false},
+    {"replay", verb_replay_run, true}, {"doctor", verb_doctor_run, false},
+    {"load", verb_load_run, false},    {"drive", verb_drive_run, false},
 };
 
 const struct verb *verb_find(const char *name)
@@ -350,8 +401,10 @@ static cJSON *target_args(const char *id, const char *run_id)
 static void add_request_id(ml_host *h, cJSON *a, const char *given)
 {
     char made[37];
-    if (given) arg_add(a, "requestId", given);
-    else if (uuid_v7(&entropy_system, clock_wall(&h->clock), made) == 0) arg_add(a, "requestId", made);
+    if (given)
+        arg_add(a, "requestId", given);
+    else if (uuid_v7(&entropy_system, clock_wall(&h->clock), made) == 0)
+        arg_add(a, "requestId", made);
 }
 
 int ml_start(ml_host *h, const ml_start_options *o, ml_reply_fn fn, void *ud)
@@ -368,7 +421,8 @@ int ml_start(ml_host *h, const ml_start_options *o, ml_reply_fn fn, void *ud)
     return host_verb(h, "start", a, fn, ud);
 }
 
-int ml_signal(ml_host *h, const char *id, const char *run_id, const char *name, const char *input_json, const char *req, ml_reply_fn fn, void *ud)
+int ml_signal(ml_host *h, const char *id, const char *run_id, const char *name,
+              const char *input_json, const char *req, ml_reply_fn fn, void *ud)
 {
     cJSON *a = target_args(id, run_id);
     arg_add(a, "name", name);
@@ -377,7 +431,8 @@ int ml_signal(ml_host *h, const char *id, const char *run_id, const char *name, 
     return host_verb(h, "signal", a, fn, ud);
 }
 
-int ml_query(ml_host *h, const char *id, const char *run_id, const char *name, const char *args_json, ml_reply_fn fn, void *ud)
+int ml_query(ml_host *h, const char *id, const char *run_id, const char *name,
+             const char *args_json, ml_reply_fn fn, void *ud)
 {
     cJSON *a = target_args(id, run_id);
     arg_add(a, "name", name);
@@ -385,8 +440,9 @@ int ml_query(ml_host *h, const char *id, const char *run_id, const char *name, c
     return host_verb(h, "query", a, fn, ud);
 }
 
-int ml_update(ml_host *h, const char *id, const char *run_id, const char *name, const char *args_json, const char *update_id, int wait_completed,
-              ml_reply_fn fn, void *ud)
+int ml_update(ml_host *h, const char *id, const char *run_id, const char *name,
+              const char *args_json, const char *update_id, int wait_completed, ml_reply_fn fn,
+              void *ud)
 {
     cJSON *a = target_args(id, run_id);
     arg_add(a, "name", name);
@@ -397,7 +453,8 @@ int ml_update(ml_host *h, const char *id, const char *run_id, const char *name, 
     return host_verb(h, "update", a, fn, ud);
 }
 
-int ml_cancel(ml_host *h, const char *id, const char *run_id, const char *reason, ml_reply_fn fn, void *ud)
+int ml_cancel(ml_host *h, const char *id, const char *run_id, const char *reason, ml_reply_fn fn,
+              void *ud)
 {
     cJSON *a = target_args(id, run_id);
     arg_add(a, "reason", reason);
@@ -405,7 +462,8 @@ int ml_cancel(ml_host *h, const char *id, const char *run_id, const char *reason
     return host_verb(h, "cancel", a, fn, ud);
 }
 
-int ml_terminate(ml_host *h, const char *id, const char *run_id, const char *reason, ml_reply_fn fn, void *ud)
+int ml_terminate(ml_host *h, const char *id, const char *run_id, const char *reason, ml_reply_fn fn,
+                 void *ud)
 {
     cJSON *a = target_args(id, run_id);
     arg_add(a, "reason", reason);
@@ -436,7 +494,8 @@ int ml_history(ml_host *h, const char *id, const char *run_id, ml_reply_fn fn, v
     return host_verb(h, "history", target_args(id, run_id), fn, ud);
 }
 
-int ml_complete_activity(ml_host *h, const char *token, const char *json, const char *failure_json_text, ml_reply_fn fn, void *ud)
+int ml_complete_activity(ml_host *h, const char *token, const char *json,
+                         const char *failure_json_text, ml_reply_fn fn, void *ud)
 {
     cJSON *a = cJSON_CreateObject();
     arg_add(a, "token", token);
@@ -445,7 +504,8 @@ int ml_complete_activity(ml_host *h, const char *token, const char *json, const 
     return host_verb(h, "complete_activity", a, fn, ud);
 }
 
-int ml_reset(ml_host *h, const char *id, const char *run_id, int64_t event_id_, const char *reason, ml_reply_fn fn, void *ud)
+int ml_reset(ml_host *h, const char *id, const char *run_id, int64_t event_id_, const char *reason,
+             ml_reply_fn fn, void *ud)
 {
     cJSON *a = target_args(id, run_id);
     cJSON_AddNumberToObject(a, "eventId", (double)event_id_);
@@ -454,7 +514,8 @@ int ml_reset(ml_host *h, const char *id, const char *run_id, int64_t event_id_, 
     return host_verb(h, "reset", a, fn, ud);
 }
 
-int ml_replay(ml_host *h, const char *history_json, const char *script_path, ml_reply_fn fn, void *ud)
+int ml_replay(ml_host *h, const char *history_json, const char *script_path, ml_reply_fn fn,
+              void *ud)
 {
     cJSON *a = cJSON_CreateObject();
     arg_add(a, "history", history_json);
@@ -462,4 +523,7 @@ int ml_replay(ml_host *h, const char *history_json, const char *script_path, ml_
     return host_verb(h, "replay", a, fn, ud);
 }
 
-int ml_doctor(ml_host *h, ml_reply_fn fn, void *ud) { return host_verb(h, "doctor", cJSON_CreateObject(), fn, ud); }
+int ml_doctor(ml_host *h, ml_reply_fn fn, void *ud)
+{
+    return host_verb(h, "doctor", cJSON_CreateObject(), fn, ud);
+}

@@ -1,5 +1,6 @@
-/* Activity attempts, in Lua and in C, and the calls of local activities. Keeps true: each call is answered to the engine at
- * most once; an attempt that was stopped because the worker stops is left to the engine, which records WorkerShutdown. */
+/* Activity attempts, in Lua and in C, and the calls of local activities. Keeps true: each call is
+ * answered to the engine at most once; an attempt that was stopped because the worker stops is left
+ * to the engine, which records WorkerShutdown. */
 #include "base/mem.h"
 #include "worker/worker_internal.h"
 
@@ -17,8 +18,10 @@ struct w_call *w_call_new(struct worker *w)
 void w_call_free(struct w_call *c)
 {
     struct worker *w = c->w;
-    if (c->prev) c->prev->next = c->next;
-    else w->all_calls = c->next;
+    if (c->prev)
+        c->prev->next = c->next;
+    else
+        w->all_calls = c->next;
     if (c->next) c->next->prev = c->prev;
     if (c->id) idmap_del(&w->calls, c->id);
     if (c->t && map_get(&w->by_token, c->t->token) == c) map_del(&w->by_token, c->t->token);
@@ -33,7 +36,9 @@ void w_call_free(struct w_call *c)
 static void on_completed(void *ud, const struct backend_answer *a)
 {
     struct worker *w = ud;
-    if (a->kind == BACKEND_STORAGE) log_printf(w->o.log, LOG_ERROR, "an activity's outcome could not be stored: %s", a->err.text);
+    if (a->kind == BACKEND_STORAGE)
+        log_printf(w->o.log, LOG_ERROR, "an activity's outcome could not be stored: %s",
+                   a->err.text);
     w_ready(w);
 }
 
@@ -54,8 +59,10 @@ static void call_finished(struct w_call *c, const struct backend_activity_comple
         w->n_c_calls--;
     }
     bool local = c->t == NULL;
-    if (local) w_local_finished(c, r);
-    else report(c, r);
+    if (local)
+        w_local_finished(c, r);
+    else
+        report(c, r);
     w_call_free(c);
     if (!local && !w->stopping) w->b->ops->offer(w->b, 0, 1);
     w_stop_check(w);
@@ -73,7 +80,8 @@ static void on_act_done(void *ud, uint64_t id, const struct backend_activity_com
 static int args_json(const struct rec *input, struct buf *out)
 {
     buf_putc(out, '[');
-    for (const struct rec_field *f = rec_each(input, T(payloads, payloads), NULL); f; f = rec_each(input, T(payloads, payloads), f)) {
+    for (const struct rec_field *f = rec_each(input, T(payloads, payloads), NULL); f;
+         f = rec_each(input, T(payloads, payloads), f)) {
         struct str enc = payload_encoding(f->v.m);
         if (out->n > 1) buf_putc(out, ',');
         if (str_eqz(enc, PAYLOAD_JSON)) {
@@ -92,13 +100,15 @@ static int args_json(const struct rec *input, struct buf *out)
     return out->code;
 }
 
-static int start_c(struct worker *w, const struct w_c_activity *a, const struct act_call *spec, struct w_call *c, struct err *e)
+static int start_c(struct worker *w, const struct w_c_activity *a, const struct act_call *spec,
+                   struct w_call *c, struct err *e)
 {
     struct buf json;
     buf_init(&json, (size_t)64 << 20);
     if (args_json(spec->input, &json)) {
         buf_free(&json);
-        return err_set(e, ERR_LIMIT, "the arguments of activity '%s' do not fit in memory", a->name);
+        return err_set(e, ERR_LIMIT, "the arguments of activity '%s' do not fit in memory",
+                       a->name);
     }
     c->id = idmap_add(&w->calls, c);
     if (!c->id) {
@@ -117,12 +127,15 @@ int w_call_start(struct worker *w, const struct act_call *spec, struct w_call *c
     if (a) return start_c(w, a, spec, c, e);
     struct w_script *s = w_find_activity(w, spec->activity_type);
     if (!s)
-        return err_set(e, ERR_NOTFOUND, "no activity '" STR_FMT "' is defined in the loaded scripts", STR_ARG(spec->activity_type));
+        return err_set(e, ERR_NOTFOUND,
+                       "no activity '" STR_FMT "' is defined in the loaded scripts",
+                       STR_ARG(spec->activity_type));
     int rc = act_start(s->act, spec, on_act_done, c, &c->act_id, e);
     if (rc) return rc;
     int64_t key = (int64_t)c->act_id;
     c->script = s;
-    if (map_set(&s->calls, map_i64(&key), c)) log_printf(w->o.log, LOG_WARN, "out of memory: heartbeats of one activity are not sent");
+    if (map_set(&s->calls, map_i64(&key), c))
+        log_printf(w->o.log, LOG_WARN, "out of memory: heartbeats of one activity are not sent");
     w_ready(w);
     return 0;
 }
@@ -138,17 +151,32 @@ void w_on_activity_task(void *ud, struct backend_task *t)
     }
     c->t = t;
     w->n_calls++;
-    if (map_set(&w->by_token, t->token, c)) log_printf(w->o.log, LOG_WARN, "out of memory: one activity cannot be cancelled");
-    struct act_call spec = {.activity_type = t->activity_type, .input = t->input, .workflow_id = t->workflow_id, .run_id = t->run_id,
-                            .workflow_type = t->workflow_type, .task_queue = t->task_queue, .activity_id = t->activity_id,
-                            .idempotency_key = t->idempotency_key, .token = t->token, .attempt = t->attempt, .scheduled_ns = t->scheduled_ns,
-                            .started_ns = t->started_ns, .start_to_close_ns = t->start_to_close_ns, .heartbeat_ns = t->heartbeat_ns,
-                            .heartbeat_details = t->heartbeat_details, .header = t->header};
+    if (map_set(&w->by_token, t->token, c))
+        log_printf(w->o.log, LOG_WARN, "out of memory: one activity cannot be cancelled");
+    struct act_call spec = {.activity_type = t->activity_type,
+                            .input = t->input,
+                            .workflow_id = t->workflow_id,
+                            .run_id = t->run_id,
+                            .workflow_type = t->workflow_type,
+                            .task_queue = t->task_queue,
+                            .activity_id = t->activity_id,
+                            .idempotency_key = t->idempotency_key,
+                            .token = t->token,
+                            .attempt = t->attempt,
+                            .scheduled_ns = t->scheduled_ns,
+                            .started_ns = t->started_ns,
+                            .start_to_close_ns = t->start_to_close_ns,
+                            .heartbeat_ns = t->heartbeat_ns,
+                            .heartbeat_details = t->heartbeat_details,
+                            .header = t->header};
     if (w_call_start(w, &spec, c, &e)) {
         struct arena a;
         arena_init(&a, 0);
-        struct str type = e.code == ERR_NOTFOUND ? STR("ActivityNotFound") : STR("ActivityNotStarted");
-        struct backend_activity_completion r = {.kind = ACT_FAILED, .failure = failure_app(&a, type, str_of(e.text), false, NULL, NULL)};
+        struct str type =
+            e.code == ERR_NOTFOUND ? STR("ActivityNotFound") : STR("ActivityNotStarted");
+        struct backend_activity_completion r = {
+            .kind = ACT_FAILED,
+            .failure = failure_app(&a, type, str_of(e.text), false, NULL, NULL)};
         report(c, &r);
         arena_free(&a);
         w_call_free(c);
@@ -156,15 +184,20 @@ void w_on_activity_task(void *ud, struct backend_task *t)
     }
 }
 
-int worker_c_done(struct worker *w, uint64_t call, int code, struct str json, struct str failure_type, struct str message, bool non_retryable)
+int worker_c_done(struct worker *w, uint64_t call, int code, struct str json,
+                  struct str failure_type, struct str message, bool non_retryable)
 {
     struct w_call *c = idmap_get(&w->calls, call);
     struct arena a;
     if (!c) return ERR_STALE;
     arena_init(&a, 0);
     struct backend_activity_completion r = {.kind = ACT_COMPLETED};
-    if (code == 0) r.result = json.n ? payloads_of_json(&a, json) : NULL;
-    else r = (struct backend_activity_completion){.kind = ACT_FAILED, .failure = failure_app(&a, failure_type, message, non_retryable, NULL, NULL)};
+    if (code == 0)
+        r.result = json.n ? payloads_of_json(&a, json) : NULL;
+    else
+        r = (struct backend_activity_completion){
+            .kind = ACT_FAILED,
+            .failure = failure_app(&a, failure_type, message, non_retryable, NULL, NULL)};
     int rc = arena_failed(&a) ? ERR_NOMEM : 0;
     if (rc == 0) call_finished(c, &r);
     arena_free(&a);
@@ -172,14 +205,19 @@ int worker_c_done(struct worker *w, uint64_t call, int code, struct str json, st
 }
 
 /* ---- heartbeats and cancellation ---- */
-struct beat { struct worker *w; struct str token; };
+struct beat {
+    struct worker *w;
+    struct str token;
+};
 
 static void on_beat(void *ud, const struct backend_answer *a)
 {
     struct beat *b = ud;
     struct w_call *c = map_get(&b->w->by_token, b->token);
-    if (c && a->kind == BACKEND_STALE) w_call_cancel(c, BACKEND_CANCEL_GONE);
-    else if (c && a->cancel_requested) w_call_cancel(c, a->cancel_reason);
+    if (c && a->kind == BACKEND_STALE)
+        w_call_cancel(c, BACKEND_CANCEL_GONE);
+    else if (c && a->cancel_requested)
+        w_call_cancel(c, a->cancel_reason);
     mem_free((void *)(uintptr_t)b->token.p);
     mem_free(b);
 }
@@ -222,8 +260,10 @@ void w_calls_shutdown(struct worker *w)
     }
 }
 
-/* After the activity states are closed no callback comes any more: what is left is freed without a word. */
+/* After the activity states are closed no callback comes any more: what is left is freed without a
+ * word. */
 void w_calls_free_all(struct worker *w)
 {
-    while (w->all_calls) w_call_free(w->all_calls);
+    while (w->all_calls)
+        w_call_free(w->all_calls);
 }

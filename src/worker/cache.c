@@ -1,5 +1,5 @@
-/* Cached runs and bundles. Keeps true: a run whose task is in hand, or whose local activities wait for the next task of a
- * heartbeat, is never evicted by the limits; a run is closed only here. */
+/* Cached runs and bundles. Keeps true: a run whose task is in hand, or whose local activities wait
+ * for the next task of a heartbeat, is never evicted by the limits; a run is closed only here. */
 #include "base/mem.h"
 #include "worker/worker_internal.h"
 #include <stdlib.h>
@@ -7,10 +7,14 @@
 static void lru_unlink(struct w_run *r)
 {
     struct worker *w = r->w;
-    if (r->prev) r->prev->next = r->next;
-    else w->lru_first = r->next;
-    if (r->next) r->next->prev = r->prev;
-    else w->lru_last = r->prev;
+    if (r->prev)
+        r->prev->next = r->next;
+    else
+        w->lru_first = r->next;
+    if (r->next)
+        r->next->prev = r->prev;
+    else
+        w->lru_last = r->prev;
     r->prev = r->next = NULL;
 }
 
@@ -19,12 +23,17 @@ static void lru_append(struct w_run *r)
     struct worker *w = r->w;
     r->prev = w->lru_last;
     r->next = NULL;
-    if (w->lru_last) w->lru_last->next = r;
-    else w->lru_first = r;
+    if (w->lru_last)
+        w->lru_last->next = r;
+    else
+        w->lru_first = r;
     w->lru_last = r;
 }
 
-struct w_run *w_run_get(struct worker *w, struct str run_id) { return map_get(&w->runs, run_id); }
+struct w_run *w_run_get(struct worker *w, struct str run_id)
+{
+    return map_get(&w->runs, run_id);
+}
 
 void w_run_touch(struct w_run *r)
 {
@@ -50,14 +59,17 @@ void w_run_evict(struct w_run *r)
 
 void w_cache_trim(struct worker *w)
 {
-    size_t max_runs = w_or(w->o.cache_runs, W_CACHE_RUNS), max_bytes = w_or(w->o.cache_bytes, W_CACHE_BYTES);
-    for (struct w_run *r = w->lru_first, *next; r && (w->n_runs > max_runs || w->bytes > max_bytes); r = next) {
+    size_t max_runs = w_or(w->o.cache_runs, W_CACHE_RUNS),
+           max_bytes = w_or(w->o.cache_bytes, W_CACHE_BYTES);
+    for (struct w_run *r = w->lru_first, *next; r && (w->n_runs > max_runs || w->bytes > max_bytes);
+         r = next) {
         next = r->next;
         if (!r->task && !r->parked && !r->locals && !r->done_first) w_run_evict(r);
     }
 }
 
-int w_run_open(struct worker *w, const struct backend_task *t, struct bundle *b, struct w_run **out, struct err *e)
+int w_run_open(struct worker *w, const struct backend_task *t, struct bundle *b, struct w_run **out,
+               struct err *e)
 {
     int rc = 0;
     struct w_run *r = mem_zalloc(sizeof *r);
@@ -66,8 +78,13 @@ int w_run_open(struct worker *w, const struct backend_task *t, struct bundle *b,
     r->done_last = &r->done_first;
     memcpy(r->digest, b->digest, sizeof r->digest);
     r->run_id = str_dup(t->run_id);
-    struct wf_info info = {.namespace_ = STR("default"), .workflow_id = t->workflow_id, .run_id = t->run_id, .task_queue = t->task_queue,
-                           .limits = w->o.limits, .current_digest = r->digest, .noop_name = w->o.noop_name};
+    struct wf_info info = {.namespace_ = STR("default"),
+                           .workflow_id = t->workflow_id,
+                           .run_id = t->run_id,
+                           .task_queue = t->task_queue,
+                           .limits = w->o.limits,
+                           .current_digest = r->digest,
+                           .noop_name = w->o.noop_name};
     if (!r->run_id) {
         rc = err_set(e, ERR_NOMEM, "out of memory opening run " STR_FMT, STR_ARG(t->run_id));
         goto out;
@@ -90,7 +107,11 @@ out:
 }
 
 /* ---- bundles ---- */
-struct text_source { struct worker *w; struct buf text; struct err err; };
+struct text_source {
+    struct worker *w;
+    struct buf text;
+    struct err err;
+};
 
 static int text_of(void *ud, const char *sha, struct str *text)
 {
@@ -139,14 +160,18 @@ int worker_bundle(struct worker *w, struct str digest, struct bundle **out, stru
     buf_init(&json, (size_t)16 << 20);
     buf_init(&src.text, (size_t)32 << 20);
     int rc = w->b->ops->bundle_get(w->b, digest, &json, e);
-    if (rc == 0 && json.code) rc = err_set(e, json.code, "reading bundle " STR_FMT ": %s", STR_ARG(digest), err_name(json.code));
+    if (rc == 0 && json.code)
+        rc = err_set(e, json.code, "reading bundle " STR_FMT ": %s", STR_ARG(digest),
+                     err_name(json.code));
     if (rc) {
-        err_prefix(e, "the text this run was started with (" STR_FMT ") cannot be read", STR_ARG(digest));
+        err_prefix(e, "the text this run was started with (" STR_FMT ") cannot be read",
+                   STR_ARG(digest));
         goto out;
     }
     rc = bundle_parse(buf_str(&json), text_of, &src, &b, e);
     if (rc) {
-        err_prefix(e, "the text this run was started with cannot be rebuilt%s%s", src.err.code ? ": " : "", src.err.code ? src.err.text : "");
+        err_prefix(e, "the text this run was started with cannot be rebuilt%s%s",
+                   src.err.code ? ": " : "", src.err.code ? src.err.text : "");
         goto out;
     }
     keep_bundle(w, b);
@@ -157,7 +182,8 @@ out:
     return rc;
 }
 
-int w_bundle_for(struct worker *w, struct str digest, struct str type, struct bundle **out, struct err *e)
+int w_bundle_for(struct worker *w, struct str digest, struct str type, struct bundle **out,
+                 struct err *e)
 {
     struct str d = digest;
     if (!d.n) {
@@ -169,8 +195,12 @@ int w_bundle_for(struct worker *w, struct str digest, struct str type, struct bu
 
 void w_bundles_drop(struct worker *w)
 {
-    for (size_t i = 0; i < w->n_bundles; i++) bundle_unref(w->bundles[i].b);
+    for (size_t i = 0; i < w->n_bundles; i++)
+        bundle_unref(w->bundles[i].b);
     w->n_bundles = 0;
 }
 
-size_t worker_cached_runs(const struct worker *w) { return w->n_runs; }
+size_t worker_cached_runs(const struct worker *w)
+{
+    return w->n_runs;
+}

@@ -1,6 +1,6 @@
-/* Local activities: they run inside a workflow task, with retries and back-off, and belong to the run, because they go on
- * while a task that took long is completed as a heartbeat and the next one begins. Outcomes are handed to the run one by
- * one, in the order in which they came. */
+/* Local activities: they run inside a workflow task, with retries and back-off, and belong to the
+ * run, because they go on while a task that took long is completed as a heartbeat and the next one
+ * begins. Outcomes are handed to the run one by one, in the order in which they came. */
 #include "base/mem.h"
 #include "worker/worker_internal.h"
 
@@ -9,7 +9,8 @@ static void local_attempt(struct w_local *l);
 static void local_free(struct w_local *l)
 {
     struct w_local **at = &l->run->locals;
-    while (*at && *at != l) at = &(*at)->next;
+    while (*at && *at != l)
+        at = &(*at)->next;
     if (*at) *at = l->next;
     if (l->timer) loop_timer_close(l->timer);
     arena_free(&l->arena);
@@ -28,7 +29,8 @@ static void local_done(struct w_local *l, const struct wf_local_result *r)
     struct w_run *run = l->run;
     struct w_local_done *d = mem_zalloc(sizeof *d);
     if (!d) { /* the run cannot be told: throw it away with its task, the engine gives it again */
-        log_printf(run->w->o.log, LOG_ERROR, "out of memory: a local activity's outcome is lost, its task will be repeated");
+        log_printf(run->w->o.log, LOG_ERROR,
+                   "out of memory: a local activity's outcome is lost, its task will be repeated");
         run->doomed = true;
         local_free(l);
         return;
@@ -89,19 +91,23 @@ static void on_backoff(void *ud)
 
 static void finish_failed(struct w_local *l, const struct rec *failure, int64_t backoff_ns)
 {
-    struct wf_local_result r = {.failure = failure, .backoff_ns = backoff_ns, .canceled = failure_is_canceled(failure)};
+    struct wf_local_result r = {
+        .failure = failure, .backoff_ns = backoff_ns, .canceled = failure_is_canceled(failure)};
     local_done(l, &r);
 }
 
 static bool past_close(const struct w_local *l, int64_t delay)
 {
     int64_t now = clock_wall(l->run->w->o.env.clock);
-    return l->req.schedule_to_close_ns > 0 && now + delay - l->original_ns >= l->req.schedule_to_close_ns;
+    return l->req.schedule_to_close_ns > 0 &&
+           now + delay - l->original_ns >= l->req.schedule_to_close_ns;
 }
 
 static void retry_or_fail(struct w_local *l, const struct rec *failure, int64_t override_ns)
 {
-    int64_t delay = failure_retryable(failure, l->req.retry_policy) ? retry_delay(l->req.retry_policy, l->attempt + 1, override_ns) : -1;
+    int64_t delay = failure_retryable(failure, l->req.retry_policy)
+                        ? retry_delay(l->req.retry_policy, l->attempt + 1, override_ns)
+                        : -1;
     if (l->canceled || delay < 0 || past_close(l, delay)) {
         finish_failed(l, failure, 0);
         return;
@@ -111,8 +117,10 @@ static void retry_or_fail(struct w_local *l, const struct rec *failure, int64_t 
         return;
     }
     l->attempt++;
-    if (loop_timer_open(l->run->w->o.loop, on_backoff, l, &l->timer)) finish_failed(l, failure, 0);
-    else loop_timer_start(l->timer, delay);
+    if (loop_timer_open(l->run->w->o.loop, on_backoff, l, &l->timer))
+        finish_failed(l, failure, 0);
+    else
+        loop_timer_start(l->timer, delay);
 }
 
 /* The outcome of one attempt; c->local is NULL when its run is gone. */
@@ -136,10 +144,21 @@ void w_local_finished(struct w_call *c, const struct backend_activity_completion
             local_done(l, &res);
             break;
         case ACT_FAILED:
-            retry_or_fail(l, r->failure ? r->failure : failure_app(&a, STR("Unknown"), STR("failed without a reason"), false, NULL, NULL), r->next_retry_delay_ns);
+            retry_or_fail(l,
+                          r->failure
+                              ? r->failure
+                              : failure_app(&a, STR("Unknown"), STR("failed without a reason"),
+                                            false, NULL, NULL),
+                          r->next_retry_delay_ns);
             break;
         case ACT_ASYNC:
-            finish_failed(l, failure_app(&a, STR("Unsupported"), STR("a local activity cannot be completed from elsewhere; use ml.activity"), true, NULL, NULL), 0);
+            finish_failed(
+                l,
+                failure_app(
+                    &a, STR("Unsupported"),
+                    STR("a local activity cannot be completed from elsewhere; use ml.activity"),
+                    true, NULL, NULL),
+                0);
             break;
         }
         arena_free(&a);
@@ -174,19 +193,30 @@ static void local_attempt(struct w_local *l)
     c->local = l;
     int64_t now = clock_wall(w->o.env.clock);
     int64_t limit = l->req.start_to_close_ns;
-    int64_t left = l->req.schedule_to_close_ns ? l->original_ns + l->req.schedule_to_close_ns - now : 0;
+    int64_t left =
+        l->req.schedule_to_close_ns ? l->original_ns + l->req.schedule_to_close_ns - now : 0;
     if (l->req.schedule_to_close_ns && left <= 0) left = 1;
     if (left > 0 && (limit == 0 || left < limit)) limit = left;
-    struct act_call spec = {.activity_type = l->req.activity_type, .input = l->req.input, .workflow_id = l->workflow_id, .run_id = str_of(l->run->run_id),
-                            .workflow_type = l->workflow_type, .task_queue = l->task_queue, .activity_id = l->req.activity_id,
-                            .attempt = l->attempt, .local = true, .scheduled_ns = l->original_ns, .started_ns = now, .start_to_close_ns = limit};
+    struct act_call spec = {.activity_type = l->req.activity_type,
+                            .input = l->req.input,
+                            .workflow_id = l->workflow_id,
+                            .run_id = str_of(l->run->run_id),
+                            .workflow_type = l->workflow_type,
+                            .task_queue = l->task_queue,
+                            .activity_id = l->req.activity_id,
+                            .attempt = l->attempt,
+                            .local = true,
+                            .scheduled_ns = l->original_ns,
+                            .started_ns = now,
+                            .start_to_close_ns = limit};
     w->n_locals_running++;
     l->call = c;
     if (w_call_start(w, &spec, c, &e)) {
         l->call = NULL;
         w->n_locals_running--;
         w_call_free(c);
-        fail_now(l, e.code == ERR_NOTFOUND ? STR("ActivityNotFound") : STR("ActivityNotStarted"), e.text, e.code == ERR_NOTFOUND);
+        fail_now(l, e.code == ERR_NOTFOUND ? STR("ActivityNotFound") : STR("ActivityNotStarted"),
+                 e.text, e.code == ERR_NOTFOUND);
     }
 }
 
@@ -200,7 +230,8 @@ void w_locals_next(struct worker *w)
         }
 }
 
-static int local_new(struct w_task *k, const struct wf_local_request *q, struct w_local **out, struct err *e)
+static int local_new(struct w_task *k, const struct wf_local_request *q, struct w_local **out,
+                     struct err *e)
 {
     struct w_local *l = mem_zalloc(sizeof *l);
     if (!l) return err_set(e, ERR_NOMEM, "out of memory starting a local activity");
@@ -215,14 +246,16 @@ static int local_new(struct w_task *k, const struct wf_local_request *q, struct 
     l->workflow_id = arena_str(&l->arena, k->t->workflow_id);
     l->task_queue = arena_str(&l->arena, k->t->task_queue);
     l->attempt = q->attempt > 0 ? q->attempt : 1;
-    l->original_ns = q->original_schedule_ns ? q->original_schedule_ns : clock_wall(k->w->o.env.clock);
+    l->original_ns =
+        q->original_schedule_ns ? q->original_schedule_ns : clock_wall(k->w->o.env.clock);
     if (arena_failed(&l->arena)) {
         arena_free(&l->arena);
         mem_free(l);
         return err_set(e, ERR_NOMEM, "out of memory starting a local activity");
     }
     struct w_local **at = &k->run->locals;
-    while (*at) at = &(*at)->next;
+    while (*at)
+        at = &(*at)->next;
     *at = l;
     *out = l;
     return 0;
@@ -238,7 +271,8 @@ static void local_cancel(struct w_run *r, uint32_t seq)
         } else { /* between two attempts, or waiting for a slot */
             struct arena a;
             arena_init(&a, 0);
-            struct wf_local_result res = {.failure = failure_canceled(&a, STR("canceled"), NULL), .canceled = true};
+            struct wf_local_result res = {.failure = failure_canceled(&a, STR("canceled"), NULL),
+                                          .canceled = true};
             local_done(l, &res);
             arena_free(&a);
         }
@@ -254,11 +288,13 @@ int w_locals_begin(struct w_task *k, const struct wf_out *out, struct err *e)
         if (rc) return rc;
         local_attempt(l);
     }
-    for (size_t i = 0; i < out->n_local_cancels; i++) local_cancel(k->run, out->local_cancels[i]);
+    for (size_t i = 0; i < out->n_local_cancels; i++)
+        local_cancel(k->run, out->local_cancels[i]);
     return 0;
 }
 
-/* 0.8 of the task's time-out has passed and local activities still run: what is there is committed, a new task goes on. */
+/* 0.8 of the task's time-out has passed and local activities still run: what is there is committed,
+ * a new task goes on. */
 static void on_heartbeat(void *ud)
 {
     struct w_task *k = ud;
@@ -272,6 +308,7 @@ void w_locals_heartbeat_arm(struct w_task *k)
 {
     if (k->timer) return;
     int64_t timeout = k->t->task_timeout_ns > 0 ? k->t->task_timeout_ns : W_TASK_TIMEOUT_NS;
-    if (loop_timer_open(k->w->o.loop, on_heartbeat, k, &k->timer)) return; /* without it the task may time out and be repeated */
+    if (loop_timer_open(k->w->o.loop, on_heartbeat, k, &k->timer))
+        return; /* without it the task may time out and be repeated */
     loop_timer_start(k->timer, timeout / 10 * 8);
 }

@@ -1,30 +1,41 @@
-/* What the loaded scripts define. Keeps true: a name is defined by one script only (the newest state of a file replaces the
- * older one, which ends with its last call), and the engine always knows the queues and types that are served now. */
-#include "worker/worker_internal.h"
+/* What the loaded scripts define. Keeps true: a name is defined by one script only (the newest
+ * state of a file replaces the older one, which ends with its last call), and the engine always
+ * knows the queues and types that are served now. */
 #include "base/mem.h"
+#include "worker/worker_internal.h"
 #include <stdlib.h>
 
 /* ---- hooks handed to each activity state: they find the worker through the script ---- */
 static void hook_sleep_wake(void *ud);
-struct w_sleep { struct worker *w; void (*fn)(void *ud); void *ud; uint64_t backend_id, id; struct w_sleep *prev, *next; };
+struct w_sleep {
+    struct worker *w;
+    void (*fn)(void *ud);
+    void *ud;
+    uint64_t backend_id, id;
+    struct w_sleep *prev, *next;
+};
 
 static void sleep_free(struct w_sleep *x)
 {
-    if (x->prev) x->prev->next = x->next;
-    else x->w->sleeps = x->next;
+    if (x->prev)
+        x->prev->next = x->next;
+    else
+        x->w->sleeps = x->next;
     if (x->next) x->next->prev = x->prev;
     idmap_del(&x->w->sleep_ids, x->id);
     x->w->n_sleeping--;
     mem_free(x);
 }
 
-static void hook_sleep_until(void *ud, int64_t due_ns, void (*fn)(void *ud), void *fn_ud, uint64_t *id)
+static void hook_sleep_until(void *ud, int64_t due_ns, void (*fn)(void *ud), void *fn_ud,
+                             uint64_t *id)
 {
     struct w_script *s = ud;
     struct w_sleep *x = mem_zalloc(sizeof *x);
     uint64_t slot = x ? idmap_add(&s->w->sleep_ids, x) : 0;
     *id = slot;
-    if (!slot) { /* without memory the sleep ends at once: the call goes on and meets the shortage itself */
+    if (!slot) { /* without memory the sleep ends at once: the call goes on and meets the shortage
+                    itself */
         mem_free(x);
         loop_post(s->w->o.loop, fn, fn_ud);
         return;
@@ -79,7 +90,8 @@ static void hook_heartbeat(void *ud, uint64_t call, const struct rec *details)
     if (c) w_call_heartbeat(c, details);
 }
 
-static void hook_request(void *ud, struct str verb, struct str json, void (*fn)(void *, int, struct str), void *fn_ud)
+static void hook_request(void *ud, struct str verb, struct str json,
+                         void (*fn)(void *, int, struct str), void *fn_ud)
 {
     struct w_script *s = ud;
     s->w->o.env.request(s->w->o.env.ud, verb, json, fn, fn_ud);
@@ -127,15 +139,22 @@ static int find_conflict(struct worker *w, const struct w_script *s, struct err 
     for (size_t i = 0; i < n; i++) {
         if (!mine[i].has_function) continue;
         if (strcmp(mine[i].kind, "workflow") != 0 && w_find_c(w, mine[i].name))
-            return err_set(e, ERR_EXISTS, "%s:%d: activity '" STR_FMT "' is registered by the host program already; rename one of them",
+            return err_set(e, ERR_EXISTS,
+                           "%s:%d: activity '" STR_FMT
+                           "' is registered by the host program already; rename one of them",
                            s->path, mine[i].line, STR_ARG(mine[i].name));
         for (struct w_script *o = w->scripts; o; o = o->next) {
-            if (o == s || o->loading || o->failed || o->retired || strcmp(o->path, s->path) == 0) continue;
+            if (o == s || o->loading || o->failed || o->retired || strcmp(o->path, s->path) == 0)
+                continue;
             size_t m = act_definitions(o->act, &theirs);
             for (size_t j = 0; j < m; j++)
-                if (theirs[j].has_function && str_eq(mine[i].name, theirs[j].name) && same_space(mine[i].kind, theirs[j].kind))
-                    return err_set(e, ERR_EXISTS, "%s '" STR_FMT "' is defined in %s:%d and in %s:%d; rename one of them, or load one of the scripts only",
-                                   mine[i].kind, STR_ARG(mine[i].name), o->path, theirs[j].line, s->path, mine[i].line);
+                if (theirs[j].has_function && str_eq(mine[i].name, theirs[j].name) &&
+                    same_space(mine[i].kind, theirs[j].kind))
+                    return err_set(e, ERR_EXISTS,
+                                   "%s '" STR_FMT "' is defined in %s:%d and in %s:%d; rename one "
+                                                  "of them, or load one of the scripts only",
+                                   mine[i].kind, STR_ARG(mine[i].name), o->path, theirs[j].line,
+                                   s->path, mine[i].line);
         }
     }
     return 0;
@@ -167,11 +186,12 @@ static void on_act_ready(void *ud)
     w_ready(s->w);
 }
 
-int worker_load(struct worker *w, const char *path, bool allow_program, const char *const *args, size_t n_args, worker_load_fn fn,
-                void *ud, struct err *e)
+int worker_load(struct worker *w, const char *path, bool allow_program, const char *const *args,
+                size_t n_args, worker_load_fn fn, void *ud, struct err *e)
 {
     int rc = 0;
-    if (w->stopping) return err_set(e, ERR_CLOSED, "the worker is stopping: %s is not loaded", path);
+    if (w->stopping)
+        return err_set(e, ERR_CLOSED, "the worker is stopping: %s is not loaded", path);
     struct w_script *s = mem_zalloc(sizeof *s);
     if (!s) return err_set(e, ERR_NOMEM, "out of memory loading %s", path);
     map_init(&s->calls);
@@ -189,7 +209,8 @@ int worker_load(struct worker *w, const char *path, bool allow_program, const ch
     if (rc) goto out;
     act_on_ready(s->act, on_act_ready, s);
     struct w_script **at = &w->scripts;
-    while (*at) at = &(*at)->next;
+    while (*at)
+        at = &(*at)->next;
     *at = s;
     w_ready(w);
     return 0;
@@ -229,14 +250,20 @@ void w_close_scripts(struct worker *w)
 }
 
 /* ---- looking up ---- */
-static bool usable(const struct w_script *s) { return !s->loading && !s->failed && !s->retired; }
+static bool usable(const struct w_script *s)
+{
+    return !s->loading && !s->failed && !s->retired;
+}
 
-static const struct act_definition *find_in(const struct w_script *s, struct str name, bool workflow, bool with_function)
+static const struct act_definition *find_in(const struct w_script *s, struct str name,
+                                            bool workflow, bool with_function)
 {
     const struct act_definition *d;
     size_t n = act_definitions(s->act, &d);
     for (size_t i = 0; i < n; i++)
-        if (str_eq(d[i].name, name) && (strcmp(d[i].kind, "workflow") == 0) == workflow && (d[i].has_function || !with_function)) return &d[i];
+        if (str_eq(d[i].name, name) && (strcmp(d[i].kind, "workflow") == 0) == workflow &&
+            (d[i].has_function || !with_function))
+            return &d[i];
     return NULL;
 }
 
@@ -254,13 +281,17 @@ const struct w_c_activity *w_find_c(struct worker *w, struct str type)
     return NULL;
 }
 
-void worker_definitions(struct worker *w, void (*each)(void *ud, const struct act_definition *d, const char *path, const char *digest), void *ud)
+void worker_definitions(struct worker *w,
+                        void (*each)(void *ud, const struct act_definition *d, const char *path,
+                                     const char *digest),
+                        void *ud)
 {
     const struct act_definition *d;
     for (struct w_script *s = w->scripts; s; s = s->next) {
         if (!usable(s)) continue;
         size_t n = act_definitions(s->act, &d);
-        for (size_t i = 0; i < n; i++) each(ud, &d[i], s->path, s->bundle ? s->bundle->digest : "");
+        for (size_t i = 0; i < n; i++)
+            each(ud, &d[i], s->path, s->bundle ? s->bundle->digest : "");
     }
 }
 
@@ -272,18 +303,21 @@ static int not_found(struct worker *w, struct str type, struct err *e)
     for (struct w_script *s = w->scripts; s; s = s->next) {
         size_t n = usable(s) ? act_definitions(s->act, &d) : 0;
         for (size_t i = 0; i < n; i++)
-            if (strcmp(d[i].kind, "workflow") == 0) buf_printf(&known, "%s" STR_FMT, known.n ? ", " : "", STR_ARG(d[i].name));
+            if (strcmp(d[i].kind, "workflow") == 0)
+                buf_printf(&known, "%s" STR_FMT, known.n ? ", " : "", STR_ARG(d[i].name));
     }
     if (known.n)
-        err_set(e, ERR_NOTFOUND, "no workflow '" STR_FMT "' in the loaded scripts; they define: %s", STR_ARG(type), known.p);
+        err_set(e, ERR_NOTFOUND, "no workflow '" STR_FMT "' in the loaded scripts; they define: %s",
+                STR_ARG(type), known.p);
     else
-        err_set(e, ERR_NOTFOUND, "no workflow '" STR_FMT "': the loaded scripts define none", STR_ARG(type));
+        err_set(e, ERR_NOTFOUND, "no workflow '" STR_FMT "': the loaded scripts define none",
+                STR_ARG(type));
     buf_free(&known);
     return ERR_NOTFOUND;
 }
 
-int worker_find_workflow(struct worker *w, struct str type, struct str *digest, struct str *path, struct str *task_queue,
-                         struct str *options_json, struct err *e)
+int worker_find_workflow(struct worker *w, struct str type, struct str *digest, struct str *path,
+                         struct str *task_queue, struct str *options_json, struct err *e)
 {
     for (struct w_script *s = w->scripts; s; s = s->next) {
         const struct act_definition *d = usable(s) ? find_in(s, type, true, false) : NULL;
@@ -308,15 +342,22 @@ bool worker_knows_workflow(const struct worker *w, struct str type)
 int worker_register_c(struct worker *w, const struct worker_c_activity *a, struct err *e)
 {
     struct str name = str_of(a->name);
-    if (!name.n || !a->fn) return err_set(e, ERR_ARG, "an activity in C needs a name and a function");
-    if (w_find_c(w, name)) return err_set(e, ERR_EXISTS, "activity '%s' is registered already", a->name);
+    if (!name.n || !a->fn)
+        return err_set(e, ERR_ARG, "an activity in C needs a name and a function");
+    if (w_find_c(w, name))
+        return err_set(e, ERR_EXISTS, "activity '%s' is registered already", a->name);
     struct w_script *s = w_find_activity(w, name);
-    if (s) return err_set(e, ERR_EXISTS, "activity '%s' is defined in %s already; rename one of them", a->name, s->path);
+    if (s)
+        return err_set(e, ERR_EXISTS, "activity '%s' is defined in %s already; rename one of them",
+                       a->name, s->path);
     struct w_c_activity *grown = mem_realloc(w->c_acts, (w->n_c_acts + 1) * sizeof *grown);
     if (!grown) return err_set(e, ERR_NOMEM, "out of memory registering activity '%s'", a->name);
     w->c_acts = grown;
     struct w_c_activity *c = &grown[w->n_c_acts];
-    *c = (struct w_c_activity){.name = str_dup(name), .task_queue = a->task_queue ? str_dup(str_of(a->task_queue)) : NULL, .fn = a->fn, .ud = a->ud};
+    *c = (struct w_c_activity){.name = str_dup(name),
+                               .task_queue = a->task_queue ? str_dup(str_of(a->task_queue)) : NULL,
+                               .fn = a->fn,
+                               .ud = a->ud};
     if (!c->name || (a->task_queue && !c->task_queue)) {
         mem_free(c->name);
         mem_free(c->task_queue);
@@ -327,8 +368,13 @@ int worker_register_c(struct worker *w, const struct worker_c_activity *a, struc
     return 0;
 }
 
-/* ---- what the engine may push: every queue serves every type, so that an activity runs where its workflow runs ---- */
-struct names { struct str *p; size_t n, cap; bool failed; };
+/* ---- what the engine may push: every queue serves every type, so that an activity runs where its
+ * workflow runs ---- */
+struct names {
+    struct str *p;
+    size_t n, cap;
+    bool failed;
+};
 static void names_add(struct names *l, struct str s)
 {
     for (size_t i = 0; i < l->n; i++)
@@ -356,8 +402,10 @@ static void collect(struct worker *w, struct names *queues, struct names *wfs, s
             bool wf = strcmp(d[i].kind, "workflow") == 0;
             if (!d[i].has_function && !wf) continue; /* another worker runs it */
             if (d[i].task_queue.n) names_add(queues, d[i].task_queue);
-            if (wf) names_add(wfs, d[i].name);
-            else if (strcmp(d[i].kind, "activity") == 0) names_add(acts, d[i].name);
+            if (wf)
+                names_add(wfs, d[i].name);
+            else if (strcmp(d[i].kind, "activity") == 0)
+                names_add(acts, d[i].name);
         }
     }
     for (size_t i = 0; i < w->n_c_acts; i++) {
@@ -374,12 +422,16 @@ void w_serve(struct worker *w)
     collect(w, &queues, &wfs, &acts);
     served = mem_zalloc((queues.n + 1) * sizeof *served);
     if (!served || queues.failed || wfs.failed || acts.failed) {
-        log_printf(w->o.log, LOG_ERROR, "out of memory: the list of served workflows and activities was not renewed");
+        log_printf(w->o.log, LOG_ERROR,
+                   "out of memory: the list of served workflows and activities was not renewed");
         goto out;
     }
     for (size_t i = 0; i < queues.n; i++)
-        served[i] = (struct backend_served){.task_queue = queues.p[i], .workflow_types = wfs.p, .n_workflow_types = wfs.n,
-                                            .activity_types = acts.p, .n_activity_types = acts.n};
+        served[i] = (struct backend_served){.task_queue = queues.p[i],
+                                            .workflow_types = wfs.p,
+                                            .n_workflow_types = wfs.n,
+                                            .activity_types = acts.p,
+                                            .n_activity_types = acts.n};
     w->b->ops->serve(w->b, &w->sink, served, queues.n);
     if (!w->offered) {
         w->offered = true;

@@ -1,5 +1,6 @@
-/* Workflow tasks. Keeps true: one task of a run is in hand at a time and later ones wait behind it; slices go round over the
- * ready tasks; a run that the engine did not take as it is (any answer but OK and DISCARDED) is thrown away and rebuilt. */
+/* Workflow tasks. Keeps true: one task of a run is in hand at a time and later ones wait behind it;
+ * slices go round over the ready tasks; a run that the engine did not take as it is (any answer but
+ * OK and DISCARDED) is thrown away and rebuilt. */
 #include "base/mem.h"
 #include "worker/worker_internal.h"
 
@@ -35,7 +36,8 @@ static void unready(struct w_task *k)
     struct worker *w = k->w;
     if (!k->queued) return;
     struct w_task **at = &w->ready_first;
-    while (*at != k) at = &(*at)->ready_next;
+    while (*at != k)
+        at = &(*at)->ready_next;
     *at = k->ready_next;
     if (w->ready_last == &k->ready_next) w->ready_last = at;
     k->queued = false;
@@ -46,8 +48,10 @@ static void task_free(struct w_task *k)
     struct worker *w = k->w;
     unready(k);
     if (k->timer) loop_timer_close(k->timer);
-    if (k->prev) k->prev->next = k->next;
-    else w->tasks = k->next;
+    if (k->prev)
+        k->prev->next = k->next;
+    else
+        w->tasks = k->next;
     if (k->next) k->next->prev = k->prev;
     backend_task_free(k->t);
     arena_free(&k->history);
@@ -56,14 +60,17 @@ static void task_free(struct w_task *k)
     w->n_tasks--;
 }
 
-/* The run is free again: the next task of it may go on. Evicts when it is doomed or the limits say so. */
+/* The run is free again: the next task of it may go on. Evicts when it is doomed or the limits say
+ * so. */
 static void release_run(struct w_run *r, bool evict)
 {
     struct w_task *p = r->parked, *next;
     r->task = NULL;
     r->parked = NULL;
-    if (evict || r->doomed || r->w->o.evict_always) w_run_evict(r);
-    else w_run_touch(r);
+    if (evict || r->doomed || r->w->o.evict_always)
+        w_run_evict(r);
+    else
+        w_run_touch(r);
     for (; p; p = next) {
         next = p->parked_next;
         p->parked_next = NULL;
@@ -96,7 +103,8 @@ static void on_answer(void *ud, const struct backend_answer *a)
     bool evict = a->kind != BACKEND_OK && a->kind != BACKEND_DISCARDED;
     if (a->kind == BACKEND_DISCARDED && k->run) wf_rollback(k->run->wf, a->rollback_id);
     if (a->kind == BACKEND_STORAGE)
-        log_printf(w->o.log, LOG_ERROR, "workflow task of " STR_FMT " could not be stored: %s", STR_ARG(k->t->workflow_id), a->err.text);
+        log_printf(w->o.log, LOG_ERROR, "workflow task of " STR_FMT " could not be stored: %s",
+                   STR_ARG(k->t->workflow_id), a->err.text);
     task_end(k, evict);
     w_ready(w);
 }
@@ -106,7 +114,9 @@ static void on_fail_answer(void *ud, const struct backend_answer *a)
     struct w_task *k = ud;
     struct worker *w = k->w;
     if (a->kind == BACKEND_STORAGE)
-        log_printf(w->o.log, LOG_ERROR, "the failed workflow task of " STR_FMT " could not be stored: %s", STR_ARG(k->t->workflow_id), a->err.text);
+        log_printf(w->o.log, LOG_ERROR,
+                   "the failed workflow task of " STR_FMT " could not be stored: %s",
+                   STR_ARG(k->t->workflow_id), a->err.text);
     task_end(k, true);
     w_ready(w);
 }
@@ -114,18 +124,23 @@ static void on_fail_answer(void *ud, const struct backend_answer *a)
 /* ---- outcomes ---- */
 static void write_logs(struct w_task *k, const struct wf_out *out)
 {
-    for (size_t i = 0; i < out->n_logs; i++) log_write(k->w->o.log, out->logs[i].level, out->logs[i].text, out->logs[i].fields);
+    for (size_t i = 0; i < out->n_logs; i++)
+        log_write(k->w->o.log, out->logs[i].level, out->logs[i].text, out->logs[i].fields);
 }
 
 static void fail_query(struct w_task *k, const struct rec *failure, struct str message)
 {
-    struct backend_query_result q = {.id = k->t->n_queries ? k->t->queries[0].id : (struct str){0}, .ok = false, .failure = failure, .message = message};
+    struct backend_query_result q = {.id = k->t->n_queries ? k->t->queries[0].id : (struct str){0},
+                                     .ok = false,
+                                     .failure = failure,
+                                     .message = message};
     k->state = W_ANSWERING;
     k->w->b->ops->complete_query(k->w->b, k->t->token, &q, on_fail_answer, k);
 }
 
 /* The task fails: the run is blocked, its state here is thrown away. */
-static void fail_task(struct w_task *k, int cause, const struct rec *failure, bool limit, struct str pending)
+static void fail_task(struct w_task *k, int cause, const struct rec *failure, bool limit,
+                      struct str pending)
 {
     struct worker *w = k->w;
     if (k->t->legacy_query) {
@@ -153,13 +168,18 @@ static void fail_with_err(struct w_task *k, const struct err *e)
     struct arena a;
     arena_init(&a, 0);
     struct rec *f = failure_app(&a, str_of(err_name(e->code)), str_of(e->text), false, NULL, NULL);
-    fail_task(k, WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE, f, false, (struct str){0});
+    fail_task(k, WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE, f, false,
+              (struct str){0});
     arena_free(&a);
 }
 
 static struct backend_query_result query_result(const struct wf_query_result *q)
 {
-    return (struct backend_query_result){.id = q->id, .ok = q->ok, .result = q->result, .failure = q->failure, .message = q->message};
+    return (struct backend_query_result){.id = q->id,
+                                         .ok = q->ok,
+                                         .result = q->result,
+                                         .failure = q->failure,
+                                         .message = q->message};
 }
 
 static void complete_query(struct w_task *k, const struct wf_out *out)
@@ -183,13 +203,21 @@ void w_task_complete(struct w_task *k, const struct wf_out *out, bool force)
     buf_init(&pending, 256 << 10);
     if (out->n_query_results) {
         qs = mem_zalloc(out->n_query_results * sizeof *qs);
-        for (size_t i = 0; qs && i < out->n_query_results; i++) qs[i] = query_result(&out->query_results[i]);
+        for (size_t i = 0; qs && i < out->n_query_results; i++)
+            qs[i] = query_result(&out->query_results[i]);
     }
     worker_pending_json(out->pending, out->n_pending, &pending);
-    struct backend_workflow_completion c = {
-        .commands = out->commands, .n_commands = out->n_commands, .messages = out->messages, .n_messages = out->n_messages,
-        .query_results = qs, .n_query_results = qs ? out->n_query_results : 0, .flags = out->flags, .n_flags = out->n_flags,
-        .bundle_digest = str_of(k->run->digest), .force_new_task = force, .local_attempts = k->local_retries};
+    struct backend_workflow_completion c = {.commands = out->commands,
+                                            .n_commands = out->n_commands,
+                                            .messages = out->messages,
+                                            .n_messages = out->n_messages,
+                                            .query_results = qs,
+                                            .n_query_results = qs ? out->n_query_results : 0,
+                                            .flags = out->flags,
+                                            .n_flags = out->n_flags,
+                                            .bundle_digest = str_of(k->run->digest),
+                                            .force_new_task = force,
+                                            .local_attempts = k->local_retries};
     if (!pending.code && out->n_pending) c.pending_json = buf_str(&pending);
     if (out->closed) k->run->doomed = true;
     k->state = W_ANSWERING;
@@ -212,7 +240,8 @@ static void outcome(struct w_task *k, const struct wf_out *out)
     case WF_FAIL_TASK:
         buf_init(&pending, 256 << 10);
         worker_pending_json(out->pending, out->n_pending, &pending);
-        fail_task(k, out->fail_cause, out->failure, out->limit, !pending.code && out->n_pending ? buf_str(&pending) : (struct str){0});
+        fail_task(k, out->fail_cause, out->failure, out->limit,
+                  !pending.code && out->n_pending ? buf_str(&pending) : (struct str){0});
         buf_free(&pending);
         return;
     case WF_WAIT_LOCAL:
@@ -231,8 +260,10 @@ static void outcome(struct w_task *k, const struct wf_out *out)
     case WF_DONE:
         break;
     }
-    if (k->t->legacy_query) complete_query(k, out);
-    else w_task_complete(k, out, false);
+    if (k->t->legacy_query)
+        complete_query(k, out);
+    else
+        w_task_complete(k, out, false);
 }
 
 /* ---- beginning a task ---- */
@@ -250,7 +281,10 @@ static int add_event(struct w_task *k, struct rec *ev)
     return 0;
 }
 
-static int64_t task_first(const struct w_task *k) { return k->t->n_events ? event_id(k->t->events[0]) : 0; }
+static int64_t task_first(const struct w_task *k)
+{
+    return k->t->n_events ? event_id(k->t->events[0]) : 0;
+}
 
 static void fetch(struct w_task *k, struct str page);
 
@@ -270,23 +304,30 @@ static void on_history(void *ud, const struct backend_reply *r)
         int64_t id = event_id(r->events[i]);
         if (first && id >= first) break;
         if (id != (int64_t)k->n_events + 1) {
-            err_set(&e, ERR_CORRUPT, "the history of run " STR_FMT " goes from event %zu to %lld", STR_ARG(k->t->run_id), k->n_events, (long long)id);
+            err_set(&e, ERR_CORRUPT, "the history of run " STR_FMT " goes from event %zu to %lld",
+                    STR_ARG(k->t->run_id), k->n_events, (long long)id);
             break;
         }
         int rc = add_event(k, rec_clone(&k->history, r->events[i]));
-        if (rc || arena_failed(&k->history)) err_set(&e, rc ? rc : ERR_NOMEM, "the history of run " STR_FMT " does not fit in memory", STR_ARG(k->t->run_id));
+        if (rc || arena_failed(&k->history))
+            err_set(&e, rc ? rc : ERR_NOMEM,
+                    "the history of run " STR_FMT " does not fit in memory", STR_ARG(k->t->run_id));
     }
     if (!e.code && r->next_page.n && (!first || (int64_t)k->n_events + 1 < first)) {
         fetch(k, r->next_page);
         return;
     }
     for (size_t i = 0; i < k->t->n_events && !e.code; i++)
-        if (add_event(k, k->t->events[i])) err_set(&e, ERR_NOMEM, "the history of run " STR_FMT " does not fit in memory", STR_ARG(k->t->run_id));
+        if (add_event(k, k->t->events[i]))
+            err_set(&e, ERR_NOMEM, "the history of run " STR_FMT " does not fit in memory",
+                    STR_ARG(k->t->run_id));
     if (!e.code && first && first != (int64_t)(k->n_events - k->t->n_events) + 1)
-        err_set(&e, ERR_CORRUPT, "the history of run " STR_FMT " ends before event %lld", STR_ARG(k->t->run_id), (long long)first);
+        err_set(&e, ERR_CORRUPT, "the history of run " STR_FMT " ends before event %lld",
+                STR_ARG(k->t->run_id), (long long)first);
     k->state = W_NEW;
     if (e.code) {
-        log_printf(w->o.log, LOG_ERROR, "run " STR_FMT " cannot be rebuilt: %s", STR_ARG(k->t->workflow_id), e.text);
+        log_printf(w->o.log, LOG_ERROR, "run " STR_FMT " cannot be rebuilt: %s",
+                   STR_ARG(k->t->workflow_id), e.text);
         fail_with_err(k, &e);
         return;
     }
@@ -302,7 +343,8 @@ static void fetch(struct w_task *k, struct str page)
     k->w->b->ops->fetch_history(k->w->b, &target, true, page, on_history, k);
 }
 
-/* A cached run serves when the task goes on exactly where it stands; a query without events needs any settled state of it. */
+/* A cached run serves when the task goes on exactly where it stands; a query without events needs
+ * any settled state of it. */
 static bool cache_fits(const struct w_run *r, const struct w_task *k)
 {
     const struct backend_task *t = k->t;
@@ -313,7 +355,8 @@ static bool cache_fits(const struct w_run *r, const struct w_task *k)
     return last + 1 == event_id(t->events[0]);
 }
 
-/* Finds or rebuilds the run. Returns 1 when the task can be activated, 0 when it waits or has been answered. */
+/* Finds or rebuilds the run. Returns 1 when the task can be activated, 0 when it waits or has been
+ * answered. */
 static int attach_run(struct w_task *k, bool *whole, struct err *e)
 {
     struct worker *w = k->w;
@@ -321,7 +364,8 @@ static int attach_run(struct w_task *k, bool *whole, struct err *e)
     struct bundle *b = NULL;
     if (r && r->task && r->task != k) {
         struct w_task **at = &r->parked;
-        while (*at) at = &(*at)->parked_next;
+        while (*at)
+            at = &(*at)->parked_next;
         k->parked_next = NULL;
         *at = k;
         k->state = W_PARKED;
@@ -357,11 +401,18 @@ static int activate_first(struct w_task *k, bool whole, const struct wf_out **ou
     if (!whole && t->legacy_query) n = 0; /* the cached run has them all */
     struct wf_query *qs = t->n_queries ? arena_alloc(&k->history, t->n_queries * sizeof *qs) : NULL;
     if (t->n_queries && !qs) return err_set(e, ERR_NOMEM, "out of memory answering queries");
-    for (size_t i = 0; i < t->n_queries; i++) qs[i] = (struct wf_query){t->queries[i].id, t->queries[i].type, t->queries[i].args};
-    struct wf_task task = {.events = (const struct rec *const *)events, .n_events = n, .whole = whole,
-                           .previous_started_id = t->previous_started_id, .started_id = t->legacy_query ? 0 : t->started_id,
-                           .messages = (const struct rec *const *)t->messages, .n_messages = t->n_messages,
-                           .queries = qs, .n_queries = t->n_queries, .wall_ns = t->wall_ns};
+    for (size_t i = 0; i < t->n_queries; i++)
+        qs[i] = (struct wf_query){t->queries[i].id, t->queries[i].type, t->queries[i].args};
+    struct wf_task task = {.events = (const struct rec *const *)events,
+                           .n_events = n,
+                           .whole = whole,
+                           .previous_started_id = t->previous_started_id,
+                           .started_id = t->legacy_query ? 0 : t->started_id,
+                           .messages = (const struct rec *const *)t->messages,
+                           .n_messages = t->n_messages,
+                           .queries = qs,
+                           .n_queries = t->n_queries,
+                           .wall_ns = t->wall_ns};
     int rc = entropy_fill(k->w->o.env.entropy, task.entropy, sizeof task.entropy);
     if (rc) return err_set(e, rc, "the system gives no random bytes");
     k->begun = true;
@@ -387,13 +438,16 @@ static void task_slice(struct w_task *k)
         if (k->state == W_WAIT_LOCAL && !w_locals_resolve_one(k)) return;
         k->state = W_ACTIVE;
         w_dog_watch(k->w, k->run->wf);
-        rc = wf_activate(k->run->wf, NULL, (struct wf_budget){k->w->o.slice_instructions}, &out, &e);
+        rc =
+            wf_activate(k->run->wf, NULL, (struct wf_budget){k->w->o.slice_instructions}, &out, &e);
     } else {
         return;
     }
     w_dog_watch(k->w, NULL);
-    if (rc) fail_with_err(k, &e);
-    else outcome(k, out);
+    if (rc)
+        fail_with_err(k, &e);
+    else
+        outcome(k, out);
 }
 
 bool w_step_tasks(struct worker *w, int64_t until_ns)

@@ -1,6 +1,7 @@
-/* The watchdog: a thread that looks five times a second at the slice being run and interrupts it after ten looks. Counting
- * looks instead of reading a clock keeps a stopped process or a sleeping machine from blocking a run. Keeps true: the run it
- * interrupts is open, because the loop's thread takes the lock to end the slice before it may close the run. */
+/* The watchdog: a thread that looks five times a second at the slice being run and interrupts it
+ * after ten looks. Counting looks instead of reading a clock keeps a stopped process or a sleeping
+ * machine from blocking a run. Keeps true: the run it interrupts is open, because the loop's thread
+ * takes the lock to end the slice before it may close the run. */
 #include "worker/worker_internal.h"
 #include <errno.h>
 #include <time.h>
@@ -21,7 +22,8 @@ static void *watch(void *ud)
             continue;
         }
         int64_t until = clock_mono(&clock_system) + TICK_NS;
-        struct timespec ts = {.tv_sec = (time_t)(until / NS_PER_S), .tv_nsec = (long)(until % NS_PER_S)};
+        struct timespec ts = {.tv_sec = (time_t)(until / NS_PER_S),
+                              .tv_nsec = (long)(until % NS_PER_S)};
         if (pthread_cond_timedwait(&d->wake, &d->lock, &ts) != ETIMEDOUT) continue;
         idle = d->run ? 0 : idle + 1;
         if (idle >= TICKS_IDLE) d->armed = false;

@@ -1,17 +1,23 @@
-/* One worker: opening, stepping, stopping in order. Keeps true: after worker_stop's callback nothing of this worker runs. */
-#include "worker/worker_internal.h"
+/* One worker: opening, stepping, stopping in order. Keeps true: after worker_stop's callback
+ * nothing of this worker runs. */
 #include "base/mem.h"
+#include "worker/worker_internal.h"
 
 static void w_on_run_closed(void *ud, struct str run_id)
 {
     struct worker *w = ud;
     struct w_run *r = w_run_get(w, run_id);
     if (!r) return;
-    if (r->task) r->doomed = true;
-    else w_run_evict(r);
+    if (r->task)
+        r->doomed = true;
+    else
+        w_run_evict(r);
 }
 
-static void w_on_change(void *ud) { w_ready(ud); }
+static void w_on_change(void *ud)
+{
+    w_ready(ud);
+}
 
 static int worker_init(struct worker *w, struct err *e)
 {
@@ -21,8 +27,12 @@ static int worker_init(struct worker *w, struct err *e)
     if (w->o.activity_slots <= 0) w->o.activity_slots = W_ACTIVITY_SLOTS;
     if (w->o.local_slots <= 0) w->o.local_slots = W_LOCAL_SLOTS;
     if (!w->o.slice_instructions) w->o.slice_instructions = W_SLICE;
-    w->sink = (struct backend_sink){.ud = w, .on_workflow_task = w_on_workflow_task, .on_activity_task = w_on_activity_task,
-                                    .on_activity_cancel = w_on_activity_cancel, .on_run_closed = w_on_run_closed, .on_change = w_on_change};
+    w->sink = (struct backend_sink){.ud = w,
+                                    .on_workflow_task = w_on_workflow_task,
+                                    .on_activity_task = w_on_activity_task,
+                                    .on_activity_cancel = w_on_activity_cancel,
+                                    .on_run_closed = w_on_run_closed,
+                                    .on_change = w_on_change};
     if (w_dog_start(w)) return err_set(e, ERR_IO, "the watchdog thread cannot be started");
     w_serve(w);
     return 0;
@@ -50,7 +60,8 @@ int worker_open(const struct worker_opts *o, struct worker **out, struct err *e)
 
 static void drop_tasks_and_runs(struct worker *w)
 {
-    while (w->tasks) w_task_drop(w->tasks);
+    while (w->tasks)
+        w_task_drop(w->tasks);
     w->ready_first = NULL;
     w->ready_last = &w->ready_first;
     while (w->lru_first) {
@@ -85,7 +96,8 @@ void worker_close(struct worker *w)
 
 void worker_unbind(struct worker *w)
 {
-    for (struct map_entry *en = w->by_token.first; en; en = en->next) w_call_cancel(en->value, BACKEND_CANCEL_GONE);
+    for (struct map_entry *en = w->by_token.first; en; en = en->next)
+        w_call_cancel(en->value, BACKEND_CANCEL_GONE);
     drop_tasks_and_runs(w);
     w_sleeps_drop(w);
     w_bundles_drop(w);
@@ -149,12 +161,14 @@ void worker_stop(struct worker *w, void (*done)(void *ud), void *ud)
     w->stop_fn = done;
     w->stop_ud = ud;
     w->b->ops->serve(w->b, &w->sink, NULL, 0);
-    for (struct w_task *k = w->tasks, *next; k; k = next) { /* those that wait for the engine's answer or a page get it first */
+    for (struct w_task *k = w->tasks, *next; k;
+         k = next) { /* those that wait for the engine's answer or a page get it first */
         next = k->next;
         if (k->state != W_ANSWERING && k->state != W_FETCHING) w_task_drop(k);
     }
     w_calls_shutdown(w);
-    if (loop_timer_open(w->o.loop, on_grace_over, w, &w->stop_timer) == 0) loop_timer_start(w->stop_timer, W_STOP_GRACE_NS);
+    if (loop_timer_open(w->o.loop, on_grace_over, w, &w->stop_timer) == 0)
+        loop_timer_start(w->stop_timer, W_STOP_GRACE_NS);
     w_stop_check(w);
     if (!w->stopped && !w->stop_timer) on_grace_over(w);
     w_ready(w);

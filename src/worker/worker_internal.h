@@ -1,7 +1,8 @@
 /* Inside of the worker. The objects and who owns them:
- *  - w_script: one loaded entry script with its activity state; lives until it is replaced and its last call has ended.
- *  - w_run: one cached run. Its task, when one is in hand, keeps it from being evicted. Local activities belong to it,
- *    because they outlive a task that was completed as a heartbeat.
+ *  - w_script: one loaded entry script with its activity state; lives until it is replaced and its
+ * last call has ended.
+ *  - w_run: one cached run. Its task, when one is in hand, keeps it from being evicted. Local
+ * activities belong to it, because they outlive a task that was completed as a heartbeat.
  *  - w_task: one workflow task from its arrival to the engine's answer.
  *  - w_call: one activity attempt or local activity attempt. */
 #ifndef ML_WORKER_INTERNAL_H
@@ -23,18 +24,23 @@
 
 struct w_script {
     struct worker *w;
-    struct act_env env;             /* lives as long as the state that was opened with it */
+    struct act_env env; /* lives as long as the state that was opened with it */
     char *path;
     struct act_host *act;
     struct bundle *bundle;
     worker_load_fn fn;
     void *ud;
-    struct map calls;               /* act call id -> w_call */
-    bool loading, failed, retired;  /* failed and retired ones are closed when nothing of theirs runs */
+    struct map calls; /* act call id -> w_call */
+    bool loading, failed,
+        retired; /* failed and retired ones are closed when nothing of theirs runs */
     struct w_script *next;
 };
 
-struct w_c_activity { char *name, *task_queue; void (*fn)(void *, uint64_t, struct str); void *ud; };
+struct w_c_activity {
+    char *name, *task_queue;
+    void (*fn)(void *, uint64_t, struct str);
+    void *ud;
+};
 
 enum w_task_state { W_NEW, W_FETCHING, W_ACTIVE, W_WAIT_LOCAL, W_ANSWERING, W_PARKED };
 struct w_task {
@@ -42,18 +48,19 @@ struct w_task {
     struct backend_task *t;
     struct w_run *run;
     enum w_task_state state;
-    bool queued;                    /* in the ready list */
-    bool begun;                     /* wf_activate had its first call */
-    bool heartbeat;                 /* completed as one */
-    bool fetched;                   /* the earlier history was asked for */
-    struct arena history;           /* fetched events */
-    struct rec **events; size_t n_events, cap_events; /* the whole history, when it was rebuilt */
-    const struct wf_out *out;       /* of the last activation; valid until the next call on the run */
-    struct loop_timer *timer;       /* heartbeat of local activities */
+    bool queued;          /* in the ready list */
+    bool begun;           /* wf_activate had its first call */
+    bool heartbeat;       /* completed as one */
+    bool fetched;         /* the earlier history was asked for */
+    struct arena history; /* fetched events */
+    struct rec **events;
+    size_t n_events, cap_events; /* the whole history, when it was rebuilt */
+    const struct wf_out *out;    /* of the last activation; valid until the next call on the run */
+    struct loop_timer *timer;    /* heartbeat of local activities */
     int local_retries;
-    struct w_task *next, *prev;     /* all tasks */
+    struct w_task *next, *prev; /* all tasks */
     struct w_task *ready_next;
-    struct w_task *parked_next;     /* behind the task that the run has in hand */
+    struct w_task *parked_next; /* behind the task that the run has in hand */
 };
 
 struct w_run {
@@ -62,24 +69,24 @@ struct w_run {
     struct wf_run *wf;
     char digest[SHA256_HEX];
     size_t memory;
-    struct w_task *task;            /* in hand: never evicted */
-    struct w_task *parked;          /* later tasks of the same run */
-    bool doomed;                    /* evict when the task ends */
+    struct w_task *task;   /* in hand: never evicted */
+    struct w_task *parked; /* later tasks of the same run */
+    bool doomed;           /* evict when the task ends */
     struct w_local *locals;
     struct w_local_done *done_first, **done_last;
-    struct w_run *prev, *next;      /* LRU: first is the oldest */
+    struct w_run *prev, *next; /* LRU: first is the oldest */
 };
 
 struct w_local {
     struct w_run *run;
     struct arena arena;
-    struct wf_local_request req;    /* in arena */
+    struct wf_local_request req;                       /* in arena */
     struct str workflow_type, workflow_id, task_queue; /* in arena */
     int attempt;
     int64_t original_ns;
-    struct w_call *call;            /* running */
-    struct loop_timer *timer;       /* between attempts */
-    bool waiting, canceled;         /* waits for a slot */
+    struct w_call *call;      /* running */
+    struct loop_timer *timer; /* between attempts */
+    bool waiting, canceled;   /* waits for a slot */
     struct w_local *next;
 };
 struct w_local_done {
@@ -91,26 +98,31 @@ struct w_local_done {
 
 struct w_call {
     struct worker *w;
-    uint64_t id;                    /* in w->calls, what C activities are given */
+    uint64_t id; /* in w->calls, what C activities are given */
     uint64_t act_id;
-    struct w_script *script;        /* NULL: a C activity */
-    struct backend_task *t;         /* NULL: local */
-    struct w_local *local;          /* NULL: not local, or its run is gone */
-    bool shutdown;                  /* was told to stop because the worker stops */
-    bool gone;                      /* its outcome is of no use any more */
-    struct w_call *prev, *next;     /* all calls */
+    struct w_script *script;    /* NULL: a C activity */
+    struct backend_task *t;     /* NULL: local */
+    struct w_local *local;      /* NULL: not local, or its run is gone */
+    bool shutdown;              /* was told to stop because the worker stops */
+    bool gone;                  /* its outcome is of no use any more */
+    struct w_call *prev, *next; /* all calls */
 };
 
-struct w_bundle { struct bundle *b; uint64_t used; };
+struct w_bundle {
+    struct bundle *b;
+    uint64_t used;
+};
 
-/* A thread that ends slices which last too long: a C function that never reaches the count hook (a pattern). It counts its
- * own ticks, not the clock, so that a stopped process or a sleeping machine blocks no run. */
+/* A thread that ends slices which last too long: a C function that never reaches the count hook (a
+ * pattern). It counts its own ticks, not the clock, so that a stopped process or a sleeping machine
+ * blocks no run. */
 struct w_watchdog {
     bool on, quit, armed;
     pthread_t thread;
-    pthread_mutex_t lock;           /* the only one of this room: the watched run must not be closed meanwhile */
+    pthread_mutex_t
+        lock; /* the only one of this room: the watched run must not be closed meanwhile */
     pthread_cond_t wake;
-    struct wf_run *run;             /* being sliced, NULL: none */
+    struct wf_run *run; /* being sliced, NULL: none */
     int ticks;
 };
 
@@ -120,25 +132,33 @@ struct worker {
     struct backend *b;
     struct backend_sink sink;
     struct w_script *scripts;
-    struct w_c_activity *c_acts; size_t n_c_acts;
-    struct map runs;                /* run id -> w_run */
+    struct w_c_activity *c_acts;
+    size_t n_c_acts;
+    struct map runs; /* run id -> w_run */
     struct w_run *lru_first, *lru_last;
     size_t n_runs, bytes;
-    struct w_task *tasks; size_t n_tasks; /* all */
+    struct w_task *tasks;
+    size_t n_tasks; /* all */
     struct w_task *ready_first, **ready_last;
     struct w_call *all_calls;
-    struct idmap calls;             /* w_call: ids for activities in C */
-    struct map by_token;            /* activity token -> w_call */
-    size_t n_calls;                 /* attempts of activities, C ones too */
+    struct idmap calls;  /* w_call: ids for activities in C */
+    struct map by_token; /* activity token -> w_call */
+    size_t n_calls;      /* attempts of activities, C ones too */
     size_t n_c_calls;
     size_t n_locals_running;
-    struct w_sleep *sleeps; struct idmap sleep_ids; size_t n_sleeping; /* ml.sleep of activities on the engine's clock */
-    size_t n_requests;              /* history pages asked for */
-    struct w_bundle bundles[W_BUNDLES_MAX]; size_t n_bundles; uint64_t bundle_clock;
+    struct w_sleep *sleeps;
+    struct idmap sleep_ids;
+    size_t n_sleeping; /* ml.sleep of activities on the engine's clock */
+    size_t n_requests; /* history pages asked for */
+    struct w_bundle bundles[W_BUNDLES_MAX];
+    size_t n_bundles;
+    uint64_t bundle_clock;
     struct w_watchdog dog;
-    void (*on_ready)(void *ud); void *on_ready_ud;
+    void (*on_ready)(void *ud);
+    void *on_ready_ud;
     bool stopping, stopped, offered;
-    void (*stop_fn)(void *ud); void *stop_ud;
+    void (*stop_fn)(void *ud);
+    void *stop_ud;
     struct loop_timer *stop_timer;
 };
 
@@ -152,26 +172,28 @@ void w_reap_scripts(struct worker *w);
 void w_close_scripts(struct worker *w);
 /* cache.c */
 struct w_run *w_run_get(struct worker *w, struct str run_id);
-int w_run_open(struct worker *w, const struct backend_task *t, struct bundle *b, struct w_run **out, struct err *e);
-void w_run_evict(struct w_run *r);      /* not while its task is in hand */
-void w_run_touch(struct w_run *r);      /* newest; counts its memory again */
+int w_run_open(struct worker *w, const struct backend_task *t, struct bundle *b, struct w_run **out,
+               struct err *e);
+void w_run_evict(struct w_run *r); /* not while its task is in hand */
+void w_run_touch(struct w_run *r); /* newest; counts its memory again */
 void w_cache_trim(struct worker *w);
-int w_bundle_for(struct worker *w, struct str digest, struct str type, struct bundle **out, struct err *e);
+int w_bundle_for(struct worker *w, struct str digest, struct str type, struct bundle **out,
+                 struct err *e);
 void w_bundles_drop(struct worker *w);
 /* tasks.c */
 void w_on_workflow_task(void *ud, struct backend_task *t);
 void w_task_ready(struct w_task *k);
 bool w_step_tasks(struct worker *w, int64_t until_ns);
-void w_task_drop(struct w_task *k);     /* forgets it without an answer */
+void w_task_drop(struct w_task *k); /* forgets it without an answer */
 void w_task_complete(struct w_task *k, const struct wf_out *out, bool force);
-void w_ready(struct worker *w);         /* wakes the host */
+void w_ready(struct worker *w); /* wakes the host */
 /* locals.c */
 int w_locals_begin(struct w_task *k, const struct wf_out *out, struct err *e);
-bool w_locals_resolve_one(struct w_task *k);   /* hands the oldest outcome to the run */
+bool w_locals_resolve_one(struct w_task *k); /* hands the oldest outcome to the run */
 void w_locals_heartbeat_arm(struct w_task *k);
 void w_locals_drop(struct w_run *r);
 void w_local_finished(struct w_call *c, const struct backend_activity_completion *r);
-void w_locals_next(struct worker *w);   /* a slot is free */
+void w_locals_next(struct worker *w); /* a slot is free */
 /* attempts.c */
 void w_on_activity_task(void *ud, struct backend_task *t);
 void w_on_activity_cancel(void *ud, struct str token, enum backend_cancel_reason why);
@@ -189,6 +211,9 @@ void w_dog_stop(struct worker *w);
 void w_dog_watch(struct worker *w, struct wf_run *r); /* NULL: the slice ended */
 /* worker.c */
 void w_stop_check(struct worker *w);
-static inline size_t w_or(size_t v, size_t dflt) { return v ? v : dflt; }
+static inline size_t w_or(size_t v, size_t dflt)
+{
+    return v ? v : dflt;
+}
 
 #endif

@@ -38,7 +38,11 @@ static void wipe(void)
     CHECK_INT(system(cmd), 0);
 }
 
-struct reply { bool done; int code, existing; char text[2000], status[32], id[200], run[64], *json, *failure; };
+struct reply {
+    bool done;
+    int code, existing;
+    char text[2000], status[32], id[200], run[64], *json, *failure;
+};
 
 static void on_reply(void *ud, const ml_reply *r)
 {
@@ -62,17 +66,24 @@ static void reply_reset(struct reply *r)
     memset(r, 0, sizeof *r);
 }
 
-static int not_done(void *ud) { return !((struct reply *)ud)->done; }
+static int not_done(void *ud)
+{
+    return !((struct reply *)ud)->done;
+}
 static struct reply rep;
-#define ASK(h, call) \
-    do { \
-        reply_reset(&rep); \
-        CHECK_INT((call), 0); \
-        CHECK_INT(ml_run((h), not_done, &rep), 0); \
-        CHECK(rep.done); \
+#define ASK(h, call)                                                                               \
+    do {                                                                                           \
+        reply_reset(&rep);                                                                         \
+        CHECK_INT((call), 0);                                                                      \
+        CHECK_INT(ml_run((h), not_done, &rep), 0);                                                 \
+        CHECK(rep.done);                                                                           \
     } while (0)
 
-struct load { bool done; int code, program, exit_code; char text[2000]; };
+struct load {
+    bool done;
+    int code, program, exit_code;
+    char text[2000];
+};
 static void on_load(void *ud, const ml_load_result *r)
 {
     struct load *l = ud;
@@ -82,7 +93,10 @@ static void on_load(void *ud, const ml_load_result *r)
     l->exit_code = r->exit_code;
     snprintf(l->text, sizeof l->text, "%s", r->text);
 }
-static int not_loaded(void *ud) { return !((struct load *)ud)->done; }
+static int not_loaded(void *ud)
+{
+    return !((struct load *)ud)->done;
+}
 static struct load loaded;
 
 static void load_script(ml_host *h)

@@ -1,4 +1,5 @@
-/* Frames on a socket: any split of the bytes gives the same frames; what breaks the protocol ends the connection. */
+/* Frames on a socket: any split of the bytes gives the same frames; what breaks the protocol ends
+ * the connection. */
 #include "check.h"
 #include "host/host_internal.h"
 #include <sys/socket.h>
@@ -44,7 +45,8 @@ static void end(void)
 
 static void turns(int n)
 {
-    while (n--) loop_turn(loop, 0);
+    while (n--)
+        loop_turn(loop, 0);
 }
 
 static size_t frame(char *out, const char *json)

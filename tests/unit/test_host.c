@@ -5,7 +5,8 @@
 
 static void hello(void)
 {
-    fresh("hello: the result is the value alone; nothing goes to stdout", "ml.workflow('hello', function(who) return 'hello ' .. who end)");
+    fresh("hello: the result is the value alone; nothing goes to stdout",
+          "ml.workflow('hello', function(who) return 'hello ' .. who end)");
     int keep = dup(1), fd = open("/tmp", O_TMPFILE | O_RDWR, 0600);
     fflush(stdout);
     dup2(fd, 1);
@@ -17,7 +18,8 @@ static void hello(void)
     ASK(h, ml_result(h, "h1", NULL, 1, on_reply, &rep));
     CHECK_STR(rep.json, "\"hello world\"");
     CHECK_STR(rep.status, "Completed");
-    CHECK(strstr(events, "WorkflowExecutionStarted:hello") && strstr(events, "WorkflowExecutionCompleted"));
+    CHECK(strstr(events, "WorkflowExecutionStarted:hello") &&
+          strstr(events, "WorkflowExecutionCompleted"));
     CHECK_INT(ml_run(h, NULL, NULL), 0); /* nothing is open */
     ml_close(h);
     fflush(stdout);
@@ -30,7 +32,8 @@ static void hello(void)
 
 static const char loop_script[] =
     "local add = ml.activity('add', {timeout='5s'}, function(a, b) return a + b end)\n"
-    "local flaky = ml.activity('flaky', {timeout='5s', retry={initial='10ms', max_attempts=5}}, function() if ml.info().attempt < 3 then error('not yet') end return ml.info().attempt end)\n"
+    "local flaky = ml.activity('flaky', {timeout='5s', retry={initial='10ms', max_attempts=5}}, "
+    "function() if ml.info().attempt < 3 then error('not yet') end return ml.info().attempt end)\n"
     "ml.workflow('loop', function(n)\n"
     "  local s = 0\n"
     "  for i = 1, n do s = add(s, i); ml.sleep('1d') end\n"
@@ -55,7 +58,8 @@ static void activities(void)
     if (rep.code) fprintf(stderr, "replay: %s\n", rep.text);
     CHECK_INT(rep.code, 0);
     CHECK(strstr(rep.json, "\"ok\":true"));
-    script("local sub = ml.activity('sub', {timeout='5s'}, function(a, b) return a - b end)\nml.workflow('loop', function(n) return sub(1, 2) end)\n");
+    script("local sub = ml.activity('sub', {timeout='5s'}, function(a, b) return a - b "
+           "end)\nml.workflow('loop', function(n) return sub(1, 2) end)\n");
     ASK(h, ml_replay(h, history, script_path, on_reply, &rep));
     CHECK_INT(rep.code, ML_E_NONDETERMINISM);
     CHECK(strstr(rep.json, "\"ok\":false") && strstr(rep.text, "sub") && strstr(rep.text, "add"));
@@ -68,7 +72,8 @@ static const char talk_script[] =
     "ml.workflow('talk', function()\n"
     "  local sum = 0\n"
     "  ml.query('sum', function() return sum end)\n"
-    "  ml.update('add', function(n) if n < 0 then ml.fail('negative', {type='Negative'}) end sum = sum + n return sum end)\n"
+    "  ml.update('add', function(n) if n < 0 then ml.fail('negative', {type='Negative'}) end sum = "
+    "sum + n return sum end)\n"
     "  local ch = ml.channel('word')\n"
     "  local ok, word = ch:receive()\n"
     "  return word .. sum\n"
@@ -113,7 +118,8 @@ static void talking(void)
 
 static void unowned(void)
 {
-    fresh("without anybody who runs it a start and a signal are recorded, and a query replays", talk_script);
+    fresh("without anybody who runs it a start and a signal are recorded, and a query replays",
+          talk_script);
     ml_host *h = open_host(ML_CLOCK_REAL, 0);
     load_script(h);
     ml_start_options o = {.id = "t"};
@@ -125,7 +131,8 @@ static void unowned(void)
     ASK(h, ml_signal(h, "t", NULL, "word", "\"x\"", NULL, on_reply, &rep));
     CHECK_INT(rep.code, 0);
     CHECK(*rep.text);
-    ASK(h, ml_query(h, "t", NULL, "sum", "[]", on_reply, &rep)); /* it has not begun: nothing is registered yet */
+    ASK(h, ml_query(h, "t", NULL, "sum", "[]", on_reply,
+                    &rep)); /* it has not begun: nothing is registered yet */
     CHECK_INT(rep.code, ML_E_FAILED);
     ml_close(h);
     h = open_host(ML_CLOCK_FILE, ML_DRIVE_ALL);
@@ -138,7 +145,8 @@ static void unowned(void)
     ASK(h, ml_query(h, "t", NULL, "sum", "[]", on_reply, &rep));
     if (rep.code) fprintf(stderr, "query: %s\n", rep.text);
     CHECK_INT(rep.code, 0);
-    CHECK(strcmp(rep.json, "3") == 0 || strcmp(rep.json, "0") == 0); /* the update came before or after the signal */
+    CHECK(strcmp(rep.json, "3") == 0 ||
+          strcmp(rep.json, "0") == 0); /* the update came before or after the signal */
     ml_close(h);
     wipe();
 }
@@ -146,7 +154,8 @@ static void unowned(void)
 static void ends(void)
 {
     fresh("cancel, terminate, fail",
-          "ml.workflow('w', function(how) if how == 'fail' then ml.fail('no', {type='Nope', retryable=false}) end ml.sleep('1d') return 1 end)");
+          "ml.workflow('w', function(how) if how == 'fail' then ml.fail('no', {type='Nope', "
+          "retryable=false}) end ml.sleep('1d') return 1 end)");
     ml_host *h = open_host(ML_CLOCK_REAL, 0);
     load_script(h);
     start(h, "c", NULL);
@@ -161,7 +170,8 @@ static void ends(void)
     start(h, "f", "\"fail\"");
     ASK(h, ml_result(h, "f", NULL, 1, on_reply, &rep));
     CHECK_STR(rep.status, "Failed");
-    CHECK(rep.failure && strstr(rep.failure, "\"type\":\"Nope\"") && strstr(rep.failure, "\"retryable\":false"));
+    CHECK(rep.failure && strstr(rep.failure, "\"type\":\"Nope\"") &&
+          strstr(rep.failure, "\"retryable\":false"));
     ml_close(h);
     wipe();
 }
@@ -169,7 +179,8 @@ static void ends(void)
 static void mended(void)
 {
     fresh("a blocked run goes on with the mended script",
-          "local one = ml.activity('one', {timeout='5s'}, function() return 1 end)\nml.workflow('w', function() local a = one() return nothing.x + a end)");
+          "local one = ml.activity('one', {timeout='5s'}, function() return 1 "
+          "end)\nml.workflow('w', function() local a = one() return nothing.x + a end)");
     ml_host *h = open_host(ML_CLOCK_REAL, 0);
     load_script(h);
     start(h, "b", NULL);
@@ -179,14 +190,16 @@ static void mended(void)
     CHECK_STR(rep.status, "Blocked");
     CHECK(strstr(rep.json, "s.lua:3"));
     ml_close(h);
-    script("local two = ml.activity('two', {timeout='5s'}, function() return 1 end)\nml.workflow('w', function() return two() end)");
+    script("local two = ml.activity('two', {timeout='5s'}, function() return 1 "
+           "end)\nml.workflow('w', function() return two() end)");
     h = open_host(ML_CLOCK_FILE, 0);
     load_script(h);
     start(h, "b", NULL);
     CHECK_STR(rep.status, "Blocked");
     CHECK(strstr(rep.text, "one") && strstr(rep.text, "two"));
     ml_close(h);
-    script("local one = ml.activity('one', {timeout='5s'}, function() return 1 end)\nml.workflow('w', function() local a = one() return 41 + a end)");
+    script("local one = ml.activity('one', {timeout='5s'}, function() return 1 "
+           "end)\nml.workflow('w', function() local a = one() return 41 + a end)");
     h = open_host(ML_CLOCK_FILE, 0);
     load_script(h);
     start(h, "b", NULL);
@@ -200,7 +213,8 @@ static void mended(void)
 
 static void resume(void)
 {
-    fresh("the rules of going on", "ml.workflow('w', function(x) ml.channel('go'):receive() return x end)");
+    fresh("the rules of going on",
+          "ml.workflow('w', function(x) ml.channel('go'):receive() return x end)");
     ml_host *h = open_host(ML_CLOCK_REAL, 0);
     char first[200];
     load_script(h);
@@ -246,7 +260,9 @@ static void walk(void *ud, ml_host *h, uint64_t call, const char *args)
 static void c_activity(void)
 {
     int n = 0;
-    fresh("an activity in C; integers of 64 bits pass", "local walk = ml.activity('walk', {timeout='5s'})\nml.workflow('w', function(p) return walk(p) end)");
+    fresh("an activity in C; integers of 64 bits pass",
+          "local walk = ml.activity('walk', {timeout='5s'})\nml.workflow('w', function(p) return "
+          "walk(p) end)");
     ml_host *h = open_host(ML_CLOCK_REAL, 0);
     CHECK_INT(ml_register_activity(h, "walk", walk, &n), 0);
     CHECK_INT(ml_register_activity(h, "walk", walk, &n), ML_E_EXISTS);
@@ -273,7 +289,8 @@ static void types_of(const char *json, char *out, size_t n)
 static void evicting(void)
 {
     static char plain[20000], got[20000];
-    static const char *const set[][2] = {{"ML_CACHE_RUNS", "0"}, {"ML_CACHE_RUNS", "1"}, {"ML_EVICT_ALWAYS", "1"}};
+    static const char *const set[][2] = {
+        {"ML_CACHE_RUNS", "0"}, {"ML_CACHE_RUNS", "1"}, {"ML_EVICT_ALWAYS", "1"}};
     for (int i = 0; i < 3; i++) {
         fresh("eviction never changes a history", loop_script);
         setenv(set[i][0], set[i][1], 1);
@@ -292,11 +309,17 @@ static void evicting(void)
 }
 
 static int64_t game_now = 1700000000000000000;
-static int64_t game_clock(void *ud) { (void)ud; return game_now; }
+static int64_t game_clock(void *ud)
+{
+    (void)ud;
+    return game_now;
+}
 
 static void snapshots(void)
 {
-    fresh("a snapshot is saved, gone back to, and opened by another host", "ml.workflow('w', function() local n = 0 ml.query('n', function() return n end) while n < 5 do ml.sleep('1s') n = n + 1 end return n end)");
+    fresh("a snapshot is saved, gone back to, and opened by another host",
+          "ml.workflow('w', function() local n = 0 ml.query('n', function() return n end) while n "
+          "< 5 do ml.sleep('1s') n = n + 1 end return n end)");
     char snap[200];
     snprintf(snap, sizeof snap, "%s/snap", dir);
     ml_config c = config(ML_CLOCK_HOST);
@@ -307,11 +330,13 @@ static void snapshots(void)
     ml_host *h = open_with(&c);
     load_script(h);
     start(h, "g", NULL);
-    for (int i = 0; i < 25; i++, game_now += 100000000) CHECK(ml_step(h, 1000000) >= 0);
+    for (int i = 0; i < 25; i++, game_now += 100000000)
+        CHECK(ml_step(h, 1000000) >= 0);
     ASK(h, ml_query(h, "g", NULL, "n", "[]", on_reply, &rep));
     CHECK_STR(rep.json, "2");
     CHECK_INT(ml_save(h, snap), 0);
-    for (int i = 0; i < 20; i++, game_now += 100000000) CHECK(ml_step(h, 1000000) >= 0);
+    for (int i = 0; i < 20; i++, game_now += 100000000)
+        CHECK(ml_step(h, 1000000) >= 0);
     ASK(h, ml_query(h, "g", NULL, "n", "[]", on_reply, &rep));
     CHECK_STR(rep.json, "4");
     game_now -= 2000000000;
@@ -325,7 +350,8 @@ static void snapshots(void)
     load_script(h);
     reply_reset(&rep);
     CHECK_INT(ml_result(h, "g", NULL, 1, on_reply, &rep), 0);
-    for (int i = 0; i < 100 && !rep.done; i++, game_now += 100000000) CHECK(ml_step(h, 1000000) >= 0);
+    for (int i = 0; i < 100 && !rep.done; i++, game_now += 100000000)
+        CHECK(ml_step(h, 1000000) >= 0);
     CHECK_STR(rep.json, "5");
     ml_close(h);
     wipe();
@@ -342,14 +368,30 @@ static void *counting(void *ud, void *p, size_t n)
 }
 
 static int posted;
-static void on_post(void *ud) { posted++; ml_stop(ud); }
-static void *poster(void *ud) { CHECK_INT(ml_post(ud, on_post, ud), 0); return NULL; }
-static int forever(void *ud) { (void)ud; return 1; }
-static int working(void *h) { return ml_idle_state(h) == 1; }
+static void on_post(void *ud)
+{
+    posted++;
+    ml_stop(ud);
+}
+static void *poster(void *ud)
+{
+    CHECK_INT(ml_post(ud, on_post, ud), 0);
+    return NULL;
+}
+static int forever(void *ud)
+{
+    (void)ud;
+    return 1;
+}
+static int working(void *h)
+{
+    return ml_idle_state(h) == 1;
+}
 
 static void embedding(void)
 {
-    fresh("the allocator hook, a post from another thread, stop", "ml.workflow('w', function() ml.sleep('1d') end)");
+    fresh("the allocator hook, a post from another thread, stop",
+          "ml.workflow('w', function() ml.sleep('1d') end)");
     ml_set_allocator(counting, NULL);
     ml_host *h = open_host(ML_CLOCK_REAL, 0);
     load_script(h);
@@ -370,7 +412,8 @@ static void embedding(void)
 
 static void programs(void)
 {
-    fresh("a plain script runs with its arguments and its exit code", "print('plain', arg[1])\nos.exit(7)");
+    fresh("a plain script runs with its arguments and its exit code",
+          "print('plain', arg[1])\nos.exit(7)");
     ml_host *h = open_host(ML_CLOCK_REAL, 0);
     const char *args[] = {"x"};
     loaded = (struct load){0};
@@ -395,9 +438,15 @@ static void programs(void)
 
 int main(int argc, char **argv)
 {
-    static const struct { const char *name; void (*fn)(void); } all[] = {
-        {"hello", hello}, {"activities", activities}, {"talking", talking}, {"unowned", unowned}, {"ends", ends}, {"mended", mended}, {"resume", resume},
-        {"c_activity", c_activity}, {"evicting", evicting}, {"snapshots", snapshots}, {"embedding", embedding}, {"programs", programs}};
+    static const struct {
+        const char *name;
+        void (*fn)(void);
+    } all[] = {{"hello", hello},         {"activities", activities},
+               {"talking", talking},     {"unowned", unowned},
+               {"ends", ends},           {"mended", mended},
+               {"resume", resume},       {"c_activity", c_activity},
+               {"evicting", evicting},   {"snapshots", snapshots},
+               {"embedding", embedding}, {"programs", programs}};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (argc < 2 || strcmp(argv[1], all[i].name) == 0) all[i].fn();
     reply_reset(&rep);

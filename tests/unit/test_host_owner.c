@@ -1,8 +1,9 @@
-/* One owner of a file: the lock, the socket, and what happens to clients when the owner goes. Both hosts live in this process
- * and are stepped in turn. */
+/* One owner of a file: the lock, the socket, and what happens to clients when the owner goes. Both
+ * hosts live in this process and are stepped in turn. */
 #include "host_helpers.h"
 
-static const char waits[] = "ml.workflow('w', function(x) local ok, v = ml.channel('go'):receive() return v end)";
+static const char waits[] =
+    "ml.workflow('w', function(x) local ok, v = ml.channel('go'):receive() return v end)";
 
 static void both_until(ml_host *a, ml_host *b, const bool *done)
 {
@@ -16,7 +17,9 @@ static void both_until(ml_host *a, ml_host *b, const bool *done)
 
 static void exclusive(void)
 {
-    fresh("a second host of the same file is refused, also in the same process; two files are two hosts", waits);
+    fresh("a second host of the same file is refused, also in the same process; two files are two "
+          "hosts",
+          waits);
     ml_host *h = open_host(ML_CLOCK_REAL, 0), *h2 = NULL;
     ml_config c = config(ML_CLOCK_REAL);
     CHECK_INT(ml_open(&c, &h2), ML_E_BUSY);
@@ -100,13 +103,15 @@ static void succession(void)
     struct reply result = {0}, lost = {0};
     CHECK_INT(ml_result(one, "s", NULL, 1, on_reply, &result), 0);
     CHECK_INT(ml_result(two, "s", NULL, 1, on_reply, &lost), 0);
-    for (int i = 0; i < 20; i++) ml_step(owner, 1000000), ml_step(one, 1000000), ml_step(two, 1000000);
+    for (int i = 0; i < 20; i++)
+        ml_step(owner, 1000000), ml_step(one, 1000000), ml_step(two, 1000000);
     ml_close(owner);
     both_until(two, NULL, &lost.done); /* it has no script to go on with */
     CHECK_INT(lost.code, ML_E_CLOSED);
     ml_close(two);
     time_t end = time(NULL) + 30;
-    while (ml_attached(one) && time(NULL) < end) CHECK(ml_step(one, 1000000) >= 0);
+    while (ml_attached(one) && time(NULL) < end)
+        CHECK(ml_step(one, 1000000) >= 0);
     CHECK_INT(ml_attached(one), 0);
     ml_drive(one, NULL);
     reply_reset(&rep);
@@ -139,8 +144,13 @@ static void looking(void)
 
 int main(int argc, char **argv)
 {
-    static const struct { const char *name; void (*fn)(void); } all[] = {
-        {"exclusive", exclusive}, {"socket", through_the_socket}, {"succession", succession}, {"looking", looking}};
+    static const struct {
+        const char *name;
+        void (*fn)(void);
+    } all[] = {{"exclusive", exclusive},
+               {"socket", through_the_socket},
+               {"succession", succession},
+               {"looking", looking}};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (argc < 2 || strcmp(argv[1], all[i].name) == 0) all[i].fn();
     reply_reset(&rep);

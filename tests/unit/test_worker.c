@@ -1,11 +1,19 @@
-/* The worker alone: replayer, activity runtime and engine are stand-ins that do what each case tells them. */
+/* The worker alone: replayer, activity runtime and engine are stand-ins that do what each case
+ * tells them. */
 #include "base/mem.h"
 #include "check.h"
 #include "worker/worker_internal.h"
 
 /* ---- a stand-in of the replayer ---- */
-struct wf_run { char run_id[64]; int64_t last; int activations; struct wf_out out; struct wf_local_request local; struct arena a; };
-static enum wf_status plan[16];     /* what the next activations answer; DONE when empty */
+struct wf_run {
+    char run_id[64];
+    int64_t last;
+    int activations;
+    struct wf_out out;
+    struct wf_local_request local;
+    struct arena a;
+};
+static enum wf_status plan[16]; /* what the next activations answer; DONE when empty */
 static int plan_n, plan_at, opens, closes, rollbacks, flushes, resolves, interrupts;
 static char trace[4096];
 static struct wf_local_result last_resolved;
@@ -39,14 +47,16 @@ void wf_close(struct wf_run *r)
     free(r);
 }
 
-int wf_activate(struct wf_run *r, const struct wf_task *task, struct wf_budget budget, const struct wf_out **out, struct err *e)
+int wf_activate(struct wf_run *r, const struct wf_task *task, struct wf_budget budget,
+                const struct wf_out **out, struct err *e)
 {
     (void)budget;
     (void)e;
     if (task && task->n_events) {
         int64_t first = event_id(task->events[0]);
         CHECK_INT(first, task->whole ? 1 : r->last + 1);
-        for (size_t i = 0; i < task->n_events; i++) CHECK_INT(event_id(task->events[i]), first + (int64_t)i);
+        for (size_t i = 0; i < task->n_events; i++)
+            CHECK_INT(event_id(task->events[i]), first + (int64_t)i);
         r->last = event_id(task->events[task->n_events - 1]);
     }
     r->activations++;
@@ -56,13 +66,18 @@ int wf_activate(struct wf_run *r, const struct wf_task *task, struct wf_budget b
     r->out = (struct wf_out){.status = s, .task_has_result = true};
     if (s == WF_FAIL_TASK) {
         r->out.fail_cause = WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE;
-        r->out.failure = failure_app(&r->a, STR("LuaError"), STR("x.lua:3: a nil value"), false, NULL, NULL);
+        r->out.failure =
+            failure_app(&r->a, STR("LuaError"), STR("x.lua:3: a nil value"), false, NULL, NULL);
     }
     if (s == WF_WAIT_LOCAL && task) {
         struct rec *policy = rec_new(&r->a, &rec_type_retry_policy);
         rec_set_int(policy, T(retry_policy, initial_interval), retry_initial_ns);
         rec_set_int(policy, T(retry_policy, maximum_attempts), 3);
-        r->local = (struct wf_local_request){.seq = 7, .attempt = 1, .activity_type = STR("step"), .activity_id = STR("1"), .retry_policy = policy,
+        r->local = (struct wf_local_request){.seq = 7,
+                                             .attempt = 1,
+                                             .activity_type = STR("step"),
+                                             .activity_id = STR("1"),
+                                             .retry_policy = policy,
                                              .retry_threshold_ns = 60 * NS_PER_S};
         r->out.locals = &r->local;
         r->out.n_locals = 1;
@@ -77,15 +92,36 @@ int wf_local_resolve(struct wf_run *r, uint32_t seq, const struct wf_local_resul
     CHECK_INT(seq, 7);
     resolves++;
     last_resolved = *res;
-    snprintf(last_failure, sizeof last_failure, STR_FMT, STR_ARG(rec_str(res->failure, T(failure, message))));
+    snprintf(last_failure, sizeof last_failure, STR_FMT,
+             STR_ARG(rec_str(res->failure, T(failure, message))));
     return 0;
 }
-void wf_flushed(struct wf_run *r) { (void)r; flushes++; }
-void wf_rollback(struct wf_run *r, int64_t id) { r->last = id; rollbacks++; }
-void wf_interrupt(struct wf_run *r) { (void)r; interrupts++; }
-size_t wf_memory(const struct wf_run *r) { (void)r; return memory_each; }
-int64_t wf_last_event(const struct wf_run *r) { return r->last; }
-int wf_split(const struct rec *const *ev, size_t n, void (*each)(void *, size_t, size_t, bool), void *ud, struct err *e)
+void wf_flushed(struct wf_run *r)
+{
+    (void)r;
+    flushes++;
+}
+void wf_rollback(struct wf_run *r, int64_t id)
+{
+    r->last = id;
+    rollbacks++;
+}
+void wf_interrupt(struct wf_run *r)
+{
+    (void)r;
+    interrupts++;
+}
+size_t wf_memory(const struct wf_run *r)
+{
+    (void)r;
+    return memory_each;
+}
+int64_t wf_last_event(const struct wf_run *r)
+{
+    return r->last;
+}
+int wf_split(const struct rec *const *ev, size_t n, void (*each)(void *, size_t, size_t, bool),
+             void *ud, struct err *e)
 {
     (void)ev;
     (void)e;
@@ -95,8 +131,15 @@ int wf_split(const struct rec *const *ev, size_t n, void (*each)(void *, size_t,
 
 /* ---- bundles ---- */
 static struct bundle the_bundle = {.refs = 1, .digest = "d1", .json = (char *)"{}", .json_n = 2};
-struct bundle *bundle_ref(struct bundle *b) { b->refs++; return b; }
-void bundle_unref(struct bundle *b) { b->refs--; }
+struct bundle *bundle_ref(struct bundle *b)
+{
+    b->refs++;
+    return b;
+}
+void bundle_unref(struct bundle *b)
+{
+    b->refs--;
+}
 int bundle_parse(struct str json, bundle_text_fn fn, void *ud, struct bundle **out, struct err *e)
 {
     (void)json;
@@ -108,13 +151,30 @@ int bundle_parse(struct str json, bundle_text_fn fn, void *ud, struct bundle **o
 }
 
 /* ---- a stand-in of the activity runtime ---- */
-struct act_host { act_load_fn fn; void *ud; struct act_definition defs[4]; size_t n; char path[64]; bool answered; int id; };
-static struct { struct act_host *h; act_done_fn fn; void *ud; uint64_t id; int attempt; bool local; char type[32]; } calls[32];
+struct act_host {
+    act_load_fn fn;
+    void *ud;
+    struct act_definition defs[4];
+    size_t n;
+    char path[64];
+    bool answered;
+    int id;
+};
+static struct {
+    struct act_host *h;
+    act_done_fn fn;
+    void *ud;
+    uint64_t id;
+    int attempt;
+    bool local;
+    char type[32];
+} calls[32];
 static int n_calls, cancels;
 static enum backend_cancel_reason last_cancel;
 static const struct act_env *act_env_seen;
 
-int act_open(const struct act_env *env, const char *path, bool prog, const char *const *args, size_t n_args, act_load_fn fn, void *ud, struct act_host **out, struct err *e)
+int act_open(const struct act_env *env, const char *path, bool prog, const char *const *args,
+             size_t n_args, act_load_fn fn, void *ud, struct act_host **out, struct err *e)
 {
     (void)prog;
     (void)args;
@@ -124,19 +184,38 @@ int act_open(const struct act_env *env, const char *path, bool prog, const char 
     h->fn = fn;
     h->ud = ud;
     snprintf(h->path, sizeof h->path, "%s", path);
-    h->defs[0] = (struct act_definition){"workflow", strcmp(path, "other.lua") ? STR("loop") : STR("other"), STR("{}"), {0}, true, 1};
-    h->defs[1] = (struct act_definition){"activity", strcmp(path, "other.lua") ? STR("step") : STR("hop"), STR("{}"), {0}, true, 2};
-    h->defs[2] = (struct act_definition){"activity", STR("elsewhere"), STR("{}"), STR("gpu"), false, 3};
+    h->defs[0] = (struct act_definition){
+        "workflow", strcmp(path, "other.lua") ? STR("loop") : STR("other"), STR("{}"), {0}, true,
+        1};
+    h->defs[1] = (struct act_definition){
+        "activity", strcmp(path, "other.lua") ? STR("step") : STR("hop"), STR("{}"), {0}, true, 2};
+    h->defs[2] =
+        (struct act_definition){"activity", STR("elsewhere"), STR("{}"), STR("gpu"), false, 3};
     h->n = 3;
     act_env_seen = env;
     *out = h;
     return 0;
 }
-void act_close(struct act_host *h) { free(h); }
-size_t act_definitions(const struct act_host *h, const struct act_definition **out) { *out = h->defs; return h->answered ? h->n : 0; }
-struct bundle *act_bundle(struct act_host *h) { (void)h; return bundle_ref(&the_bundle); }
-const char *act_path(const struct act_host *h) { return h->path; }
-int act_start(struct act_host *h, const struct act_call *c, act_done_fn fn, void *ud, uint64_t *id, struct err *e)
+void act_close(struct act_host *h)
+{
+    free(h);
+}
+size_t act_definitions(const struct act_host *h, const struct act_definition **out)
+{
+    *out = h->defs;
+    return h->answered ? h->n : 0;
+}
+struct bundle *act_bundle(struct act_host *h)
+{
+    (void)h;
+    return bundle_ref(&the_bundle);
+}
+const char *act_path(const struct act_host *h)
+{
+    return h->path;
+}
+int act_start(struct act_host *h, const struct act_call *c, act_done_fn fn, void *ud, uint64_t *id,
+              struct err *e)
 {
     (void)e;
     calls[n_calls].h = h;
@@ -149,9 +228,22 @@ int act_start(struct act_host *h, const struct act_call *c, act_done_fn fn, void
     *id = calls[n_calls++].id;
     return 0;
 }
-void act_cancel(struct act_host *h, uint64_t id, enum backend_cancel_reason why) { (void)h; (void)id; cancels++; last_cancel = why; }
-size_t act_running(const struct act_host *h) { (void)h; return 0; }
-bool act_ready(const struct act_host *h) { return !h->answered; }
+void act_cancel(struct act_host *h, uint64_t id, enum backend_cancel_reason why)
+{
+    (void)h;
+    (void)id;
+    cancels++;
+    last_cancel = why;
+}
+size_t act_running(const struct act_host *h)
+{
+    (void)h;
+    return 0;
+}
+bool act_ready(const struct act_host *h)
+{
+    return !h->answered;
+}
 bool act_step(struct act_host *h, int64_t budget)
 {
     (void)budget;
@@ -160,7 +252,12 @@ bool act_step(struct act_host *h, int64_t budget)
     h->fn(h->ud, &r);
     return false;
 }
-void act_on_ready(struct act_host *h, void (*fn)(void *), void *ud) { (void)h; (void)fn; (void)ud; }
+void act_on_ready(struct act_host *h, void (*fn)(void *), void *ud)
+{
+    (void)h;
+    (void)fn;
+    (void)ud;
+}
 
 static void call_ends(int i, bool ok, bool retryable, const char *message)
 {
@@ -174,24 +271,43 @@ static void call_ends(int i, bool ok, bool retryable, const char *message)
 
 /* ---- a stand-in of the engine ---- */
 static struct backend fake;
-static struct { backend_answer_fn fn; void *ud; bool force; } answers[32];
-static int n_answers, n_failed, n_completed, offered_wf, offered_act, n_serve, n_queries, n_act_done, n_fetch, last_act_kind, n_beats;
+static struct {
+    backend_answer_fn fn;
+    void *ud;
+    bool force;
+} answers[32];
+static int n_answers, n_failed, n_completed, offered_wf, offered_act, n_serve, n_queries,
+    n_act_done, n_fetch, last_act_kind, n_beats;
 static char served_queues[200], served_acts[200];
 static backend_reply_fn fetch_fn;
 static void *fetch_ud;
 
-static void b_serve(struct backend *b, const struct backend_sink *s, const struct backend_served *q, size_t n)
+static void b_serve(struct backend *b, const struct backend_sink *s, const struct backend_served *q,
+                    size_t n)
 {
     (void)b;
     (void)s;
     n_serve++;
     served_queues[0] = served_acts[0] = 0;
-    for (size_t i = 0; i < n; i++) strncat(strncat(served_queues, q[i].task_queue.p, q[i].task_queue.n), " ", 2);
-    for (size_t i = 0; n && i < q[0].n_activity_types; i++) strncat(strncat(served_acts, q[0].activity_types[i].p, q[0].activity_types[i].n), " ", 2);
+    for (size_t i = 0; i < n; i++)
+        strncat(strncat(served_queues, q[i].task_queue.p, q[i].task_queue.n), " ", 2);
+    for (size_t i = 0; n && i < q[0].n_activity_types; i++)
+        strncat(strncat(served_acts, q[0].activity_types[i].p, q[0].activity_types[i].n), " ", 2);
 }
-static void b_offer(struct backend *b, int w, int a) { (void)b; offered_wf += w; offered_act += a; }
-static void keep(backend_answer_fn fn, void *ud, bool force) { answers[n_answers].fn = fn; answers[n_answers].ud = ud; answers[n_answers++].force = force; }
-static void b_complete(struct backend *b, struct str t, const struct backend_workflow_completion *c, backend_answer_fn fn, void *ud)
+static void b_offer(struct backend *b, int w, int a)
+{
+    (void)b;
+    offered_wf += w;
+    offered_act += a;
+}
+static void keep(backend_answer_fn fn, void *ud, bool force)
+{
+    answers[n_answers].fn = fn;
+    answers[n_answers].ud = ud;
+    answers[n_answers++].force = force;
+}
+static void b_complete(struct backend *b, struct str t, const struct backend_workflow_completion *c,
+                       backend_answer_fn fn, void *ud)
 {
     (void)b;
     (void)t;
@@ -199,7 +315,8 @@ static void b_complete(struct backend *b, struct str t, const struct backend_wor
     n_completed++;
     keep(fn, ud, c->force_new_task);
 }
-static void b_fail(struct backend *b, struct str t, int cause, const struct rec *f, bool limit, struct str p, backend_answer_fn fn, void *ud)
+static void b_fail(struct backend *b, struct str t, int cause, const struct rec *f, bool limit,
+                   struct str p, backend_answer_fn fn, void *ud)
 {
     (void)b;
     (void)t;
@@ -209,8 +326,17 @@ static void b_fail(struct backend *b, struct str t, int cause, const struct rec 
     n_failed++;
     keep(fn, ud, false);
 }
-static void b_query(struct backend *b, struct str t, const struct backend_query_result *q, backend_answer_fn fn, void *ud) { (void)b; (void)t; (void)q; n_queries++; keep(fn, ud, false); }
-static void b_act(struct backend *b, struct str t, const struct backend_activity_completion *c, backend_answer_fn fn, void *ud)
+static void b_query(struct backend *b, struct str t, const struct backend_query_result *q,
+                    backend_answer_fn fn, void *ud)
+{
+    (void)b;
+    (void)t;
+    (void)q;
+    n_queries++;
+    keep(fn, ud, false);
+}
+static void b_act(struct backend *b, struct str t, const struct backend_activity_completion *c,
+                  backend_answer_fn fn, void *ud)
 {
     (void)b;
     (void)t;
@@ -219,7 +345,8 @@ static void b_act(struct backend *b, struct str t, const struct backend_activity
     last_act_kind = (int)c->kind;
     n_act_done++;
 }
-static void b_beat(struct backend *b, struct str t, const struct rec *d, backend_answer_fn fn, void *ud)
+static void b_beat(struct backend *b, struct str t, const struct rec *d, backend_answer_fn fn,
+                   void *ud)
 {
     (void)b;
     (void)t;
@@ -228,7 +355,8 @@ static void b_beat(struct backend *b, struct str t, const struct rec *d, backend
     struct backend_answer a = {.cancel_requested = true, .cancel_reason = BACKEND_CANCEL_REQUESTED};
     fn(ud, &a);
 }
-static void b_fetch(struct backend *b, const struct backend_target *t, bool all, struct str page, backend_reply_fn fn, void *ud)
+static void b_fetch(struct backend *b, const struct backend_target *t, bool all, struct str page,
+                    backend_reply_fn fn, void *ud)
 {
     (void)b;
     (void)t;
@@ -238,10 +366,29 @@ static void b_fetch(struct backend *b, const struct backend_target *t, bool all,
     fetch_fn = fn;
     fetch_ud = ud;
 }
-static int b_bundle_get(struct backend *b, struct str d, struct buf *json, struct err *e) { (void)b; (void)d; (void)e; buf_puts(json, "{}"); return 0; }
-static int64_t b_now(struct backend *b) { (void)b; return 5; }
-static const struct backend_ops ops = {.serve = b_serve, .offer = b_offer, .complete_workflow = b_complete, .fail_workflow = b_fail, .complete_query = b_query,
-                                       .complete_activity = b_act, .heartbeat = b_beat, .fetch_history = b_fetch, .bundle_get = b_bundle_get, .now_ns = b_now};
+static int b_bundle_get(struct backend *b, struct str d, struct buf *json, struct err *e)
+{
+    (void)b;
+    (void)d;
+    (void)e;
+    buf_puts(json, "{}");
+    return 0;
+}
+static int64_t b_now(struct backend *b)
+{
+    (void)b;
+    return 5;
+}
+static const struct backend_ops ops = {.serve = b_serve,
+                                       .offer = b_offer,
+                                       .complete_workflow = b_complete,
+                                       .fail_workflow = b_fail,
+                                       .complete_query = b_query,
+                                       .complete_activity = b_act,
+                                       .heartbeat = b_beat,
+                                       .fetch_history = b_fetch,
+                                       .bundle_get = b_bundle_get,
+                                       .now_ns = b_now};
 void backend_task_free(struct backend_task *t)
 {
     struct arena a = t->arena;
@@ -252,27 +399,45 @@ void backend_task_free(struct backend_task *t)
 static struct loop *loop;
 static struct worker *w;
 static int script_errors;
-static void on_error(void *ud, struct str id, struct str text) { (void)ud; (void)id; (void)text; script_errors++; }
+static void on_error(void *ud, struct str id, struct str text)
+{
+    (void)ud;
+    (void)id;
+    (void)text;
+    script_errors++;
+}
 static int loaded_code;
-static void on_loaded(void *ud, const struct act_load_result *r, const char *path) { (void)ud; (void)path; loaded_code = r->err.code; }
+static void on_loaded(void *ud, const struct act_load_result *r, const char *path)
+{
+    (void)ud;
+    (void)path;
+    loaded_code = r->err.code;
+}
 
 static void begin(const char *name, size_t cache_runs, bool evict)
 {
     static const struct log none;
     struct err e = {0};
     CASE(name);
-    opens = closes = rollbacks = flushes = resolves = n_calls = cancels = n_answers = n_failed = n_completed = offered_wf = offered_act = 0;
+    opens = closes = rollbacks = flushes = resolves = n_calls = cancels = n_answers = n_failed =
+        n_completed = offered_wf = offered_act = 0;
     n_queries = n_act_done = n_fetch = plan_n = plan_at = script_errors = n_beats = 0;
     trace[0] = 0;
     retry_initial_ns = NS_PER_MS;
     fake.ops = &ops;
     CHECK_INT(loop_open(&clock_system, &loop, &e), 0);
-    struct worker_opts o = {.backend = &fake, .loop = loop, .log = &none, .cache_runs = cache_runs, .evict_always = evict, .on_script_error = on_error};
+    struct worker_opts o = {.backend = &fake,
+                            .loop = loop,
+                            .log = &none,
+                            .cache_runs = cache_runs,
+                            .evict_always = evict,
+                            .on_script_error = on_error};
     o.env.clock = &clock_system;
     o.env.entropy = &entropy_system;
     CHECK_INT(worker_open(&o, &w, &e), 0);
     CHECK_INT(worker_load(w, "loop.lua", false, NULL, 0, on_loaded, NULL, &e), 0);
-    while (worker_step(w, NS_PER_MS)) {}
+    while (worker_step(w, NS_PER_MS)) {
+    }
 }
 
 static void end(void)
@@ -298,7 +463,8 @@ static void push(const char *run, int64_t from, int64_t to)
     t->started_id = to;
     t->n_events = (size_t)(to - from + 1);
     t->events = arena_alloc(&a, t->n_events * sizeof *t->events);
-    for (int64_t i = from; i <= to; i++) t->events[i - from] = event_new(&a, i, i, EVENT_TYPE_WORKFLOW_TASK_STARTED, NULL);
+    for (int64_t i = from; i <= to; i++)
+        t->events[i - from] = event_new(&a, i, i, EVENT_TYPE_WORKFLOW_TASK_STARTED, NULL);
     t->task_timeout_ns = 100 * NS_PER_MS;
     t->arena = a;
     w_on_workflow_task(w, t);
@@ -319,7 +485,8 @@ static void push_activity(const char *type, const char *token)
 
 static void step(void)
 {
-    for (int i = 0; i < 50; i++) worker_step(w, NS_PER_MS);
+    for (int i = 0; i < 50; i++)
+        worker_step(w, NS_PER_MS);
 }
 
 static void answer_last(enum backend_answer_kind kind, int64_t rollback)
@@ -357,7 +524,8 @@ static void sticky(void)
 
 static void gap(void)
 {
-    begin("a task that does not go on where the run stands is rebuilt from the whole history", 0, false);
+    begin("a task that does not go on where the run stands is rebuilt from the whole history", 0,
+          false);
     struct arena a;
     struct rec *early[6];
     arena_init(&a, 0);
@@ -369,7 +537,8 @@ static void gap(void)
     CHECK_INT(n_fetch, 1);
     CHECK_INT(closes, 1);
     CHECK(worker_busy(w));
-    for (int i = 0; i < 6; i++) early[i] = event_new(&a, i + 1, i, EVENT_TYPE_WORKFLOW_TASK_STARTED, NULL);
+    for (int i = 0; i < 6; i++)
+        early[i] = event_new(&a, i + 1, i, EVENT_TYPE_WORKFLOW_TASK_STARTED, NULL);
     struct backend_reply r = {.events = early, .n_events = 6};
     fetch_fn(fetch_ud, &r);
     step();
@@ -383,7 +552,8 @@ static void gap(void)
 static void answers_case(void)
 {
     begin("answers other than OK and DISCARDED evict; DISCARDED rolls back", 0, false);
-    const enum backend_answer_kind bad[] = {BACKEND_STALE, BACKEND_UNHANDLED_COMMAND, BACKEND_STORAGE};
+    const enum backend_answer_kind bad[] = {BACKEND_STALE, BACKEND_UNHANDLED_COMMAND,
+                                            BACKEND_STORAGE};
     for (int i = 0; i < 3; i++) {
         push("a", 1, 3);
         step();
@@ -590,7 +760,11 @@ static void attempts(void)
 }
 
 static int stops;
-static void on_stopped(void *ud) { (void)ud; stops++; }
+static void on_stopped(void *ud)
+{
+    (void)ud;
+    stops++;
+}
 
 static void stopping(void)
 {
@@ -621,7 +795,8 @@ static void registry(void)
     step();
     CHECK_INT(loaded_code, 0);
     CHECK(worker_knows_workflow(w, STR("other")));
-    CHECK_INT(worker_load(w, "loop.lua", false, NULL, 0, on_loaded, NULL, &e), 0); /* the newest text of the same file */
+    CHECK_INT(worker_load(w, "loop.lua", false, NULL, 0, on_loaded, NULL, &e),
+              0); /* the newest text of the same file */
     step();
     CHECK_INT(loaded_code, 0);
     end();
