@@ -123,7 +123,8 @@ local function reference()
     for i, w in ipairs(e.where) do where[i] = letters[w] end
     add(("#### `%s`"):format(signature(e)), "", ("%s &nbsp; `%s`"):format(e.doc, table.concat(where, " ")), "")
     for _, a in ipairs(e.args or {}) do
-      if a[3] ~= "" or a[2]:find("options:") then add(("- `%s` (%s)%s"):format((a[1]:gsub("%?$", "")), (a[2]:gsub("options:([%w_]+)", "[options](#options-%1)")), a[3] ~= "" and ": " .. a[3] or "")) end
+      local name, type = a[1]:gsub("%?$", ""), a[2]:gsub("options:([%w_]+)", "[options](#options-%1)")
+      if a[3] ~= "" or type ~= a[2] then add(("- `%s` (%s)%s"):format(name, type, a[3] ~= "" and ": " .. a[3] or "")) end
     end
     for i, r in ipairs(e.returns or {}) do add(("- returns%s %s%s"):format(i > 1 and " then" or "", r[1], r[2] ~= "" and ": " .. r[2] or "")) end
     if e.errors then add("- errors: " .. e.errors) end

@@ -1,8 +1,8 @@
 -- What only activities, ml.setup and plain scripts have: attempts, HTTP, hashes.
-local a, all = { "activity" }, { "workflow", "activity", "top" }
+local a = { "activity" }
 local http_args = { { "url", "string|env", "" }, { "options?", "options:http", "" } }
 local http_returns = { { "response", "of any status: `:ok()` raises from 400 on" } }
-local http_errors = "`Timeout`, `Connection`, `Tls`, `TooLarge`, `BadRequest`: what kept an answer from coming"
+local http_errors = "`Timeout`, `Connect`, `Connection`, `Tls`, `TooLarge`, `TooManyRedirects`, `BadUrl`, `BadRequest`: what kept an answer from coming"
 local list = {
   { name = "ml.heartbeat", where = a, args = { { "...", "any", "details: what the next attempt needs to go on" } },
     doc = "Says that the attempt is alive. The next attempt finds the last details in `ml.info().heartbeat_details`. Sent at most a few times in the heartbeat's time-out.",

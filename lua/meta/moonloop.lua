@@ -690,7 +690,7 @@ function ml.complete_failed(token, failure, options) end
 ml.http = {}
 
 --- Sends an HTTP request and waits for the answer. TLS certificates are checked, connections are used again.
---- In: activity. Errors: `Timeout`, `Connection`, `Tls`, `TooLarge`, `BadRequest`: what kept an answer from coming.
+--- In: activity. Errors: `Timeout`, `Connect`, `Connection`, `Tls`, `TooLarge`, `TooManyRedirects`, `BadUrl`, `BadRequest`: what kept an answer from coming.
 ---@param method string
 ---@param url string|moonloop.env
 ---@param options? moonloop.options.http
@@ -698,42 +698,42 @@ ml.http = {}
 function ml.http.request(method, url, options) end
 
 --- ml.http.request with GET.
---- In: activity. Errors: `Timeout`, `Connection`, `Tls`, `TooLarge`, `BadRequest`: what kept an answer from coming.
+--- In: activity. Errors: `Timeout`, `Connect`, `Connection`, `Tls`, `TooLarge`, `TooManyRedirects`, `BadUrl`, `BadRequest`: what kept an answer from coming.
 ---@param url string|moonloop.env
 ---@param options? moonloop.options.http
 ---@return moonloop.response # of any status: `:ok()` raises from 400 on
 function ml.http.get(url, options) end
 
 --- ml.http.request with HEAD.
---- In: activity. Errors: `Timeout`, `Connection`, `Tls`, `TooLarge`, `BadRequest`: what kept an answer from coming.
+--- In: activity. Errors: `Timeout`, `Connect`, `Connection`, `Tls`, `TooLarge`, `TooManyRedirects`, `BadUrl`, `BadRequest`: what kept an answer from coming.
 ---@param url string|moonloop.env
 ---@param options? moonloop.options.http
 ---@return moonloop.response # of any status: `:ok()` raises from 400 on
 function ml.http.head(url, options) end
 
 --- ml.http.request with POST.
---- In: activity. Errors: `Timeout`, `Connection`, `Tls`, `TooLarge`, `BadRequest`: what kept an answer from coming.
+--- In: activity. Errors: `Timeout`, `Connect`, `Connection`, `Tls`, `TooLarge`, `TooManyRedirects`, `BadUrl`, `BadRequest`: what kept an answer from coming.
 ---@param url string|moonloop.env
 ---@param options? moonloop.options.http
 ---@return moonloop.response # of any status: `:ok()` raises from 400 on
 function ml.http.post(url, options) end
 
 --- ml.http.request with PUT.
---- In: activity. Errors: `Timeout`, `Connection`, `Tls`, `TooLarge`, `BadRequest`: what kept an answer from coming.
+--- In: activity. Errors: `Timeout`, `Connect`, `Connection`, `Tls`, `TooLarge`, `TooManyRedirects`, `BadUrl`, `BadRequest`: what kept an answer from coming.
 ---@param url string|moonloop.env
 ---@param options? moonloop.options.http
 ---@return moonloop.response # of any status: `:ok()` raises from 400 on
 function ml.http.put(url, options) end
 
 --- ml.http.request with PATCH.
---- In: activity. Errors: `Timeout`, `Connection`, `Tls`, `TooLarge`, `BadRequest`: what kept an answer from coming.
+--- In: activity. Errors: `Timeout`, `Connect`, `Connection`, `Tls`, `TooLarge`, `TooManyRedirects`, `BadUrl`, `BadRequest`: what kept an answer from coming.
 ---@param url string|moonloop.env
 ---@param options? moonloop.options.http
 ---@return moonloop.response # of any status: `:ok()` raises from 400 on
 function ml.http.patch(url, options) end
 
 --- ml.http.request with DELETE.
---- In: activity. Errors: `Timeout`, `Connection`, `Tls`, `TooLarge`, `BadRequest`: what kept an answer from coming.
+--- In: activity. Errors: `Timeout`, `Connect`, `Connection`, `Tls`, `TooLarge`, `TooManyRedirects`, `BadUrl`, `BadRequest`: what kept an answer from coming.
 ---@param url string|moonloop.env
 ---@param options? moonloop.options.http
 ---@return moonloop.response # of any status: `:ok()` raises from 400 on
