@@ -133,7 +133,17 @@ describe("the daily loop with a model server that others wrote", function()
   local tools = os.getenv("MOONLOOP_TEST_TOOLS")
   it("asks it over HTTP", function()
     assert(tools, "MOONLOOP_TEST_TOOLS is not set: run scripts/test, or export MOONLOOP_TEST_TOOLS=$(scripts/test-tools)")
-    local d = t.dir { ["stream.lua"] = [[
+    local d = t.dir { ["fakellm.yaml"] = [[
+version: 1
+defaults:
+  fallback: deterministic_echo
+rules:
+  - name: plan
+    when:
+      messages_contain: "Propose one post"
+    respond:
+      content: '{"idea":"A walk at low tide","platform":"linkedin"}'
+]], ["stream.lua"] = [[
       local ml = require "moonloop"
       local model = require "lib.model"
       local pieces = 0
@@ -152,7 +162,11 @@ describe("the daily loop with a model server that others wrote", function()
         local r = d:exec({ "run", example "03_daily_loop.lua", "--id", "loop", "--clock", "virtual", "--input", '{"days":3}' }, { env = env })
         assert.equal(0, r.code, r.err)
         assert.equal(3, r.value.days)
-        assert.is_not.equal("stand-in", r.value.posts[1].by)
+        for _, post in ipairs(r.value.posts) do
+          assert.is_not.equal("stand-in", post.by)
+          assert.equal("A walk at low tide", post.idea)
+          assert.equal("linkedin", post.platform)
+        end
         assert.is_nil((r.out .. r.err):find("sk-test-canary", 1, true))
         assert.is_nil((d:read("t.db") .. d:read("t.db-wal")):find("sk-test-canary", 1, true))
         os.execute(("cp -r %s/examples/lib %s/"):format(t.root, d.path))
