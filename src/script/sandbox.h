@@ -54,6 +54,9 @@ struct sandbox {
     bool blocking_forbidden; /* a read-only context (query, validator, side_effect, top of file):
                                 sandbox_block raises `forbidden_text` */
     const char *forbidden_text;
+    bool aside; /* the same contexts, once the run has begun: they leave no trace in the state. An
+                   object shown for the first time gets no number (it is #0), math.random is
+                   `random` whatever seed the script gave, math.randomseed raises */
     /* what the libraries need from their owner */
     int64_t (*now_ns)(void *ud);  /* os.time/date/clock; NULL: raises */
     uint64_t (*random)(void *ud); /* math.random; NULL in RUN raises */

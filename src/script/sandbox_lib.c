@@ -16,6 +16,10 @@ static lua_Integer id_of(lua_State *L, int idx)
     lua_rawgetp(L, LUA_REGISTRYINDEX, &key_ids);
     lua_pushvalue(L, idx);
     if (lua_rawget(L, -2) == LUA_TNIL) {
+        if (sandbox_of(L)->aside) {
+            lua_pop(L, 2);
+            return 0;
+        }
         id = ++im->last_id;
         lua_pushvalue(L, idx);
         lua_pushinteger(L, id);
@@ -290,8 +294,9 @@ static uint64_t random_bits(lua_State *L)
 {
     struct sandbox *sb = sandbox_of(L);
     struct sandbox_impl *im = sb->impl;
-    if (!im->own_rng && sb->random) return sb->random(sb->ud);
-    if (!im->own_rng) {
+    bool own = im->own_rng && !sb->aside;
+    if (!own && sb->random) return sb->random(sb->ud);
+    if (!own) {
         char seed[32];
         if (sb->kind == SANDBOX_RUN || entropy_fill(&entropy_system, seed, sizeof seed))
             luaL_error(L, "math.random: no source of chance here");
@@ -333,6 +338,9 @@ static int lib_random(lua_State *L)
 static int lib_randomseed(lua_State *L)
 {
     struct sandbox_impl *im = impl_of(sandbox_of(L));
+    if (sandbox_of(L)->aside)
+        return luaL_error(L, "math.randomseed: not here: the chance of the run belongs to its "
+                             "functions");
     im->own_rng = false;
     if (lua_isnone(L, 1)) return 0;
     lua_Number a = luaL_checknumber(L, 1), b = luaL_optnumber(L, 2, 0);

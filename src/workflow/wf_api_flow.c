@@ -336,6 +336,21 @@ static const char *entropy_hex(struct wf_run *r)
     return hex;
 }
 
+/* An error out of it has no place in history, and the next try may go another way: it cannot be
+ * caught, the task fails. */
+static int side_effect_failed(lua_State *L, struct wf_run *r, enum sandbox_status st)
+{
+    struct rec *f = NULL;
+    bool was_failure;
+    if (st == SANDBOX_ERROR) {
+        if (failure_from_lua(L, -1, &r->out_arena, sandbox_traceback(&r->sandbox), &f,
+                             &was_failure) != 0)
+            return api_nomem(L);
+        wf_task_fail(r, WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE, f);
+    }
+    return lua_error(L);
+}
+
 static int ml_side_effect(lua_State *L)
 {
     struct wf_run *r = api_act(L, "ml.side_effect");
@@ -353,8 +368,18 @@ static int ml_side_effect(lua_State *L)
                           (unsigned long long)rng_next(&r->script->chance), entropy_hex(r)));
     int args = lua_gettop(L) - 1;
     enum sandbox_status st = script_call(r, L, CONTEXT_SIDE_EFFECT, args, LUA_MULTRET);
-    if (st != SANDBOX_DONE) return lua_error(L);
-    struct rec *made = api_payloads(L, 1, lua_gettop(L), "ml.side_effect's result");
+    if (st != SANDBOX_DONE) return side_effect_failed(L, r, st);
+    int n = lua_gettop(L);
+    struct rec *made = NULL;
+    if (n > PAYLOAD_VALUES_MAX)
+        err_set(&e, ERR_LIMIT, "ml.side_effect's result: more than %d values", PAYLOAD_VALUES_MAX);
+    else if (n > 0)
+        value_to_payloads(L, 1, n, &r->out_arena, &made, "ml.side_effect's result", &e);
+    if (e.code == ERR_NOMEM) return api_nomem(L);
+    if (e.code != 0) {
+        lua_pushstring(L, e.text);
+        return side_effect_failed(L, r, SANDBOX_ERROR);
+    }
     if (wf_op_side_effect_record(r, made, &e) != 0) return api_error(L, &e, "ml.side_effect");
     lua_settop(L, 0); /* what is given is what was recorded, as on replay */
     return api_push_payloads(L, made);

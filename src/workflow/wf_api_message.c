@@ -659,10 +659,16 @@ void script_query(struct wf_run *r, const struct wf_query *q, struct wf_query_re
         return;
     }
     struct query g = {r, h, q->args, out};
-    enum sandbox_status st = script_protect(r, query_protected, &g);
-    if (st == SANDBOX_ERROR) lua_pop(r->sandbox.L, 1);
-    if (st != SANDBOX_DONE)
+    lua_State *L = r->sandbox.L;
+    lua_pushcfunction(L, query_protected);
+    lua_pushlightuserdata(L, &g);
+    if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
+        lua_pop(L, 1);
         query_failed(r, out, "Limit", STR("the query used up its limit of memory"));
+    }
+    if (r->sandbox.limit == LIMIT_NONE) return;
+    r->sandbox.limit = LIMIT_NONE; /* a query fails alone: what it left is thrown away */
+    lua_gc(L, LUA_GCCOLLECT);
 }
 
 void messages_free(struct wf_run *r)

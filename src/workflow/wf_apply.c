@@ -122,7 +122,8 @@ static bool cancel_requested(struct wf_run *r, const struct rec *ev)
     return true;
 }
 
-/* Group 5: what answers an operation, and the cancel request. */
+/* Group 5: what answers an operation. The cancel request comes behind all of them: it makes
+ * commands at once, and those must not name what an event of the same batch has closed. */
 static bool later_job(struct wf_run *r, const struct rec *ev)
 {
     int type = event_type(ev);
@@ -149,7 +150,6 @@ static bool later_job(struct wf_run *r, const struct rec *ev)
     case EVENT_TYPE_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_FAILED:
         return wf_event_external(r, ev);
     case EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED:
-        return cancel_requested(r, ev);
     case EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
     case EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
     case EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ADMITTED:
@@ -168,19 +168,19 @@ static bool later_job(struct wf_run *r, const struct rec *ev)
 }
 
 /* Group 4. */
-static int message_job(struct wf_run *r, const struct rec *ev, bool *any)
+static int message_job(struct wf_run *r, const struct rec *ev, bool *any, bool *fresh)
 {
     const struct rec *at = event_attrs(ev);
     int rc = 0;
-    *any |= wf_update_deliver_before(r, event_id(ev));
+    wf_update_deliver_before(r, event_id(ev), any, fresh);
     if (event_type(ev) == EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED) {
         script_signal(r, rec_str(at, T(ev_workflow_execution_signaled, signal_name)),
                       rec_msg(at, T(ev_workflow_execution_signaled, input)),
                       rec_str(at, T(ev_workflow_execution_signaled, identity)));
         *any = true;
     } else if (event_type(ev) == EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ADMITTED) {
-        rc = wf_update_admit(r, at, r->machines->batch_live);
-        *any |= wf_update_deliver_before(r, event_id(ev));
+        rc = wf_update_admit(r, ev, r->machines->batch_live);
+        wf_update_deliver_before(r, event_id(ev), any, fresh);
     }
     return rc;
 }
@@ -188,6 +188,7 @@ static int message_job(struct wf_run *r, const struct rec *ev, bool *any)
 static int jobs(struct wf_run *r, const struct rec *const *events, size_t n, bool *any)
 {
     struct wf_machines *m = r->machines;
+    bool fresh = false;
     for (size_t i = 0; i < n; i++) {
         const struct rec *at = event_attrs(events[i]);
         if (event_id(events[i]) <= m->applied_to) continue;
@@ -203,13 +204,20 @@ static int jobs(struct wf_run *r, const struct rec *const *events, size_t n, boo
         }
     }
     for (size_t i = 0; i < n && !r->task_failure; i++) {
-        int rc = event_id(events[i]) > m->applied_to ? message_job(r, events[i], any) : 0;
+        int rc = event_id(events[i]) > m->applied_to ? message_job(r, events[i], any, &fresh) : 0;
         if (rc) return rc;
     }
-    *any |= wf_update_deliver_before(r, INT64_MAX);
+    wf_update_deliver_before(r, INT64_MAX, any, &fresh);
     for (size_t i = 0; i < n && !r->task_failure; i++) {
         if (event_id(events[i]) > m->applied_to) *any |= later_job(r, events[i]);
     }
+    for (size_t i = 0; i < n && !r->task_failure; i++) {
+        if (event_type(events[i]) == EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED &&
+            event_id(events[i]) > m->applied_to)
+            *any |= cancel_requested(r, events[i]);
+    }
+    r->only_updates = fresh && !*any;
+    *any |= fresh;
     return 0;
 }
 
@@ -263,7 +271,7 @@ int wf_apply_batch(struct wf_run *r)
         if (event_type(events[i]) == EVENT_TYPE_WORKFLOW_EXECUTION_STARTED && !m->started_seen)
             take_start(r, events[i]);
         if (event_type(events[i]) == EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ADMITTED)
-            rc = rc ? rc : wf_update_admit(r, event_attrs(events[i]), false);
+            rc = rc ? rc : wf_update_admit(r, events[i], false);
     }
     if (rc || (rc = look_ahead(r))) return rc;
     take_task_start(r, events[n - 1]);

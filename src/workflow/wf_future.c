@@ -391,8 +391,11 @@ static int raise_value(lua_State *L, struct wf_run *r, struct future_box *b)
     lua_rawgeti(L, -1, 2);
     size_t n;
     const char *trace = lua_tolstring(L, -1, &n);
-    s->spawn_trace = arena_str(&r->out_arena, str_make(trace, n));
-    s->spawn_error = arena_str(&r->out_arena, rec_str(b->f.failure, T(failure, message)));
+    (void)r;
+    arena_free(&s->spawn_arena);
+    s->spawn_trace = arena_str(&s->spawn_arena, str_make(trace, n));
+    s->spawn_error = arena_str(&s->spawn_arena, rec_str(b->f.failure, T(failure, message)));
+    if (arena_failed(&s->spawn_arena)) s->nomem = true;
     lua_rawgeti(L, -2, 1);
     return 0;
 }

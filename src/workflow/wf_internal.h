@@ -130,6 +130,7 @@ struct wf_run {
     struct rng rng;                 /* seeded from original_execution_run_id; named streams derive from it */
     struct str op_where;            /* script side, optional: "file.lua:12" of the wf_op_* call being made, for commands that no future
                                        stands for (markers, upserts, terminal ones); read during the call, copied by the machines */
+    bool only_updates;              /* set by the machines before script_run, cleared by it: the jobs are new updates and nothing else */
     bool read_only;                 /* inside a query or validator: any wf_op_* is an error ERR_ARG "..." */
     bool closed;
 

@@ -265,9 +265,9 @@ void wf_local_free(struct wf_local *l);
 /* wf_update.c */
 int wf_update_from_message(struct wf_run *r, const struct rec *message);
 int wf_update_from_accepted(struct wf_run *r, const struct rec *attrs);
-int wf_update_admit(struct wf_run *r, const struct rec *attrs, bool deliver);
-bool wf_update_deliver_before(
-    struct wf_run *r, int64_t event_id); /* those sequenced before event_id; true when any */
+int wf_update_admit(struct wf_run *r, const struct rec *ev, bool deliver);
+/* Those sequenced before event_id. Sets *any for replayed ones, *fresh for new ones. */
+void wf_update_deliver_before(struct wf_run *r, int64_t event_id, bool *any, bool *fresh);
 void wf_updates_free(struct wf_run *r, bool all);
 /* wf_json.c: just enough to read the small objects in markers and headers */
 bool wf_json_get(struct str object, const char *key, struct str *raw);

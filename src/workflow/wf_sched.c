@@ -458,6 +458,10 @@ static void cancel_leftovers(struct task *t)
                                   "the workflow ended while update " STR_FMT " still ran",
                                   STR_ARG(c->name)));
     }
+    for (struct future_box *b = t->owned, *next; b; b = next) {
+        next = b->owner_next;
+        if (b->f.kind == WF_PENDING_CHILD) future_disown(b); /* parent_close decides about them */
+    }
     t->cancel_reason = STR("the workflow ended");
     task_deliver(t);
     t->cancel_raise = false;
@@ -610,10 +614,34 @@ static void memory_check(struct wf_run *r)
     script_limit(r);
 }
 
+/* An activation that came for new updates only: those that are rejected leave no event, so nothing
+ * else may move before one is accepted. False: none was. */
+static bool updates_first(struct wf_run *r)
+{
+    struct wf_script *s = r->script;
+    struct task *t;
+    r->only_updates = false;
+    while (!script_failed(r) && (t = fifo_take(&s->handlers))) {
+        if (t->to_accept && !update_begins(t)) continue;
+        t->ready_next = s->handlers.first;
+        s->handlers.first = t;
+        if (!s->handlers.last) s->handlers.last = t;
+        return true;
+    }
+    if (s->updates && !script_failed(r)) updates_reject_unknown(r);
+    return script_failed(r);
+}
+
 enum sandbox_status script_run(struct wf_run *r)
 {
     struct wf_script *s = r->script;
     memory_check(r);
+    if (r->only_updates && !updates_first(r)) {
+        memory_check(r);
+        if (script_failed(r)) return r->task_limit ? SANDBOX_LIMIT : SANDBOX_ERROR;
+        report_pending(r);
+        return SANDBOX_BLOCKED;
+    }
     if (!s->sliced && !script_failed(r)) conditions_check(r);
     while (!script_failed(r)) {
         struct task *t = s->sliced;
@@ -650,11 +678,12 @@ enum sandbox_status script_call(struct wf_run *r, lua_State *L, enum script_cont
     struct sandbox *sb = &r->sandbox;
     struct sandbox_scope scope = {false}, *outer_scope = sb->scope;
     enum script_context outer = s->context;
-    bool forbidden = sb->blocking_forbidden, read_only = r->read_only;
+    bool forbidden = sb->blocking_forbidden, read_only = r->read_only, aside = sb->aside;
     const char *text = sb->forbidden_text;
     uint64_t (*random)(void *) = sb->random;
     s->context = c;
     sb->blocking_forbidden = true;
+    sb->aside = true;
     sb->forbidden_text = texts[c];
     sb->scope = &scope;
     r->read_only = true;
@@ -663,10 +692,11 @@ enum sandbox_status script_call(struct wf_run *r, lua_State *L, enum script_cont
     sb->random = random;
     sb->scope = outer_scope;
     sb->blocking_forbidden = forbidden;
+    sb->aside = aside;
     sb->forbidden_text = text;
     r->read_only = read_only;
     s->context = outer;
-    if (st == SANDBOX_LIMIT) script_limit(r);
+    if (st == SANDBOX_LIMIT && c != CONTEXT_QUERY) script_limit(r);
     return st;
 }
 
@@ -762,6 +792,7 @@ void script_close(struct wf_run *r)
     mem_free(s->defs);
     map_free(&s->texts);
     buf_free(&s->scratch);
+    arena_free(&s->spawn_arena);
     mem_free(s);
     r->script = NULL;
 }

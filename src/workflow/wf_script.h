@@ -175,7 +175,8 @@ struct wf_script {
     const struct rec *memory_failure; /* made at open, in keep */
     bool nomem; /* something small could not be kept: the task fails after this step */
     struct str spawn_error, spawn_trace; /* the last error raised from a spawned coroutine, and its
-                                            traceback; out_arena */
+                                            traceback; in spawn_arena */
+    struct arena spawn_arena;
 };
 
 /* ---- wf_sched.c ---- */

@@ -84,29 +84,28 @@ int wf_update_from_accepted(struct wf_run *r, const struct rec *at)
 
 /* An update that the engine admitted before (a reset brings them along). Live it stands for the
  * message. */
-int wf_update_admit(struct wf_run *r, const struct rec *at, bool deliver)
+int wf_update_admit(struct wf_run *r, const struct rec *ev, bool deliver)
 {
+    const struct rec *at = event_attrs(ev);
     const struct rec *request = rec_msg(at, T(ev_workflow_execution_update_admitted, request));
     struct str id = rec_str(rec_msg(request, T(update_request, meta)), T(update_meta, update_id));
     struct rec *copy = rec_clone(&r->keep, request);
     if (!copy || map_set(&r->machines->admitted, id, copy)) return ERR_NOMEM;
     if (!deliver) return 0;
     struct str message = arena_printf(&r->machines->task_arena, STR_FMT "/request", STR_ARG(id));
-    return update_add(r, id, message, 0, request, false);
+    return update_add(r, id, message, event_id(ev) - 1, request, false); /* its place on replay */
 }
 
-bool wf_update_deliver_before(struct wf_run *r, int64_t id)
+void wf_update_deliver_before(struct wf_run *r, int64_t id, bool *any, bool *fresh)
 {
-    bool any = false;
     for (struct wf_update *u = r->machines->updates; u; u = u->next) {
         if (u->state != UPDATE_WAITING || u->sequencing_id >= id) continue;
         u->state = UPDATE_DELIVERED;
+        *(u->replayed ? any : fresh) = true;
         const struct rec *input = rec_msg(u->request, T(update_request, input));
         script_update(r, u->id, rec_str(input, T(update_input, name)),
                       rec_msg(input, T(update_input, args)), !u->replayed);
-        any = true;
     }
-    return any;
 }
 
 /* ---- answers ---- */
