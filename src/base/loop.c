@@ -273,9 +273,15 @@ const struct clock *loop_clock(const struct loop *l)
 
 /* ---- running ---- */
 
+/* uv runs timers before it polls, and would then wait for the next one: a turn in which a timer fired must not wait. */
+static void end_wait(uv_timer_t *h)
+{
+    uv_stop(h->loop);
+}
+
 static void on_waiter(uv_timer_t *h)
 {
-    (void)h; /* only ends the wait */
+    end_wait(h);
 }
 
 /* The whole milliseconds after which `delay_ns` from now has passed, counted from uv's own
@@ -337,6 +343,7 @@ int64_t loop_next_timer_ns(struct loop *l)
 static void on_timer(uv_timer_t *h)
 {
     struct loop_timer *t = h->data;
+    end_wait(h);
     t->fn(t->ud);
 }
 

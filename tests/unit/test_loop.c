@@ -298,9 +298,31 @@ static void out_of_memory(void)
     }
 }
 
+static void turn_after_timer(void)
+{
+    CASE("a turn in which a timer fired does not wait for the next one");
+    for (int64_t wait = -1; wait < 2 * NS_PER_S; wait += NS_PER_S) {
+        struct loop *l = open_loop();
+        struct loop_timer *now, *later;
+        CHECK_INT(loop_timer_open(l, mark, "n", &now), 0);
+        CHECK_INT(loop_timer_open(l, mark, "l", &later), 0);
+        loop_timer_start(now, NS_PER_MS);
+        loop_timer_start(later, 300 * NS_PER_MS);
+        int64_t t0 = clock_mono(&clock_system);
+        while (clock_mono(&clock_system) - t0 < 3 * NS_PER_MS) {
+        }
+        CHECK(loop_turn(l, wait));
+        CHECK_STR(trail, "n");
+        loop_timer_close(now);
+        loop_timer_close(later);
+        loop_close(l);
+    }
+}
+
 int main(void)
 {
     timers();
+    turn_after_timer();
     descriptors();
     posting();
     working();
