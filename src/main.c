@@ -15,7 +15,10 @@ int main(int argc, char **argv)
     if (strcmp(name, "--version") == 0) name = "version";
     const struct cli_verb *v = cli_find(name);
     if (!v)
-        return cli_fail(&c, EXIT_USAGE, "no verb '%s'. `moonloop help` lists them; to run a script: moonloop run %s", name, name);
+        return cli_fail(
+            &c, EXIT_USAGE,
+            "no verb '%s'. `moonloop help` lists them; to run a script: moonloop run %s", name,
+            name);
     c.verb = v->name;
     return v->run(&c, argc - 2, argv + 2);
 }

@@ -1,13 +1,14 @@
-/* A loop at 60 frames a second that steps a hundred durable characters within a budget of 4 ms a frame, saves them to a
- * snapshot in the middle, throws the host away, loads the snapshot and goes on.
- *   build/examples/embed/game examples/embed/characters.lua /tmp/game.snapshot */
+/* A loop at 60 frames a second that steps a hundred durable characters within a budget of 4 ms a
+ * frame, saves them to a snapshot in the middle, throws the host away, loads the snapshot and goes
+ * on. build/examples/embed/game examples/embed/characters.lua /tmp/game.snapshot */
 #include "moonloop.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { CHARACTERS = 100, FRAME_NS = 16666667, BUDGET_NS = 4000000 };
-static int64_t game_time = 1700000000000000000; /* the game's own clock: one frame is one sixtieth */
+static int64_t game_time =
+    1700000000000000000; /* the game's own clock: one frame is one sixtieth */
 static int finished, failed, walks;
 
 static int64_t game_clock(void *ud)
@@ -61,7 +62,8 @@ static ml_host *open_game(const char *script, const char *snapshot)
     ml_register_activity(h, "walk", walk, NULL);
     loaded = 0;
     ml_load(h, script, NULL, 0, on_loaded, NULL);
-    while (!loaded) ml_step(h, BUDGET_NS);
+    while (!loaded)
+        ml_step(h, BUDGET_NS);
     return loaded > 0 ? h : (ml_close(h), NULL);
 }
 
@@ -69,7 +71,8 @@ static void wait_for_results(ml_host *h)
 {
     char id[32];
     finished = 0;
-    for (int i = 0; i < CHARACTERS; i++) snprintf(id, sizeof id, "character-%d", i), ml_result(h, id, NULL, 1, on_result, NULL);
+    for (int i = 0; i < CHARACTERS; i++)
+        snprintf(id, sizeof id, "character-%d", i), ml_result(h, id, NULL, 1, on_result, NULL);
 }
 
 static void frames(ml_host *h, int n)
@@ -104,7 +107,8 @@ int main(int argc, char **argv)
     if (!h) return 6;
     wait_for_results(h);
     frames(h, 6000);
-    printf("%d characters done, %d failed, %d walks before the save and %d after\n", finished, failed, before, walks - before);
+    printf("%d characters done, %d failed, %d walks before the save and %d after\n", finished,
+           failed, before, walks - before);
     ml_close(h);
     return finished == CHARACTERS && !failed ? 0 : 1;
 }

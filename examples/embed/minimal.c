@@ -21,7 +21,10 @@ static void on_started(void *ud, const ml_reply *r)
         ml_result(ud, r->workflow_id, NULL, 1, on_result, ud);
 }
 
-struct job { ml_host *host; const char *input; };
+struct job {
+    ml_host *host;
+    const char *input;
+};
 
 static void on_loaded(void *ud, const ml_load_result *r)
 {

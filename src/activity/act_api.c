@@ -1,5 +1,6 @@
-/* The "moonloop" table of a host state: definitions, what decides between program and definitions, guards on io and os,
- * names that work in a workflow only. The bindings themselves lie in act_*.c, one subject each. */
+/* The "moonloop" table of a host state: definitions, what decides between program and definitions,
+ * guards on io and os, names that work in a workflow only. The bindings themselves lie in act_*.c,
+ * one subject each. */
 #include "activity/act_internal.h"
 
 #include <stdarg.h>
@@ -23,15 +24,21 @@ void act_act(lua_State *L, const char *name)
     struct act_co *co = h->current;
     if (!co || co->call->kind != CALL_LOAD || !co->st->loading) return;
     if (h->load_done || h->mode == MODE_DEFINITIONS) {
-        act_misuse(L, "%s: the top of a file defines, it does not act (first definition: %s); put it into an activity, or into "
-                      "ml.setup(function() ... end)", name, h->def_where);
+        act_misuse(L,
+                   "%s: the top of a file defines, it does not act (first definition: %s); put it "
+                   "into an activity, or into "
+                   "ml.setup(function() ... end)",
+                   name, h->def_where);
     }
     if (h->mode == MODE_PROGRAM) return;
     act_where(L, h->act_where, sizeof h->act_where);
     snprintf(h->act_name, sizeof h->act_name, "%s", name);
     if (!h->allow_program)
-        act_misuse(L, "%s: this script acts at its top, so it is a plain program: run it with 'moonloop run', or put this into an "
-                      "activity or into ml.setup", name);
+        act_misuse(L,
+                   "%s: this script acts at its top, so it is a plain program: run it with "
+                   "'moonloop run', or put this into an "
+                   "activity or into ml.setup",
+                   name);
     h->mode = MODE_PROGRAM;
 }
 
@@ -58,21 +65,30 @@ int act_fail(lua_State *L, const char *type, bool retryable, const char *fmt, ..
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    failure_push(L, failure_app(&h->scratch, arena_str(&h->scratch, str_of(type)), arena_str(&h->scratch, str_of(text)), !retryable, NULL, NULL));
+    failure_push(L, failure_app(&h->scratch, arena_str(&h->scratch, str_of(type)),
+                                arena_str(&h->scratch, str_of(text)), !retryable, NULL, NULL));
     return lua_error(L);
 }
 
 int act_fail_err(lua_State *L, const char *fname, const struct err *e)
 {
     switch (e->code) {
-    case ERR_NOTFOUND: return act_fail(L, "NotFound", true, "%s: %s", fname, e->text);
-    case ERR_EXISTS: return act_fail(L, "Exists", false, "%s: %s", fname, e->text);
-    case ERR_LIMIT: return act_fail(L, "TooLarge", false, "%s: %s", fname, e->text);
-    case ERR_TIMEOUT: return act_fail(L, "Timeout", true, "%s: %s", fname, e->text);
-    case ERR_NOMEM: return act_fail(L, "OutOfMemory", true, "%s: %s", fname, e->text);
-    case ERR_ARG: return act_misuse(L, "%s: %s", fname, e->text);
-    case ERR_UNSUPPORTED: return act_fail(L, "Unsupported", false, "%s: %s", fname, e->text);
-    default: return act_fail(L, "IoError", true, "%s: %s", fname, e->text);
+    case ERR_NOTFOUND:
+        return act_fail(L, "NotFound", true, "%s: %s", fname, e->text);
+    case ERR_EXISTS:
+        return act_fail(L, "Exists", false, "%s: %s", fname, e->text);
+    case ERR_LIMIT:
+        return act_fail(L, "TooLarge", false, "%s: %s", fname, e->text);
+    case ERR_TIMEOUT:
+        return act_fail(L, "Timeout", true, "%s: %s", fname, e->text);
+    case ERR_NOMEM:
+        return act_fail(L, "OutOfMemory", true, "%s: %s", fname, e->text);
+    case ERR_ARG:
+        return act_misuse(L, "%s: %s", fname, e->text);
+    case ERR_UNSUPPORTED:
+        return act_fail(L, "Unsupported", false, "%s: %s", fname, e->text);
+    default:
+        return act_fail(L, "IoError", true, "%s: %s", fname, e->text);
     }
 }
 
@@ -121,12 +137,14 @@ struct arena *act_arena(lua_State *L, size_t max)
 
 /* ---- definitions ---- */
 
-static struct act_definition *add_definition(lua_State *L, struct act_host *h, const char *kind, struct str name, const char *fname)
+static struct act_definition *add_definition(lua_State *L, struct act_host *h, const char *kind,
+                                             struct str name, const char *fname)
 {
     bool workflow = strcmp(kind, "workflow") == 0;
     for (size_t i = 0; i < h->n_defs; i++)
         if ((strcmp(h->defs[i].kind, "workflow") == 0) == workflow && str_eq(h->defs[i].name, name))
-            act_misuse(L, "%s: \"%s\" is defined twice (first at line %d)", fname, name.p, h->defs[i].line);
+            act_misuse(L, "%s: \"%s\" is defined twice (first at line %d)", fname, name.p,
+                       h->defs[i].line);
     if (h->n_defs == h->cap_defs) {
         size_t cap = h->cap_defs ? h->cap_defs * 2 : 8;
         struct act_definition *more = mem_realloc(h->defs, cap * sizeof *more);
@@ -167,10 +185,14 @@ static void may_define(lua_State *L, const char *fname)
     struct act_host *h = act_host_of(L);
     struct act_co *co = h->current;
     if (!co || co->call->kind != CALL_LOAD || !co->st->loading || co->id != co->call->main_id)
-        act_misuse(L, "%s: definitions belong to the top of the file, not inside a function", fname);
+        act_misuse(L, "%s: definitions belong to the top of the file, not inside a function",
+                   fname);
     if (h->mode == MODE_PROGRAM)
-        act_misuse(L, "%s: a definition after an act: %s calls %s, which makes this a plain program; put that into an activity, or "
-                      "into ml.setup(function() ... end)", fname, h->act_where, h->act_name);
+        act_misuse(L,
+                   "%s: a definition after an act: %s calls %s, which makes this a plain program; "
+                   "put that into an activity, or "
+                   "into ml.setup(function() ... end)",
+                   fname, h->act_where, h->act_name);
     if (h->mode == MODE_UNDECIDED) {
         h->mode = MODE_DEFINITIONS;
         act_where(L, h->def_where, sizeof h->def_where);
@@ -185,7 +207,8 @@ static int line_of_caller(lua_State *L)
     return colon ? atoi(colon + 1) : 0;
 }
 
-/* Reads (name, [options], [function]): options and function end up at 2 and 3, kept under the name in the registry. */
+/* Reads (name, [options], [function]): options and function end up at 2 and 3, kept under the name
+ * in the registry. */
 static void define(lua_State *L, const char *kind, const char *fname, bool needs_function)
 {
     struct act_host *h = act_host_of(L);
@@ -194,7 +217,8 @@ static void define(lua_State *L, const char *kind, const char *fname, bool needs
     may_define(L, fname);
     name.p = luaL_checklstring(L, 1, &name.n);
     if (!name.n) act_misuse(L, "%s: the name is empty", fname);
-    if (str_starts(name, STR("moonloop."))) act_misuse(L, "%s: names that begin with \"moonloop.\" are reserved", fname);
+    if (str_starts(name, STR("moonloop.")))
+        act_misuse(L, "%s: names that begin with \"moonloop.\" are reserved", fname);
     lua_settop(L, 3);
     if (lua_isfunction(L, 2) && lua_isnil(L, 3)) lua_insert(L, 2);
     if (lua_isnil(L, 2)) {
@@ -202,12 +226,14 @@ static void define(lua_State *L, const char *kind, const char *fname, bool needs
         lua_replace(L, 2);
     }
     luaL_argcheck(L, lua_istable(L, 2), 2, "a table of options or a function expected");
-    luaL_argcheck(L, lua_isfunction(L, 3) || (!needs_function && lua_isnil(L, 3)), 3, "a function expected");
+    luaL_argcheck(L, lua_isfunction(L, 3) || (!needs_function && lua_isnil(L, 3)), 3,
+                  "a function expected");
     api_check_options(L, 2, kind, fname);
     if (!h->load_done) {
         struct act_definition *d = add_definition(L, h, kind, name, fname);
         d->options_json = options_json(L, h, 2, fname);
-        if (api_opt_str(L, 2, "task_queue", &queue)) d->task_queue = arena_str(&h->defs_arena, queue);
+        if (api_opt_str(L, 2, "task_queue", &queue))
+            d->task_queue = arena_str(&h->defs_arena, queue);
         d->has_function = lua_isfunction(L, 3);
         d->line = line_of_caller(L);
         h->n_defs++;
@@ -269,8 +295,11 @@ static const char *activity_name(lua_State *L)
 static int activity_lost(lua_State *L)
 {
     const char *name = activity_name(L);
-    return act_misuse(L, "calling the activity '%s' here: durability would be lost silently; use %s:inline(...) to run its function "
-                         "as a part of this one", name, name);
+    return act_misuse(L,
+                      "calling the activity '%s' here: durability would be lost silently; use "
+                      "%s:inline(...) to run its function "
+                      "as a part of this one",
+                      name, name);
 }
 
 static int inline_k(lua_State *L, int status, lua_KContext ctx)
@@ -286,7 +315,8 @@ static int activity_inline(lua_State *L)
     struct act_host *h = act_host_of(L);
     struct act_co *co = h->current;
     if (co && co->call->kind == CALL_LOAD) act_act(L, "activity:inline");
-    if (lua_getiuservalue(L, 1, 2) != LUA_TFUNCTION) return act_misuse(L, "activity '%s' has no function here: another worker runs it", name);
+    if (lua_getiuservalue(L, 1, 2) != LUA_TFUNCTION)
+        return act_misuse(L, "activity '%s' has no function here: another worker runs it", name);
     lua_remove(L, -2);
     lua_insert(L, 2);
     lua_callk(L, lua_gettop(L) - 2, LUA_MULTRET, 0, inline_k);
@@ -297,7 +327,8 @@ static int activity_inline(lua_State *L)
 
 static int workflow_only(lua_State *L)
 {
-    return act_misuse(L, "ml.%s works in a workflow only: %s", lua_tostring(L, lua_upvalueindex(1)), lua_tostring(L, lua_upvalueindex(2)));
+    return act_misuse(L, "ml.%s works in a workflow only: %s", lua_tostring(L, lua_upvalueindex(1)),
+                      lua_tostring(L, lua_upvalueindex(2)));
 }
 
 static void add_workflow_only(lua_State *L)
@@ -307,7 +338,8 @@ static void add_workflow_only(lua_State *L)
         {"on_signal", "define it inside the ml.workflow function"},
         {"query", "define it inside the ml.workflow function"},
         {"update", "define it inside the ml.workflow function"},
-        {"await", "here nothing changes but by your own waiting calls; use ml.spawn and future:await()"},
+        {"await",
+         "here nothing changes but by your own waiting calls; use ml.spawn and future:await()"},
         {"every", "use ml.sleep here (it is not durable), or loop in the workflow"},
         {"child", "start children from the workflow"},
         {"external", "signal and cancel other runs from a workflow"},
@@ -355,9 +387,12 @@ static int io_write(lua_State *L)
     luaL_pushresult(&b);
     struct str text;
     text.p = lua_tolstring(L, -1, &text.n);
-    while (text.n && text.p[text.n - 1] == '\n') text.n--;
-    if (h->env.print) h->env.print(h->env.ud, text);
-    else log_write(h->env.log, LOG_INFO, text, (struct str){NULL, 0});
+    while (text.n && text.p[text.n - 1] == '\n')
+        text.n--;
+    if (h->env.print)
+        h->env.print(h->env.ud, text);
+    else
+        log_write(h->env.log, LOG_INFO, text, (struct str){NULL, 0});
     return 0;
 }
 
@@ -365,7 +400,8 @@ static int os_exit(lua_State *L)
 {
     struct act_call_state *c = act_current(L);
     act_act(L, "os.exit");
-    if (!c || c->kind != CALL_LOAD) return act_misuse(L, "os.exit ends a program; an activity returns, or calls ml.fail");
+    if (!c || c->kind != CALL_LOAD)
+        return act_misuse(L, "os.exit ends a program; an activity returns, or calls ml.fail");
     lua_pushvalue(L, lua_upvalueindex(1));
     lua_insert(L, 1);
     lua_call(L, lua_gettop(L) - 1, 0);
@@ -387,7 +423,8 @@ static void guard_all(lua_State *L, int t, const char *prefix, const char *const
 
 static void guard_libraries(lua_State *L)
 {
-    static const char *const io[] = {"open", "popen", "read", "write", "lines", "input", "output", "tmpfile", "close", NULL};
+    static const char *const io[] = {"open",  "popen",  "read",    "write", "lines",
+                                     "input", "output", "tmpfile", "close", NULL};
     static const char *const file[] = {"write", "read", "lines", "seek", "flush", "setvbuf", NULL};
     static const char *const os[] = {"execute", "remove", "rename", "tmpname", NULL};
     int top = lua_gettop(L);
@@ -397,7 +434,8 @@ static void guard_libraries(lua_State *L)
         lua_pushcfunction(L, io_write);
         lua_setfield(L, top + 1, "write");
     }
-    if (luaL_getmetatable(L, LUA_FILEHANDLE) == LUA_TTABLE && lua_getfield(L, -1, "__index") == LUA_TTABLE)
+    if (luaL_getmetatable(L, LUA_FILEHANDLE) == LUA_TTABLE &&
+        lua_getfield(L, -1, "__index") == LUA_TTABLE)
         guard_all(L, lua_gettop(L), "file:", file);
     lua_settop(L, top);
     lua_getglobal(L, "os");
@@ -417,7 +455,8 @@ static int nothing(lua_State *L)
     return 0;
 }
 
-/* Pushes the table of methods of a class ("response"); false (nothing pushed) when there is none. */
+/* Pushes the table of methods of a class ("response"); false (nothing pushed) when there is none.
+ */
 static bool push_methods(lua_State *L, const char *class, size_t n)
 {
     lua_pushliteral(L, "moonloop.");
@@ -437,8 +476,8 @@ static bool push_methods(lua_State *L, const char *class, size_t n)
     return false;
 }
 
-/* ML_NOOP="ml.fs.read" or "response:ok" makes that name a function that does nothing, to prove that its tests notice. The
- * table of ml is at 1. */
+/* ML_NOOP="ml.fs.read" or "response:ok" makes that name a function that does nothing, to prove that
+ * its tests notice. The table of ml is at 1. */
 static void noop(lua_State *L)
 {
     const char *name = getenv("ML_NOOP"), *colon = name ? strchr(name, ':') : NULL, *dot;
@@ -474,9 +513,15 @@ static int unknown_name(lua_State *L)
 
 int act_open_table(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"workflow", ml_workflow}, {"activity", ml_activity}, {"local_activity", ml_local_activity},
-                                         {"setup", ml_setup}, {NULL, NULL}};
-    static const luaL_Reg activity[] = {{"inline", activity_inline}, {"async", activity_lost}, {"with", activity_lost}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"workflow", ml_workflow},
+                                         {"activity", ml_activity},
+                                         {"local_activity", ml_local_activity},
+                                         {"setup", ml_setup},
+                                         {NULL, NULL}};
+    static const luaL_Reg activity[] = {{"inline", activity_inline},
+                                        {"async", activity_lost},
+                                        {"with", activity_lost},
+                                        {NULL, NULL}};
     static const luaL_Reg meta[] = {{"__call", activity_lost}, {NULL, NULL}};
     lua_settop(L, 0);
     luaL_checkstack(L, 40, NULL);

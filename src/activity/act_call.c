@@ -1,6 +1,7 @@
-/* One attempt of an activity from start to outcome: its arguments, time-outs, heartbeats, cancellation, failure. Keeps true:
- * the done callback is called exactly once, when the main function and everything it spawned have ended (or were ended by
- * force after a time-out's grace), never while Lua is on the C stack. */
+/* One attempt of an activity from start to outcome: its arguments, time-outs, heartbeats,
+ * cancellation, failure. Keeps true: the done callback is called exactly once, when the main
+ * function and everything it spawned have ended (or were ended by force after a time-out's grace),
+ * never while Lua is on the C stack. */
 #include "activity/act_internal.h"
 
 #include <stdio.h>
@@ -26,9 +27,12 @@ struct act_call_state *act_call_new(struct act_host *h, struct act_state *st, en
 void act_call_free(struct act_call_state *c)
 {
     struct act_host *h = c->h;
-    while (c->cos) act_co_free(c->cos);
-    if (c->prev) c->prev->next = c->next;
-    else h->first_call = c->next;
+    while (c->cos)
+        act_co_free(c->cos);
+    if (c->prev)
+        c->prev->next = c->next;
+    else
+        h->first_call = c->next;
     if (c->next) c->next->prev = c->prev;
     if (c->id) {
         idmap_del(&h->calls, c->id);
@@ -89,8 +93,10 @@ static void on_timer(void *ud)
     struct act_call_state *c = ud;
     int64_t now = clock_mono(c->h->env.clock);
     if (c->send_due_ns && now >= c->send_due_ns) send_beat(c, now);
-    if (c->due_ns && now >= c->due_ns) timed_out(c, TIMEOUT_TYPE_START_TO_CLOSE);
-    else if (c->beat_due_ns && now >= c->beat_due_ns) timed_out(c, TIMEOUT_TYPE_HEARTBEAT);
+    if (c->due_ns && now >= c->due_ns)
+        timed_out(c, TIMEOUT_TYPE_START_TO_CLOSE);
+    else if (c->beat_due_ns && now >= c->beat_due_ns)
+        timed_out(c, TIMEOUT_TYPE_HEARTBEAT);
     if (c->grace_ns && now >= c->grace_ns) {
         act_call_force_end(c);
         return;
@@ -106,8 +112,9 @@ static int64_t beat_interval(const struct act_call_state *c)
     return part < most ? part : most;
 }
 
-/* Takes the details (n values from `first` on). The first heartbeat goes out at once, later ones when the interval is over,
- * the latest details winning. Raises for details that cannot be encoded. */
+/* Takes the details (n values from `first` on). The first heartbeat goes out at once, later ones
+ * when the interval is over, the latest details winning. Raises for details that cannot be encoded.
+ */
 void act_call_beat(struct act_call_state *c, lua_State *L, int first, int n)
 {
     struct err e = {0};
@@ -115,13 +122,16 @@ void act_call_beat(struct act_call_state *c, lua_State *L, int first, int n)
     int64_t now = clock_mono(c->h->env.clock);
     arena_free(&c->beat_arenas[0]);
     c->unsent = NULL;
-    if (value_to_payloads(L, first, n, &c->beat_arenas[0], &details, "details", &e) < 0) act_misuse(L, "ml.heartbeat: %s", e.text);
+    if (value_to_payloads(L, first, n, &c->beat_arenas[0], &details, "details", &e) < 0)
+        act_misuse(L, "ml.heartbeat: %s", e.text);
     c->unsent = details;
     c->has_unsent = true;
     if (c->info.heartbeat_ns > 0) c->beat_due_ns = now + c->info.heartbeat_ns;
     if (c->cancel_requested) c->beat_due_ns = 0;
-    if (!c->ever_sent || now - c->sent_ns >= beat_interval(c)) send_beat(c, now);
-    else c->send_due_ns = c->sent_ns + beat_interval(c);
+    if (!c->ever_sent || now - c->sent_ns >= beat_interval(c))
+        send_beat(c, now);
+    else
+        c->send_due_ns = c->sent_ns + beat_interval(c);
     set_timer(c);
 }
 
@@ -145,7 +155,8 @@ static int copy_info(struct act_call_state *c, const struct act_call *s)
     return arena_failed(a) ? ERR_NOMEM : 0;
 }
 
-static const struct act_definition *find(const struct act_host *h, const struct act_call *s, struct err *e)
+static const struct act_definition *find(const struct act_host *h, const struct act_call *s,
+                                         struct err *e)
 {
     struct buf known;
     buf_init(&known, 700);
@@ -153,17 +164,25 @@ static const struct act_definition *find(const struct act_host *h, const struct 
     for (size_t i = 0; i < h->n_defs && !found; i++) {
         const struct act_definition *d = &h->defs[i];
         if (strcmp(d->kind, "workflow") == 0 || !d->has_function) continue;
-        if (str_eq(d->name, s->activity_type)) found = d;
-        else buf_printf(&known, "%s" STR_FMT, known.n ? ", " : "", STR_ARG(d->name));
+        if (str_eq(d->name, s->activity_type))
+            found = d;
+        else
+            buf_printf(&known, "%s" STR_FMT, known.n ? ", " : "", STR_ARG(d->name));
     }
     if (!found)
-        err_set(e, ERR_NOTFOUND, "%s has no activity '" STR_FMT "' (it has: %s)", h->path, STR_ARG(s->activity_type),
-                known.n ? known.p : "none");
+        err_set(e, ERR_NOTFOUND, "%s has no activity '" STR_FMT "' (it has: %s)", h->path,
+                STR_ARG(s->activity_type), known.n ? known.p : "none");
     buf_free(&known);
     return found;
 }
 
-struct push { const struct act_definition *d; const struct rec *input; lua_State *to; int nargs; struct err e; };
+struct push {
+    const struct act_definition *d;
+    const struct rec *input;
+    lua_State *to;
+    int nargs;
+    struct err e;
+};
 
 /* Pushes the activity's function and its arguments; moved to the coroutine by the caller. */
 static int push_call(lua_State *L)
@@ -175,13 +194,15 @@ static int push_call(lua_State *L)
     lua_pushlstring(L, p->d->name.p, p->d->name.n);
     lua_rawget(L, 1);
     lua_remove(L, 1);
-    if (value_push_payloads(L, p->input, &p->nargs, &p->e) < 0) return act_misuse(L, "the arguments: %s", p->e.text);
+    if (value_push_payloads(L, p->input, &p->nargs, &p->e) < 0)
+        return act_misuse(L, "the arguments: %s", p->e.text);
     luaL_checkstack(p->to, p->nargs + 10, "too many arguments");
     lua_xmove(L, p->to, p->nargs + 1);
     return 0;
 }
 
-int act_start(struct act_host *h, const struct act_call *s, act_done_fn fn, void *ud, uint64_t *id, struct err *e)
+int act_start(struct act_host *h, const struct act_call *s, act_done_fn fn, void *ud, uint64_t *id,
+              struct err *e)
 {
     const struct act_definition *d = find(h, s, e);
     int code = d ? 0 : ERR_NOTFOUND;
@@ -190,15 +211,17 @@ int act_start(struct act_host *h, const struct act_call *s, act_done_fn fn, void
     struct act_state *st = h->st;
     struct act_call_state *c = act_call_new(h, st, CALL_ACTIVITY);
     struct act_co *co = c ? act_co_new(c, st) : NULL;
-    if (!co || copy_info(c, s) < 0 || loop_timer_open(h->env.loop, on_timer, c, &c->timer) < 0) goto nomem;
+    if (!co || copy_info(c, s) < 0 || loop_timer_open(h->env.loop, on_timer, c, &c->timer) < 0)
+        goto nomem;
     struct push p = {.d = d, .input = s->input, .to = co->co};
     lua_pushcfunction(st->sb.L, push_call);
     lua_pushlightuserdata(st->sb.L, &p);
     enum sandbox_status status = sandbox_call(&st->sb, st->sb.L, 1, 0);
     if (status != SANDBOX_DONE) {
         const char *text = status == SANDBOX_ERROR ? lua_tostring(st->sb.L, -1) : NULL;
-        code = err_set(e, status == SANDBOX_LIMIT ? ERR_NOMEM : ERR_ARG, "activity '" STR_FMT "': %s", STR_ARG(s->activity_type),
-                       text ? text : "out of memory");
+        code =
+            err_set(e, status == SANDBOX_LIMIT ? ERR_NOMEM : ERR_ARG, "activity '" STR_FMT "': %s",
+                    STR_ARG(s->activity_type), text ? text : "out of memory");
         lua_settop(st->sb.L, 0);
         act_call_free(c);
         return code;
@@ -219,7 +242,8 @@ int act_start(struct act_host *h, const struct act_call *s, act_done_fn fn, void
     return 0;
 nomem:
     if (c) act_call_free(c);
-    return err_set(e, ERR_NOMEM, "no memory to start activity '" STR_FMT "'", STR_ARG(s->activity_type));
+    return err_set(e, ERR_NOMEM, "no memory to start activity '" STR_FMT "'",
+                   STR_ARG(s->activity_type));
 }
 
 size_t act_running(const struct act_host *h)
@@ -232,24 +256,33 @@ size_t act_running(const struct act_host *h)
 static const char *reason_text(const struct act_call_state *c)
 {
     switch (c->reason) {
-    case BACKEND_CANCEL_REQUESTED: return "the activity was cancelled";
-    case BACKEND_CANCEL_PAUSED: return "the activity was paused";
-    case BACKEND_CANCEL_RESET: return "the activity was reset";
-    case BACKEND_CANCEL_SHUTDOWN: return "the worker is stopping";
+    case BACKEND_CANCEL_REQUESTED:
+        return "the activity was cancelled";
+    case BACKEND_CANCEL_PAUSED:
+        return "the activity was paused";
+    case BACKEND_CANCEL_RESET:
+        return "the activity was reset";
+    case BACKEND_CANCEL_SHUTDOWN:
+        return "the worker is stopping";
     case BACKEND_CANCEL_TIMED_OUT:
-        return c->timeout_type == TIMEOUT_TYPE_HEARTBEAT ? "the activity sent no heartbeat in time" : "the activity ran longer than its timeout";
-    default: return "the activity is not wanted any more";
+        return c->timeout_type == TIMEOUT_TYPE_HEARTBEAT
+                   ? "the activity sent no heartbeat in time"
+                   : "the activity ran longer than its timeout";
+    default:
+        return "the activity is not wanted any more";
     }
 }
 
 void act_call_cancel(struct act_call_state *c, enum backend_cancel_reason why)
 {
-    bool limited = why == BACKEND_CANCEL_TIMED_OUT || why == BACKEND_CANCEL_GONE || why == BACKEND_CANCEL_SHUTDOWN;
+    bool limited = why == BACKEND_CANCEL_TIMED_OUT || why == BACKEND_CANCEL_GONE ||
+                   why == BACKEND_CANCEL_SHUTDOWN;
     if (limited && !c->grace_ns) c->grace_ns = clock_mono(c->h->env.clock) + ACT_GRACE;
     if (!c->cancel_requested) {
         c->cancel_requested = true;
         c->reason = why;
-        if (why == BACKEND_CANCEL_TIMED_OUT && !c->timeout_type) c->timeout_type = TIMEOUT_TYPE_START_TO_CLOSE;
+        if (why == BACKEND_CANCEL_TIMED_OUT && !c->timeout_type)
+            c->timeout_type = TIMEOUT_TYPE_START_TO_CLOSE;
         c->beat_due_ns = 0;
         struct act_co *main = idmap_get(&c->h->cos, c->main_id);
         if (main) act_co_cancel(main, reason_text(c));
@@ -281,10 +314,18 @@ static void canceled_outcome(struct act_call_state *c)
 {
     struct str text = str_of(reason_text(c));
     switch (c->reason) {
-    case BACKEND_CANCEL_SHUTDOWN: fail(c, app(c, "WorkerShutdown", text.p, false)); break;
-    case BACKEND_CANCEL_PAUSED: fail(c, app(c, "ActivityPaused", text.p, false)); break;
-    case BACKEND_CANCEL_RESET: fail(c, app(c, "ActivityReset", text.p, false)); break;
-    case BACKEND_CANCEL_TIMED_OUT: fail(c, failure_timeout(&c->arena, c->timeout_type, text, NULL, NULL)); break;
+    case BACKEND_CANCEL_SHUTDOWN:
+        fail(c, app(c, "WorkerShutdown", text.p, false));
+        break;
+    case BACKEND_CANCEL_PAUSED:
+        fail(c, app(c, "ActivityPaused", text.p, false));
+        break;
+    case BACKEND_CANCEL_RESET:
+        fail(c, app(c, "ActivityReset", text.p, false));
+        break;
+    case BACKEND_CANCEL_TIMED_OUT:
+        fail(c, failure_timeout(&c->arena, c->timeout_type, text, NULL, NULL));
+        break;
     default:
         c->outcome.kind = ACT_CANCELED;
         c->outcome.failure = failure_canceled(&c->arena, text, NULL);
@@ -299,11 +340,14 @@ static void encode_result(struct act_call_state *c, lua_State *co, int nres)
     int code = 0;
     if (nres > ACT_NO_RESULTS)
         code = err_set(&e, ERR_ARG, "the activity returned more than %d values", ACT_NO_RESULTS);
-    if (code == 0) code = value_to_payloads(co, lua_gettop(co) - nres + 1, nres, &c->arena, &result, "result", &e);
+    if (code == 0)
+        code = value_to_payloads(co, lua_gettop(co) - nres + 1, nres, &c->arena, &result, "result",
+                                 &e);
     if (code == ERR_NOMEM) {
         fail(c, app(c, "OutOfMemory", e.text, false));
     } else if (code < 0) {
-        fail(c, failure_app(&c->arena, STR("BadResult"), arena_str(&c->arena, str_of(e.text)), true, NULL, NULL));
+        fail(c, failure_app(&c->arena, STR("BadResult"), arena_str(&c->arena, str_of(e.text)), true,
+                            NULL, NULL));
     } else {
         c->outcome.kind = ACT_COMPLETED;
         c->outcome.result = result;
@@ -318,18 +362,22 @@ static void error_outcome(struct act_call_state *c, struct act_co *co)
         canceled_outcome(c);
         return;
     }
-    if (failure_from_lua(co->co, -1, &c->arena, sandbox_traceback(&co->st->sb), &f, &was_failure) < 0 || !f) {
+    if (failure_from_lua(co->co, -1, &c->arena, sandbox_traceback(&co->st->sb), &f, &was_failure) <
+            0 ||
+        !f) {
         fail(c, app(c, "OutOfMemory", "no memory for the failure", false));
         return;
     }
     fail(c, f);
-    c->outcome.next_retry_delay_ns = rec_int(rec_msg(f, T(failure, application_failure_info)), T(application_failure_info, next_retry_delay));
+    c->outcome.next_retry_delay_ns = rec_int(rec_msg(f, T(failure, application_failure_info)),
+                                             T(application_failure_info, next_retry_delay));
 }
 
 static void limit_outcome(struct act_call_state *c, struct act_state *st)
 {
     if (st->sb.limit == LIMIT_MEMORY)
-        fail(c, app(c, "OutOfMemory", "the activity needed more memory than its state may have", false));
+        fail(c, app(c, "OutOfMemory", "the activity needed more memory than its state may have",
+                    false));
     else
         fail(c, app(c, "Interrupted", "the activity was interrupted", false));
 }
@@ -344,7 +392,8 @@ static void complete(struct act_call_state *c)
         c->outcome = none; /* no memory even for saying so */
     }
     if (c->has_unsent && c->outcome.kind == ACT_FAILED) c->outcome.details = c->unsent;
-    if (c->has_unsent && c->outcome.kind == ACT_CANCELED && c->h->env.heartbeat) c->h->env.heartbeat(c->h->env.ud, id, c->unsent);
+    if (c->has_unsent && c->outcome.kind == ACT_CANCELED && c->h->env.heartbeat)
+        c->h->env.heartbeat(c->h->env.ud, id, c->unsent);
     idmap_del(&c->h->calls, id); /* stale for the callback already */
     c->id = 0;
     c->h->n_running--;
@@ -354,7 +403,8 @@ static void complete(struct act_call_state *c)
 
 void act_call_force_end(struct act_call_state *c)
 {
-    while (c->cos) act_co_free(c->cos);
+    while (c->cos)
+        act_co_free(c->cos);
     if (!c->main_done) canceled_outcome(c);
     complete(c);
 }
@@ -367,18 +417,24 @@ static void cancel_rest(struct act_call_state *c)
     }
 }
 
-/* A coroutine of the call has ended: settles its future, or makes the call's outcome; completes the call with the last one. */
-void act_call_co_ended(struct act_call_state *c, struct act_co *co, enum sandbox_status status, int nres)
+/* A coroutine of the call has ended: settles its future, or makes the call's outcome; completes the
+ * call with the last one. */
+void act_call_co_ended(struct act_call_state *c, struct act_co *co, enum sandbox_status status,
+                       int nres)
 {
     struct act_state *st = co->st;
     bool main = co->id == c->main_id, oom = status == SANDBOX_LIMIT && st->sb.limit == LIMIT_MEMORY;
     int exit_code = 0;
-    bool exited = status == SANDBOX_ERROR && c->kind == CALL_LOAD && sandbox_exit_code(&st->sb, &exit_code);
+    bool exited =
+        status == SANDBOX_ERROR && c->kind == CALL_LOAD && sandbox_exit_code(&st->sb, &exit_code);
     if (main) {
         c->main_done = true;
         if (c->kind != CALL_ACTIVITY) {
-            if (status == SANDBOX_ERROR && !exited) act_error_text(st, co->co, &c->error, c->h->mode == MODE_PROGRAM || c->kind == CALL_SETUP);
-            else if (status == SANDBOX_LIMIT) err_set(&c->error, ERR_LIMIT, "%s: not enough memory", c->h->path);
+            if (status == SANDBOX_ERROR && !exited)
+                act_error_text(st, co->co, &c->error,
+                               c->h->mode == MODE_PROGRAM || c->kind == CALL_SETUP);
+            else if (status == SANDBOX_LIMIT)
+                err_set(&c->error, ERR_LIMIT, "%s: not enough memory", c->h->path);
         } else if (status == SANDBOX_DONE && c->async_completion) {
             c->outcome.kind = ACT_ASYNC;
         } else if (status == SANDBOX_DONE) {
@@ -394,7 +450,8 @@ void act_call_co_ended(struct act_call_state *c, struct act_co *co, enum sandbox
     act_co_free(co);
     if (oom) act_state_out_of_memory(st);
     if (exited) {
-        while (c->cos) act_co_free(c->cos);
+        while (c->cos)
+            act_co_free(c->cos);
         act_load_ended(c, true, exit_code);
         return;
     }
@@ -404,7 +461,10 @@ void act_call_co_ended(struct act_call_state *c, struct act_co *co, enum sandbox
         cancel_rest(c);
         return;
     }
-    if (c->kind == CALL_ACTIVITY) complete(c);
-    else if (c->kind == CALL_LOAD) act_load_ended(c, false, c->error.code ? 1 : 0);
-    else act_setup_ended(c);
+    if (c->kind == CALL_ACTIVITY)
+        complete(c);
+    else if (c->kind == CALL_LOAD)
+        act_load_ended(c, false, c->error.code ? 1 : 0);
+    else
+        act_setup_ended(c);
 }

@@ -1,4 +1,5 @@
-/* ml.crypto: digests, chance and encodings. Digests are hexadecimal text, with "raw" as last argument their bytes. */
+/* ml.crypto: digests, chance and encodings. Digests are hexadecimal text, with "raw" as last
+ * argument their bytes. */
 #include "activity/act_internal.h"
 #include "base/hash.h"
 
@@ -49,7 +50,8 @@ static int crypto_random(lua_State *L)
     luaL_argcheck(L, n >= 0 && n <= 1 << 20, 1, "0 to 1048576 bytes");
     luaL_Buffer b;
     char *p = luaL_buffinitsize(L, &b, (size_t)n);
-    if (entropy_fill(act_host_of(L)->env.entropy, p, (size_t)n) < 0) return act_misuse(L, "ml.crypto.random: there is no randomness");
+    if (entropy_fill(act_host_of(L)->env.entropy, p, (size_t)n) < 0)
+        return act_misuse(L, "ml.crypto.random: there is no randomness");
     luaL_pushresultsize(&b, (size_t)n);
     return 1;
 }
@@ -120,9 +122,14 @@ static int crypto_equal(lua_State *L)
 
 void act_open_crypto(lua_State *L)
 {
-    static const luaL_Reg crypto[] = {{"sha256", crypto_sha256}, {"hmac_sha256", crypto_hmac}, {"random", crypto_random},
-                                      {"base64_encode", crypto_base64_encode}, {"base64_decode", crypto_base64_decode},
-                                      {"hex", crypto_hex}, {"equal", crypto_equal}, {NULL, NULL}};
+    static const luaL_Reg crypto[] = {{"sha256", crypto_sha256},
+                                      {"hmac_sha256", crypto_hmac},
+                                      {"random", crypto_random},
+                                      {"base64_encode", crypto_base64_encode},
+                                      {"base64_decode", crypto_base64_decode},
+                                      {"hex", crypto_hex},
+                                      {"equal", crypto_equal},
+                                      {NULL, NULL}};
     luaL_newlib(L, crypto);
     lua_pushvalue(L, -2);
     lua_pushcclosure(L, crypto_uuid, 1);

@@ -1,12 +1,18 @@
-/* Time and coroutines in a host state: ml.sleep, ml.spawn, futures, and the core that lua/moonloop/flow.lua (ml.all, ml.race,
- * ml.saga) is written over. ml.timeout and ml.shield are the few lines of Lua in act_prelude. */
+/* Time and coroutines in a host state: ml.sleep, ml.spawn, futures, and the core that
+ * lua/moonloop/flow.lua (ml.all, ml.race, ml.saga) is written over. ml.timeout and ml.shield are
+ * the few lines of Lua in act_prelude. */
 #include "activity/act_internal.h"
 
 #include <stdio.h>
 
 /* ---- sleep ---- */
 
-struct sleep_op { struct act_op op; struct loop_timer *timer; uint64_t id; bool engine; };
+struct sleep_op {
+    struct act_op op;
+    struct loop_timer *timer;
+    uint64_t id;
+    bool engine;
+};
 
 static void sleep_done(void *ud)
 {
@@ -42,7 +48,8 @@ static int sleep_for(lua_State *L, int64_t ns, const char *fname)
         s->engine = true;
         h->env.sleep_until(h->env.ud, act_now(h) + (ns > 0 ? ns : 0), sleep_done, s, &s->id);
     } else {
-        if (loop_timer_open(h->env.loop, sleep_done, s, &s->timer) < 0) return act_misuse(L, "%s: out of memory", fname);
+        if (loop_timer_open(h->env.loop, sleep_done, s, &s->timer) < 0)
+            return act_misuse(L, "%s: out of memory", fname);
         loop_timer_start(s->timer, ns > 0 ? ns : 0);
     }
     return act_op_wait(L, s);
@@ -55,7 +62,8 @@ static int ml_sleep(lua_State *L)
 
 static int ml_sleep_until(lua_State *L)
 {
-    return sleep_for(L, api_check_time(L, 1, "ml.sleep_until") - act_now(act_host_of(L)), "ml.sleep_until");
+    return sleep_for(L, api_check_time(L, 1, "ml.sleep_until") - act_now(act_host_of(L)),
+                     "ml.sleep_until");
 }
 
 /* ---- futures ---- */
@@ -64,7 +72,7 @@ enum { PENDING, DONE, FAILED };
 struct future {
     uint64_t co;
     int state;
-    bool canceled;   /* ended because it was cancelled */
+    bool canceled; /* ended because it was cancelled */
 };
 
 static struct future *check_future(lua_State *L, int idx)
@@ -72,9 +80,14 @@ static struct future *check_future(lua_State *L, int idx)
     return luaL_checkudata(L, idx, "moonloop.future");
 }
 
-struct settling { struct act_co *co; enum sandbox_status status; int nres; };
+struct settling {
+    struct act_co *co;
+    enum sandbox_status status;
+    int nres;
+};
 
-/* Moves the outcome of a finished coroutine into its future: uservalue 1 is a packed table, or the error. */
+/* Moves the outcome of a finished coroutine into its future: uservalue 1 is a packed table, or the
+ * error. */
 static int settle_future(lua_State *L)
 {
     struct settling *s = lua_touserdata(L, 1);
@@ -101,8 +114,12 @@ static int settle_future(lua_State *L)
     } else {
         struct act_host *h = s->co->call->h;
         bool memory = s->co->st->sb.limit == LIMIT_MEMORY;
-        failure_push(L, failure_app(&h->scratch, memory ? STR("OutOfMemory") : STR("Interrupted"),
-                                    memory ? STR("a spawned coroutine needed more memory than its state may have") : STR("interrupted"), false, NULL, NULL));
+        failure_push(
+            L, failure_app(
+                   &h->scratch, memory ? STR("OutOfMemory") : STR("Interrupted"),
+                   memory ? STR("a spawned coroutine needed more memory than its state may have")
+                          : STR("interrupted"),
+                   false, NULL, NULL));
     }
     lua_setiuservalue(L, -2, 1);
     return 0;
@@ -177,7 +194,8 @@ static int outcome(lua_State *L, int idx)
     lua_getfield(L, -1, "n");
     int n = (int)lua_tointeger(L, -1), t = lua_gettop(L) - 1;
     luaL_checkstack(L, n + 5, "too many results");
-    for (int i = 1; i <= n; i++) lua_rawgeti(L, t, i);
+    for (int i = 1; i <= n; i++)
+        lua_rawgeti(L, t, i);
     return n;
 }
 
@@ -189,11 +207,12 @@ struct settle_op {
     struct settle_op *next;
     struct act_call_state *call;
     bool linked, over, engine;
-    struct loop_timer *timer;    /* core.settle(..., duration): as ml.sleep on the engine's clock when there is one */
+    struct loop_timer *
+        timer; /* core.settle(..., duration): as ml.sleep on the engine's clock when there is one */
     uint64_t sleep_id;
     int mode;
     size_t n;
-    struct future *f[];          /* the list of them stands in uservalue 1 */
+    struct future *f[]; /* the list of them stands in uservalue 1 */
 };
 
 /* Whether the wait is over; *at: the future that ended it (from 1), 0 none. */
@@ -221,7 +240,8 @@ static void settle_unlink(struct act_op *op)
     s->engine = false;
     if (!s->linked) return;
     struct settle_op **at = (struct settle_op **)&s->call->settles;
-    while (*at && *at != s) at = &(*at)->next;
+    while (*at && *at != s)
+        at = &(*at)->next;
     if (*at) *at = s->next;
     s->linked = false;
 }
@@ -261,7 +281,8 @@ static int wait_for(lua_State *L, int list, int mode, bool steady, int64_t limit
 {
     struct act_call_state *call = act_current(L);
     size_t n = lua_rawlen(L, list), at;
-    struct settle_op *s = act_op_new(L, sizeof *s + n * sizeof s->f[0], settle_unlink, settle_push, settle_unlink);
+    struct settle_op *s =
+        act_op_new(L, sizeof *s + n * sizeof s->f[0], settle_unlink, settle_push, settle_unlink);
     s->mode = mode;
     s->call = call;
     s->op.steady = steady;
@@ -280,7 +301,8 @@ static int wait_for(lua_State *L, int list, int mode, bool steady, int64_t limit
             s->engine = true;
             env->sleep_until(env->ud, act_now(s->op.h) + limit_ns, settle_over, s, &s->sleep_id);
         } else if (limit_ns >= 0) {
-            if (loop_timer_open(act_host_of(L)->env.loop, settle_over, s, &s->timer) < 0) return act_misuse(L, "out of memory");
+            if (loop_timer_open(act_host_of(L)->env.loop, settle_over, s, &s->timer) < 0)
+                return act_misuse(L, "out of memory");
             loop_timer_start(s->timer, limit_ns);
         }
         s->next = (struct settle_op *)call->settles;
@@ -290,7 +312,8 @@ static int wait_for(lua_State *L, int list, int mode, bool steady, int64_t limit
     return act_op_wait(L, s);
 }
 
-/* core.settle(futures, mode, [duration]): the index of the one that ended the wait, nil when all are done, false when the time is over. */
+/* core.settle(futures, mode, [duration]): the index of the one that ended the wait, nil when all
+ * are done, false when the time is over. */
 static int core_settle(lua_State *L)
 {
     static const char *const modes[] = {"failed", "any", "all", "shield", NULL};
@@ -374,7 +397,8 @@ static int ml_cancel_requested(lua_State *L)
 
 static const char act_prelude[] =
     "local ml, core = ...\n"
-    "local spawn, apart, settle, was_canceled = core.spawn, core.spawn_apart, core.settle, core.was_canceled\n"
+    "local spawn, apart, settle, was_canceled = core.spawn, core.spawn_apart, core.settle, "
+    "core.was_canceled\n"
     "local function ending(f, why)\n"
     "  return setmetatable({}, { __close = function()\n"
     "    if not f:done() then f:cancel(why); settle({f}, 'all') end\n"
@@ -409,11 +433,21 @@ static int list_of(lua_State *L)
 
 void act_open_flow(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"sleep", ml_sleep}, {"sleep_until", ml_sleep_until}, {"spawn", ml_spawn},
-                                         {"cancel_requested", ml_cancel_requested}, {NULL, NULL}};
-    static const luaL_Reg core[] = {{"settle", core_settle}, {"spawn", ml_spawn}, {"spawn_apart", core_spawn_apart}, {"warn", core_warn},
-                                    {"is_future", core_is_future}, {"was_canceled", core_was_canceled}, {"list", list_of}, {NULL, NULL}};
-    static const luaL_Reg methods[] = {{"await", future_await}, {"done", future_done}, {"cancel", future_cancel}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"sleep", ml_sleep},
+                                         {"sleep_until", ml_sleep_until},
+                                         {"spawn", ml_spawn},
+                                         {"cancel_requested", ml_cancel_requested},
+                                         {NULL, NULL}};
+    static const luaL_Reg core[] = {{"settle", core_settle},
+                                    {"spawn", ml_spawn},
+                                    {"spawn_apart", core_spawn_apart},
+                                    {"warn", core_warn},
+                                    {"is_future", core_is_future},
+                                    {"was_canceled", core_was_canceled},
+                                    {"list", list_of},
+                                    {NULL, NULL}};
+    static const luaL_Reg methods[] = {
+        {"await", future_await}, {"done", future_done}, {"cancel", future_cancel}, {NULL, NULL}};
     int ml = lua_gettop(L);
     luaL_setfuncs(L, functions, 0);
     luaL_newmetatable(L, "moonloop.future");
@@ -424,7 +458,8 @@ void act_open_flow(lua_State *L)
     luaL_newlib(L, methods);
     lua_setfield(L, -2, "__index");
     lua_pop(L, 1);
-    if (luaL_loadbufferx(L, act_prelude, strlen(act_prelude), "=moonloop", "t") != LUA_OK) lua_error(L);
+    if (luaL_loadbufferx(L, act_prelude, strlen(act_prelude), "=moonloop", "t") != LUA_OK)
+        lua_error(L);
     lua_pushvalue(L, ml);
     luaL_newlib(L, core);
     lua_pushvalue(L, -1);

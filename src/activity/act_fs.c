@@ -1,4 +1,5 @@
-/* ml.fs: files, each request in the thread pool. Missing files raise NotFound, except for exists and stat (nil). */
+/* ml.fs: files, each request in the thread pool. Missing files raise NotFound, except for exists
+ * and stat (nil). */
 #include "activity/act_internal.h"
 #include "os/files.h"
 
@@ -9,7 +10,7 @@ struct fs_op {
     struct buf data;
     const char *fname;
     enum files_kind kind;
-    bool exists;             /* asks only whether it is there */
+    bool exists; /* asks only whether it is there */
 };
 
 static void on_done(void *ud, const struct files_result *r)
@@ -54,8 +55,10 @@ static int fs_push(lua_State *L, struct act_op *op)
     struct fs_op *o = (struct fs_op *)op;
     lua_Integer n = 0;
     if (o->kind == FILES_STAT && o->r.err.code == ERR_NOTFOUND) {
-        if (o->exists) lua_pushboolean(L, 0);
-        else lua_pushnil(L);
+        if (o->exists)
+            lua_pushboolean(L, 0);
+        else
+            lua_pushnil(L);
         return 1;
     }
     if (o->r.err.code) return act_fail_err(L, o->fname, &o->r.err);
@@ -73,14 +76,19 @@ static int fs_push(lua_State *L, struct act_op *op)
             lua_createtable(L, 0, 2);
             lua_pushstring(L, o->data.p + at + 1);
             lua_setfield(L, -2, "name");
-            lua_pushstring(L, kind == 'd' ? "directory" : kind == 'f' ? "file" : kind == 'l' ? "link" : "other");
+            lua_pushstring(L, kind == 'd'   ? "directory"
+                              : kind == 'f' ? "file"
+                              : kind == 'l' ? "link"
+                                            : "other");
             lua_setfield(L, -2, "type");
             lua_rawseti(L, -2, ++n);
         }
         return 1;
     case FILES_STAT:
-        if (o->exists) lua_pushboolean(L, 1);
-        else push_stat(L, &o->r);
+        if (o->exists)
+            lua_pushboolean(L, 1);
+        else
+            push_stat(L, &o->r);
         return 1;
     default:
         return 0;
@@ -95,13 +103,15 @@ static int start(lua_State *L, struct files_request *r, const char *fname, bool 
     o->fname = fname;
     o->kind = r->kind;
     o->exists = exists;
-    if (files_start(act_host_of(L)->env.loop, r, on_done, o, &o->request, &e) < 0) return act_fail_err(L, fname, &e);
+    if (files_start(act_host_of(L)->env.loop, r, on_done, o, &o->request, &e) < 0)
+        return act_fail_err(L, fname, &e);
     o->op.done = false;
     return act_op_wait(L, o);
 }
 
 /* (path, [options table]) */
-static struct files_request begin(lua_State *L, enum files_kind kind, const char *fname, int options)
+static struct files_request begin(lua_State *L, enum files_kind kind, const char *fname,
+                                  int options)
 {
     struct files_request r = {.kind = kind};
     act_act(L, fname);
@@ -208,13 +218,15 @@ static int fs_temp_dir(lua_State *L)
 static size_t last_part(struct str p)
 {
     size_t n = p.n;
-    while (n > 0 && p.p[n - 1] != '/') n--;
+    while (n > 0 && p.p[n - 1] != '/')
+        n--;
     return n;
 }
 
 static struct str without_end(struct str p)
 {
-    while (p.n > 1 && p.p[p.n - 1] == '/') p.n--;
+    while (p.n > 1 && p.p[p.n - 1] == '/')
+        p.n--;
     return p;
 }
 
@@ -238,9 +250,12 @@ static int fs_basename(lua_State *L)
 
 void act_open_fs(lua_State *L)
 {
-    static const luaL_Reg fs[] = {{"read", fs_read}, {"write", fs_write}, {"append", fs_append}, {"list", fs_list}, {"stat", fs_stat},
-                                  {"exists", fs_exists}, {"mkdir", fs_mkdir}, {"remove", fs_remove}, {"rename", fs_rename},
-                                  {"copy", fs_copy}, {"temp_dir", fs_temp_dir}, {"dirname", fs_dirname},
+    static const luaL_Reg fs[] = {{"read", fs_read},         {"write", fs_write},
+                                  {"append", fs_append},     {"list", fs_list},
+                                  {"stat", fs_stat},         {"exists", fs_exists},
+                                  {"mkdir", fs_mkdir},       {"remove", fs_remove},
+                                  {"rename", fs_rename},     {"copy", fs_copy},
+                                  {"temp_dir", fs_temp_dir}, {"dirname", fs_dirname},
                                   {"basename", fs_basename}, {NULL, NULL}};
     luaL_newlib(L, fs);
     lua_setfield(L, -2, "fs");

@@ -1,6 +1,6 @@
-/* ml.env and ml.secret: names that are resolved where they are used. Keeps true: an env handle behaves as its text in a host
- * state; a secret never becomes a Lua string, a log line, JSON or an error text: only act_secret_value, called for a header
- * or a token request, reads it. */
+/* ml.env and ml.secret: names that are resolved where they are used. Keeps true: an env handle
+ * behaves as its text in a host state; a secret never becomes a Lua string, a log line, JSON or an
+ * error text: only act_secret_value, called for a header or a token request, reads it. */
 #include "activity/act_internal.h"
 
 #include <stdlib.h>
@@ -35,7 +35,8 @@ static int new_handle(lua_State *L, const char *class, const char *fname)
         lua_replace(L, 1);
     }
     const char *name = luaL_checklstring(L, 1, &n);
-    if (n == 0 || strlen(name) != n || strchr(name, '=')) return act_misuse(L, "%s: '%s' is not a variable's name", fname, name);
+    if (n == 0 || strlen(name) != n || strchr(name, '='))
+        return act_misuse(L, "%s: '%s' is not a variable's name", fname, name);
     if (given > 1 && !lua_isnil(L, 2)) luaL_checkstring(L, 2);
     lua_settop(L, 2);
     lua_newuserdatauv(L, 1, 2);
@@ -71,7 +72,10 @@ void act_push_env_value(lua_State *L, int idx)
         return;
     }
     if (lua_getiuservalue(L, idx, 2) == LUA_TSTRING) return;
-    act_fail(L, "MissingEnv", false, "the environment variable %s is not set; set it, or give a default: ml.env(\"%s\", \"...\")", name, name);
+    act_fail(L, "MissingEnv", false,
+             "the environment variable %s is not set; set it, or give a default: ml.env(\"%s\", "
+             "\"...\")",
+             name, name);
 }
 
 /* Makes the arguments that are handles text. */
@@ -112,9 +116,18 @@ static int compare(lua_State *L, int op)
     lua_pushboolean(L, lua_compare(L, 1, 2, op));
     return 1;
 }
-static int env_eq(lua_State *L) { return compare(L, LUA_OPEQ); }
-static int env_lt(lua_State *L) { return compare(L, LUA_OPLT); }
-static int env_le(lua_State *L) { return compare(L, LUA_OPLE); }
+static int env_eq(lua_State *L)
+{
+    return compare(L, LUA_OPEQ);
+}
+static int env_lt(lua_State *L)
+{
+    return compare(L, LUA_OPLT);
+}
+static int env_le(lua_State *L)
+{
+    return compare(L, LUA_OPLE);
+}
 
 /* A method of strings that takes the handle as its string. Upvalue 1: the method. */
 static int string_method(lua_State *L)
@@ -131,7 +144,8 @@ static int env_index(lua_State *L)
     lua_getglobal(L, "string");
     lua_pushvalue(L, 2);
     lua_gettable(L, -2);
-    if (!lua_isfunction(L, -1)) return act_misuse(L, "a text has no '%s'", luaL_tolstring(L, 2, NULL));
+    if (!lua_isfunction(L, -1))
+        return act_misuse(L, "a text has no '%s'", luaL_tolstring(L, 2, NULL));
     lua_pushcclosure(L, string_method, 1);
     return 1;
 }
@@ -148,14 +162,17 @@ static int secret_tostring(lua_State *L)
 static int secret_refused(lua_State *L)
 {
     int idx = act_is_secret(L, 1) ? 1 : 2;
-    return act_misuse(L, "the secret %s cannot be used as a text: give it to auth or to a header of ml.http, which put its value in",
+    return act_misuse(L,
+                      "the secret %s cannot be used as a text: give it to auth or to a header of "
+                      "ml.http, which put its value in",
                       handle_name(L, idx));
 }
 
 /* secret:exists(): whether the environment has it; the one thing that may be asked. */
 static int secret_exists(lua_State *L)
 {
-    if (!act_is_secret(L, 1)) return act_misuse(L, "secret:exists takes the secret: write secret:exists()");
+    if (!act_is_secret(L, 1))
+        return act_misuse(L, "secret:exists takes the secret: write secret:exists()");
     const char *value = getenv(handle_name(L, 1));
     lua_pushboolean(L, value && *value);
     return 1;
@@ -172,7 +189,9 @@ void act_secret_value(lua_State *L, int idx, struct buf *out)
 {
     idx = lua_absindex(L, idx);
     const char *name = handle_name(L, idx), *value = getenv(name);
-    if (!value) act_fail(L, "MissingSecret", false, "the secret %s is not set: put it into the environment", name);
+    if (!value)
+        act_fail(L, "MissingSecret", false, "the secret %s is not set: put it into the environment",
+                 name);
     if (buf_puts(out, value) < 0) act_misuse(L, "the secret %s is too long", name);
 }
 
@@ -258,10 +277,17 @@ void act_encode(lua_State *L, int idx, struct buf *out, const char *root)
 
 void act_open_handles(lua_State *L)
 {
-    static const luaL_Reg env[] = {{"__tostring", env_tostring}, {"__concat", env_concat}, {"__len", env_len}, {"__eq", env_eq},
-                                   {"__lt", env_lt}, {"__le", env_le}, {"__index", env_index}, {NULL, NULL}};
-    static const luaL_Reg secret[] = {{"__tostring", secret_tostring}, {"__concat", secret_refused}, {"__len", secret_refused},
-                                      {"__lt", secret_refused}, {"__le", secret_refused}, {NULL, NULL}};
+    static const luaL_Reg env[] = {{"__tostring", env_tostring},
+                                   {"__concat", env_concat},
+                                   {"__len", env_len},
+                                   {"__eq", env_eq},
+                                   {"__lt", env_lt},
+                                   {"__le", env_le},
+                                   {"__index", env_index},
+                                   {NULL, NULL}};
+    static const luaL_Reg secret[] = {{"__tostring", secret_tostring}, {"__concat", secret_refused},
+                                      {"__len", secret_refused},       {"__lt", secret_refused},
+                                      {"__le", secret_refused},        {NULL, NULL}};
     static const luaL_Reg secret_methods[] = {{"exists", secret_exists}, {NULL, NULL}};
     static const luaL_Reg functions[] = {{"env", ml_env}, {"secret", ml_secret}, {NULL, NULL}};
     luaL_setfuncs(L, functions, 0);

@@ -1,6 +1,6 @@
-/* One entry script: opening, its top, set-up functions, definitions, the bundle; a fresh state after one ran out of memory.
- * Keeps true: the top either defines or acts; the load is told once, from act_step; the text that was loaded first is the text
- * of every later state of this host. */
+/* One entry script: opening, its top, set-up functions, definitions, the bundle; a fresh state
+ * after one ran out of memory. Keeps true: the top either defines or acts; the load is told once,
+ * from act_step; the text that was loaded first is the text of every later state of this host. */
 #include "activity/act_internal.h"
 
 #include <fcntl.h>
@@ -11,20 +11,26 @@
 
 /* ---- files ---- */
 
-/* A script's text, owned. Loading happens before anything waits for the loop, so it reads in place. */
+/* A script's text, owned. Loading happens before anything waits for the loop, so it reads in place.
+ */
 static int read_text(const char *path, char **text, size_t *n, struct err *e)
 {
     char chunk[65536];
     struct buf b;
     ssize_t got = 0;
     int fd = open(path, O_RDONLY | O_CLOEXEC), code = 0;
-    if (fd < 0) return err_set(e, ERR_NOTFOUND, "%s: there is no such file (or it cannot be read)", path);
+    if (fd < 0)
+        return err_set(e, ERR_NOTFOUND, "%s: there is no such file (or it cannot be read)", path);
     buf_init(&b, SCRIPT_MAX);
-    while (code == 0 && (got = read(fd, chunk, sizeof chunk)) > 0) code = buf_put(&b, chunk, (size_t)got);
+    while (code == 0 && (got = read(fd, chunk, sizeof chunk)) > 0)
+        code = buf_put(&b, chunk, (size_t)got);
     close(fd);
-    if (got < 0) code = err_set(e, ERR_NOTFOUND, "%s: it cannot be read (is it a folder?)", path);
-    else if (code < 0) err_set(e, code, "%s: larger than 16 MiB, or no memory", path);
-    if (code == 0 && !(*text = buf_take(&b, n))) code = err_set(e, ERR_NOMEM, "%s: no memory", path);
+    if (got < 0)
+        code = err_set(e, ERR_NOTFOUND, "%s: it cannot be read (is it a folder?)", path);
+    else if (code < 0)
+        err_set(e, code, "%s: larger than 16 MiB, or no memory", path);
+    if (code == 0 && !(*text = buf_take(&b, n)))
+        code = err_set(e, ERR_NOMEM, "%s: no memory", path);
     buf_free(&b);
     return code;
 }
@@ -32,7 +38,8 @@ static int read_text(const char *path, char **text, size_t *n, struct err *e)
 static struct act_module *module_find(struct act_host *h, struct str name)
 {
     struct act_module *m = h->modules;
-    while (m && !str_eqz(name, m->name)) m = m->next;
+    while (m && !str_eqz(name, m->name))
+        m = m->next;
     return m;
 }
 
@@ -50,15 +57,18 @@ static char *chunk_of(const struct act_host *h, const char *path)
 {
     const char *slash = strrchr(h->path, '/');
     size_t folder = slash ? (size_t)(slash - h->path) + 1 : 0;
-    if (folder && strncmp(path, h->path, folder) == 0) path += folder;
-    else if (!folder && strncmp(path, "./", 2) == 0) path += 2;
+    if (folder && strncmp(path, h->path, folder) == 0)
+        path += folder;
+    else if (!folder && strncmp(path, "./", 2) == 0)
+        path += 2;
     size_t n = strlen(path) + 2;
     char *out = mem_alloc(n);
     if (out) snprintf(out, n, "@%s", path);
     return out;
 }
 
-static int load_module(void *ud, struct str name, struct str *text, struct str *chunk, bool *strict, bool *native, struct err *e)
+static int load_module(void *ud, struct str name, struct str *text, struct str *chunk, bool *strict,
+                       bool *native, struct err *e)
 {
     struct act_host *h = ((struct act_state *)ud)->h;
     struct act_module *m = module_find(h, name);
@@ -101,14 +111,17 @@ static void hook_print(void *ud, struct str line)
 {
     struct act_host *h = ((struct act_state *)ud)->h;
     bool program = h->mode == MODE_PROGRAM || (h->mode == MODE_UNDECIDED && h->allow_program);
-    if (program && h->env.stdio) { /* a plain script's output is the process's, in order with its io.write */
+    if (program &&
+        h->env.stdio) { /* a plain script's output is the process's, in order with its io.write */
         fwrite(line.p, 1, line.n, stdout);
         fputc('\n', stdout);
         fflush(stdout);
         return;
     }
-    if (h->env.print) h->env.print(h->env.ud, line);
-    else log_write(h->env.log, LOG_INFO, line, (struct str){NULL, 0});
+    if (h->env.print)
+        h->env.print(h->env.ud, line);
+    else
+        log_write(h->env.log, LOG_INFO, line, (struct str){NULL, 0});
 }
 
 int64_t act_now(struct act_host *h)
@@ -137,7 +150,8 @@ int act_state_open(struct act_host *h, struct act_state **out, struct err *e)
     enum sandbox_status status = sandbox_call(&st->sb, st->sb.L, 0, 0);
     if (status != SANDBOX_DONE) {
         const char *text = status == SANDBOX_ERROR ? lua_tostring(st->sb.L, -1) : NULL;
-        code = err_set(e, text ? ERR_SCRIPT : ERR_NOMEM, "%s", text ? text : "no memory for a Lua state");
+        code = err_set(e, text ? ERR_SCRIPT : ERR_NOMEM, "%s",
+                       text ? text : "no memory for a Lua state");
         sandbox_close(&st->sb);
         mem_free(st);
         return code;
@@ -164,7 +178,8 @@ void act_state_out_of_memory(struct act_state *st)
 {
     struct act_host *h = st->h;
     if (st->loading || h->mode == MODE_PROGRAM || h->st != st) return;
-    log_printf(h->env.log, LOG_WARN, "%s: a coroutine ran out of memory; new calls get a fresh state", h->path);
+    log_printf(h->env.log, LOG_WARN,
+               "%s: a coroutine ran out of memory; new calls get a fresh state", h->path);
     st->draining = true;
     h->st = NULL;
 }
@@ -189,7 +204,8 @@ static int push_args(lua_State *L)
 }
 
 /* The coroutine of the top, its chunk pushed. */
-static int load_top(struct act_host *h, struct act_state *st, struct act_call_state **out, struct err *e)
+static int load_top(struct act_host *h, struct act_state *st, struct act_call_state **out,
+                    struct err *e)
 {
     const char *slash = strrchr(h->path, '/');
     char chunk[300];
@@ -205,14 +221,16 @@ static int load_top(struct act_host *h, struct act_state *st, struct act_call_st
     struct str text = str_make(h->text, h->text_n);
     if (text.n && text.p[0] == '#') { /* a first line for the shell, its line break kept */
         size_t i = 0;
-        while (i < text.n && text.p[i] != '\n') i++;
+        while (i < text.n && text.p[i] != '\n')
+            i++;
         text = str_make(text.p + i, text.n - i);
     }
     int code = sandbox_load(&st->sb, co->co, text, str_of(chunk), true, e);
     if (code == 0 && h->allow_program) {
         lua_pushcfunction(st->sb.L, push_args);
         lua_pushlightuserdata(st->sb.L, h);
-        if (sandbox_call(&st->sb, st->sb.L, 1, 0) != SANDBOX_DONE) code = err_set(e, ERR_NOMEM, "no memory for the arguments");
+        if (sandbox_call(&st->sb, st->sb.L, 1, 0) != SANDBOX_DONE)
+            code = err_set(e, ERR_NOMEM, "no memory for the arguments");
         for (size_t i = 0; code == 0 && i < h->n_args && i < 200; i++) {
             if (!lua_checkstack(co->co, 5)) break;
             lua_pushstring(co->co, h->args[i]);
@@ -246,9 +264,13 @@ void act_error_text(struct act_state *st, lua_State *co, struct err *e, bool tra
     if (failure_from_lua(co, -1, &a, (struct str){NULL, 0}, &f, &was_failure) < 0 || !f) {
         err_set(e, ERR_NOMEM, "no memory for the error");
     } else {
-        struct str m = rec_str(f, T(failure, message)), type = failure_type(f), t = sandbox_traceback(&st->sb);
-        if (was_failure) err_set(e, ERR_SCRIPT, STR_FMT ": " STR_FMT, STR_ARG(type), STR_ARG(m));
-        else err_set(e, ERR_SCRIPT, STR_FMT "%s" STR_FMT, STR_ARG(m), trace && t.n ? "\n" : "", STR_ARG(trace ? t : STR("")));
+        struct str m = rec_str(f, T(failure, message)), type = failure_type(f),
+                   t = sandbox_traceback(&st->sb);
+        if (was_failure)
+            err_set(e, ERR_SCRIPT, STR_FMT ": " STR_FMT, STR_ARG(type), STR_ARG(m));
+        else
+            err_set(e, ERR_SCRIPT, STR_FMT "%s" STR_FMT, STR_ARG(m), trace && t.n ? "\n" : "",
+                    STR_ARG(trace ? t : STR("")));
     }
     arena_free(&a);
 }
@@ -301,10 +323,16 @@ void act_load_ended(struct act_call_state *c, bool exited, int exit_code)
     act_call_free(c);
     if (st != h->st || h->load_done) return; /* a reload looks at its own error */
     h->load_result.err = e;
-    /* It has done nothing yet: when it speaks of moonloop it is a faulty script, else a program that failed. */
-    if (h->mode == MODE_UNDECIDED && e.code && memmem(h->text, h->text_n, "moonloop", 8) && h->text[0] != '#') h->mode = MODE_DEFINITIONS;
+    /* It has done nothing yet: when it speaks of moonloop it is a faulty script, else a program
+     * that failed. */
+    if (h->mode == MODE_UNDECIDED && e.code && memmem(h->text, h->text_n, "moonloop", 8) &&
+        h->text[0] != '#')
+        h->mode = MODE_DEFINITIONS;
     if (h->mode == MODE_UNDECIDED && !exited && !e.code && !h->allow_program) {
-        err_set(&h->load_result.err, ERR_SCRIPT, "%s defines nothing: a script for this command defines workflows or activities at its top", h->path);
+        err_set(&h->load_result.err, ERR_SCRIPT,
+                "%s defines nothing: a script for this command defines workflows or activities at "
+                "its top",
+                h->path);
     }
     if (h->mode == MODE_DEFINITIONS && !e.code) {
         warn_captured(st);
@@ -322,15 +350,18 @@ void act_setup_ended(struct act_call_state *c)
     st->setups_left--;
     if (e.code) {
         err_prefix(&e, "ml.setup");
-        if (h->load_done) log_printf(h->env.log, LOG_ERROR, "%s", e.text);
-        else if (!h->load_result.err.code) h->load_result.err = e;
+        if (h->load_done)
+            log_printf(h->env.log, LOG_ERROR, "%s", e.text);
+        else if (!h->load_result.err.code)
+            h->load_result.err = e;
     }
     if (st->setups_left > 0) return;
     release_held(st);
     if (!h->load_done) load_finished(h, 0);
 }
 
-/* A fresh state from the kept text, for calls after one ran out of memory. The top only defines, so it never waits. */
+/* A fresh state from the kept text, for calls after one ran out of memory. The top only defines, so
+ * it never waits. */
 int act_state_reload(struct act_host *h, struct err *e)
 {
     struct act_state *st = NULL;
@@ -351,8 +382,10 @@ int act_state_reload(struct act_host *h, struct err *e)
     } while (status == SANDBOX_SLICE);
     st->sb.scope = NULL;
     h->current = before;
-    if (status == SANDBOX_ERROR) act_error_text(st, co->co, e, false);
-    else if (status != SANDBOX_DONE) err_set(e, ERR_LIMIT, "%s: not enough memory", h->path);
+    if (status == SANDBOX_ERROR)
+        act_error_text(st, co->co, e, false);
+    else if (status != SANDBOX_DONE)
+        err_set(e, ERR_LIMIT, "%s: not enough memory", h->path);
     code = status == SANDBOX_DONE ? 0 : e->code;
     act_call_free(c);
     st->loading = false;
@@ -367,8 +400,9 @@ out:
     return code;
 }
 
-int act_open(const struct act_env *env, const char *path, bool allow_program, const char *const *args, size_t n_args,
-             act_load_fn fn, void *ud, struct act_host **out, struct err *e)
+int act_open(const struct act_env *env, const char *path, bool allow_program,
+             const char *const *args, size_t n_args, act_load_fn fn, void *ud,
+             struct act_host **out, struct err *e)
 {
     struct act_host *h = mem_zalloc(sizeof *h);
     struct act_call_state *c = NULL;
@@ -389,7 +423,8 @@ int act_open(const struct act_env *env, const char *path, bool allow_program, co
     h->args = mem_zalloc((n_args + 1) * sizeof *h->args);
     int code = h->path && h->args ? 0 : err_set(e, ERR_NOMEM, "no memory to load %s", path);
     for (size_t i = 0; code == 0 && i < n_args; i++, h->n_args++)
-        if (!(h->args[i] = str_dup(str_of(args[i])))) code = err_set(e, ERR_NOMEM, "no memory to load %s", path);
+        if (!(h->args[i] = str_dup(str_of(args[i]))))
+            code = err_set(e, ERR_NOMEM, "no memory to load %s", path);
     if (code == 0) code = act_state_open(h, &h->st, e);
     if (code < 0) {
         act_close(h);
@@ -414,7 +449,8 @@ void act_close(struct act_host *h)
         return;
     }
     h->ready_fn = NULL;
-    while (h->first_call) act_call_free(h->first_call);
+    while (h->first_call)
+        act_call_free(h->first_call);
     while (h->states) {
         struct act_state *st = h->states;
         h->states = st->next;
@@ -432,7 +468,8 @@ void act_close(struct act_host *h)
         h->modules = m->next;
         module_free(m);
     }
-    for (size_t i = 0; i < h->n_args; i++) mem_free(h->args[i]);
+    for (size_t i = 0; i < h->n_args; i++)
+        mem_free(h->args[i]);
     mem_free(h->args);
     mem_free(h->defs);
     mem_free(h->text);
@@ -459,10 +496,12 @@ struct bundle *act_bundle(struct act_host *h)
     size_t n = 0, i = 0;
     struct bundle *b = NULL;
     struct err e = {0};
-    for (struct act_module *m = h->modules; m; m = m->next) n++;
+    for (struct act_module *m = h->modules; m; m = m->next)
+        n++;
     const char **names = mem_alloc((n + 1) * sizeof *names);
     if (!names) return NULL;
-    for (struct act_module *m = h->modules; m; m = m->next) names[i++] = m->name;
+    for (struct act_module *m = h->modules; m; m = m->next)
+        names[i++] = m->name;
     if (bundle_build(h->path, names, n, &b, &e) < 0) {
         log_printf(h->env.log, LOG_ERROR, "%s: %s", h->path, e.text);
         b = NULL;
@@ -520,8 +559,12 @@ static int find_captured(lua_State *L)
     for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
         lua_pushvalue(L, -2);
         if (lua_rawget(L, 2) != LUA_TNIL)
-            log_printf(h->env.log, LOG_WARN, "%s: the table '%s' is used by a workflow and by an activity: each has its own copy, "
-                       "so a change in one is not seen in the other; pass values as arguments and results", h->path, lua_tostring(L, -2));
+            log_printf(
+                h->env.log, LOG_WARN,
+                "%s: the table '%s' is used by a workflow and by an activity: each has its own "
+                "copy, "
+                "so a change in one is not seen in the other; pass values as arguments and results",
+                h->path, lua_tostring(L, -2));
         lua_pop(L, 1);
     }
     return 0;

@@ -1,4 +1,5 @@
-/* ml.http: requests from option tables, responses as tables, typed failures. What is sent is checked by http/client.c. */
+/* ml.http: requests from option tables, responses as tables, typed failures. What is sent is
+ * checked by http/client.c. */
 #include "activity/act_http.h"
 
 #include <stdio.h>
@@ -9,7 +10,8 @@ struct http_client *act_http_client(lua_State *L)
     struct act_host *h = act_host_of(L);
     struct err e = {0};
     if (!h->env.http) act_misuse(L, "ml.http is not available here");
-    if (!*h->env.http && http_client_open(h->env.loop, NULL, h->env.http, &e) < 0) act_misuse(L, "ml.http: %s", e.text);
+    if (!*h->env.http && http_client_open(h->env.loop, NULL, h->env.http, &e) < 0)
+        act_misuse(L, "ml.http: %s", e.text);
     return *h->env.http;
 }
 
@@ -73,7 +75,8 @@ static double retry_after(lua_State *L)
         struct time_fields f = {0};
         char *end;
         s = strtod(text, &end);
-        if (end == text && sscanf(text, "%*3s, %d %3s %d %d:%d:%d", &f.day, month, &f.year, &f.hour, &f.min, &f.sec) == 6) {
+        if (end == text && sscanf(text, "%*3s, %d %3s %d %d:%d:%d", &f.day, month, &f.year, &f.hour,
+                                  &f.min, &f.sec) == 6) {
             const char *at = strstr(months, month);
             f.month = at ? (int)(at - months) / 3 + 1 : 1;
             s = (double)(time_from_fields(&f) - act_now(act_host_of(L))) / 1e9;
@@ -97,7 +100,8 @@ static int response_ok(lua_State *L)
     struct buf *where = act_buf(L, 4096);
     http_url_redacted(where, field(L, "url"));
     size_t shown = body.n > 300 ? 300 : body.n;
-    struct str text = arena_printf(&h->scratch, STR_FMT " %s answered %d%s" STR_FMT, STR_ARG(method), where->p ? where->p : "", status,
+    struct str text = arena_printf(&h->scratch, STR_FMT " %s answered %d%s" STR_FMT,
+                                   STR_ARG(method), where->p ? where->p : "", status,
                                    shown ? ": " : "", STR_ARG(str_make(body.p, shown)));
     double after = retryable ? retry_after(L) : 0;
     failure_push(L, failure_app(&h->scratch, STR("HttpError"), text, !retryable, NULL, NULL));
@@ -128,11 +132,13 @@ static int response_json(lua_State *L)
     struct err e = {0};
     luaL_checktype(L, 1, LUA_TTABLE);
     struct str body = field(L, "body");
-    if (!body.p) return act_misuse(L, "res:json(): a streamed response has no body; use res:chunks()");
+    if (!body.p)
+        return act_misuse(L, "res:json(): a streamed response has no body; use res:chunks()");
     if (value_decode(L, body, &e) == 0) return 1;
     struct buf *where = act_buf(L, 4096);
     http_url_redacted(where, field(L, "url"));
-    return act_fail(L, "BadResponse", true, "%s did not answer JSON: %s", where->p ? where->p : "", e.text);
+    return act_fail(L, "BadResponse", true, "%s did not answer JSON: %s", where->p ? where->p : "",
+                    e.text);
 }
 
 /* ---- the request ---- */
@@ -141,7 +147,7 @@ struct build {
     lua_State *L;
     struct arena *a;
     const char *fname;
-    int options;           /* index of the table, 0: none */
+    int options; /* index of the table, 0: none */
     struct http_header *headers;
     size_t n, cap;
     struct http_request r;
@@ -171,7 +177,9 @@ static void add_header(struct build *b, struct str name, struct str value, bool 
 static bool has_header(const struct build *b, const char *name)
 {
     for (size_t i = 0; i < b->n; i++)
-        if (b->headers[i].name.n == strlen(name) && strncasecmp(b->headers[i].name.p, name, b->headers[i].name.n) == 0) return true;
+        if (b->headers[i].name.n == strlen(name) &&
+            strncasecmp(b->headers[i].name.p, name, b->headers[i].name.n) == 0)
+            return true;
     return false;
 }
 
@@ -189,16 +197,22 @@ static struct str text_of(struct build *b, const char *what, bool *secret)
         return s;
     }
     if (lua_isboolean(L, -1)) return lua_toboolean(L, -1) ? STR("true") : STR("false");
-    if (lua_isinteger(L, -1)) return keep(b, arena_printf(b->a, "%lld", (long long)lua_tointeger(L, -1)));
+    if (lua_isinteger(L, -1))
+        return keep(b, arena_printf(b->a, "%lld", (long long)lua_tointeger(L, -1)));
     lua_pushvalue(L, -1);
-    if (!act_to_str(L, -1, &s)) act_misuse(L, "%s: %s is a %s, not a text", b->fname, what, luaL_typename(L, -1));
+    if (!act_to_str(L, -1, &s))
+        act_misuse(L, "%s: %s is a %s, not a text", b->fname, what, luaL_typename(L, -1));
     s = s.n ? keep(b, s) : STR("");
     lua_pop(L, 1);
     return s;
 }
 
-/* Calls each(name, text) for the table on top in the order of its keys; lists give a name several times. */
-static void each_pair(struct build *b, const char *what, void (*each)(struct build *b, struct str name, struct str value, bool secret, void *ud), void *ud)
+/* Calls each(name, text) for the table on top in the order of its keys; lists give a name several
+ * times. */
+static void each_pair(struct build *b, const char *what,
+                      void (*each)(struct build *b, struct str name, struct str value, bool secret,
+                                   void *ud),
+                      void *ud)
 {
     lua_State *L = b->L;
     int t = lua_gettop(L);
@@ -206,7 +220,8 @@ static void each_pair(struct build *b, const char *what, void (*each)(struct bui
     lua_Integer n = 0;
     lua_newtable(L);
     for (lua_pushnil(L); lua_next(L, t); lua_pop(L, 1)) {
-        if (lua_type(L, -2) != LUA_TSTRING) act_misuse(L, "%s: the names of %s are strings", b->fname, what);
+        if (lua_type(L, -2) != LUA_TSTRING)
+            act_misuse(L, "%s: the names of %s are strings", b->fname, what);
         lua_Integer at = ++n;
         for (; at > 1; at--) {
             lua_rawgeti(L, t + 1, at - 1);
@@ -252,7 +267,9 @@ static void each_header(struct build *b, struct str name, struct str value, bool
 
 static void each_query(struct build *b, struct str name, struct str value, bool secret, void *ud)
 {
-    if (secret) act_misuse(b->L, "%s: a secret does not belong into a URL (%s): use a header", b->fname, name.p);
+    if (secret)
+        act_misuse(b->L, "%s: a secret does not belong into a URL (%s): use a header", b->fname,
+                   name.p);
     http_query_add(ud, name, value);
 }
 
@@ -277,7 +294,8 @@ static void want_table(struct build *b, const char *key)
 }
 
 /* The option as a buffer's text of name=value pairs; absent when the option is. */
-static struct str pairs_option(struct build *b, const char *key, void (*each)(struct build *, struct str, struct str, bool, void *))
+static struct str pairs_option(struct build *b, const char *key,
+                               void (*each)(struct build *, struct str, struct str, bool, void *))
 {
     struct str out = {NULL, 0};
     if (!option(b, key)) return out;
@@ -308,20 +326,26 @@ static void multipart(struct build *b)
         static const char *const names[] = {"name", "value", "filename", "content_type"};
         struct str f[4] = {{NULL, 0}, {NULL, 0}, {NULL, 0}, {NULL, 0}};
         bool secret;
-        if (lua_rawgeti(L, t, i) != LUA_TTABLE) act_misuse(L, "%s: a part of multipart is a table {name=, value=, filename=, content_type=}", b->fname);
+        if (lua_rawgeti(L, t, i) != LUA_TTABLE)
+            act_misuse(
+                L, "%s: a part of multipart is a table {name=, value=, filename=, content_type=}",
+                b->fname);
         for (int k = 0; k < 4; k++) {
             if (lua_getfield(L, -1, names[k]) != LUA_TNIL) f[k] = text_of(b, names[k], &secret);
             lua_pop(L, 1);
         }
         struct http_part p = {f[0], f[1].p ? f[1] : STR(""), f[2], f[3]};
-        if (http_multipart_add(out, boundary, &p, &e) < 0) act_misuse(L, "%s: %s", b->fname, e.text);
+        if (http_multipart_add(out, boundary, &p, &e) < 0)
+            act_misuse(L, "%s: %s", b->fname, e.text);
         lua_pop(L, 1);
     }
     http_multipart_end(out, boundary);
     if (out->code < 0) act_misuse(L, "%s: the multipart body is larger than 64 MiB", b->fname);
     b->r.body = keep(b, buf_str(out));
     if (!has_header(b, "content-type"))
-        add_header(b, STR("Content-Type"), arena_printf(b->a, "multipart/form-data; boundary=" STR_FMT, STR_ARG(boundary)), false);
+        add_header(b, STR("Content-Type"),
+                   arena_printf(b->a, "multipart/form-data; boundary=" STR_FMT, STR_ARG(boundary)),
+                   false);
     lua_settop(L, t);
 }
 
@@ -333,14 +357,16 @@ static void set_body(struct build *b)
     if (form.p) {
         given++;
         b->r.body = form;
-        if (!has_header(b, "content-type")) add_header(b, STR("Content-Type"), STR("application/x-www-form-urlencoded"), false);
+        if (!has_header(b, "content-type"))
+            add_header(b, STR("Content-Type"), STR("application/x-www-form-urlencoded"), false);
     }
     if (option(b, "json")) {
         given++;
         struct buf *j = act_buf(L, HTTP_REQUEST_MAX);
         act_encode(L, -2, j, "json");
         b->r.body = keep(b, buf_str(j));
-        if (!has_header(b, "content-type")) add_header(b, STR("Content-Type"), STR("application/json"), false);
+        if (!has_header(b, "content-type"))
+            add_header(b, STR("Content-Type"), STR("application/json"), false);
         if (!has_header(b, "accept")) add_header(b, STR("Accept"), STR("application/json"), false);
         lua_pop(L, 2);
     }
@@ -352,11 +378,13 @@ static void set_body(struct build *b)
     if (option(b, "body")) {
         given++;
         struct str s;
-        if (!act_to_str(L, -1, &s)) act_misuse(L, "%s: option 'body' is a text or ml.bytes", b->fname);
+        if (!act_to_str(L, -1, &s))
+            act_misuse(L, "%s: option 'body' is a text or ml.bytes", b->fname);
         b->r.body = s.n ? keep(b, s) : STR("");
         lua_pop(L, 1);
     }
-    if (given > 1) act_misuse(L, "%s: only one of json, form, multipart and body can be sent", b->fname);
+    if (given > 1)
+        act_misuse(L, "%s: only one of json, form, multipart and body can be sent", b->fname);
 }
 
 static void set_basic(struct build *b)
@@ -368,7 +396,8 @@ static void set_basic(struct build *b)
     if (lua_istable(L, v)) {
         static const char *const names[] = {"user", "password"};
         for (int i = 0; i < 2; i++) {
-            if (lua_getfield(L, v, names[i]) == LUA_TNIL) act_misuse(L, "%s: auth.basic needs user and password", b->fname);
+            if (lua_getfield(L, v, names[i]) == LUA_TNIL)
+                act_misuse(L, "%s: auth.basic needs user and password", b->fname);
             struct str s = text_of(b, names[i], &secret);
             if (i) buf_putc(plain, ':');
             buf_putstr(plain, s);
@@ -410,24 +439,34 @@ static void set_auth(struct build *b)
     } else if (lua_istable(L, v)) {
         lua_settop(L, v);
         if (lua_getfield(L, v, "header") == LUA_TNIL || lua_getfield(L, v, "value") == LUA_TNIL)
-            act_misuse(L, "%s: auth is ml.secret \"NAME\", {basic = ...}, {header = ..., value = ...} or ml.oauth2{...}", b->fname);
+            act_misuse(L,
+                       "%s: auth is ml.secret \"NAME\", {basic = ...}, {header = ..., value = ...} "
+                       "or ml.oauth2{...}",
+                       b->fname);
         struct str value = text_of(b, "auth.value", &secret);
         lua_pop(L, 1);
         add_header(b, text_of(b, "auth.header", &secret), value, true);
     } else {
-        act_misuse(L, "%s: auth is ml.secret \"NAME\", {basic = ...}, {header = ..., value = ...} or ml.oauth2{...}", b->fname);
+        act_misuse(L,
+                   "%s: auth is ml.secret \"NAME\", {basic = ...}, {header = ..., value = ...} or "
+                   "ml.oauth2{...}",
+                   b->fname);
     }
     lua_settop(L, v - 1);
 }
 
 static void check_names(lua_State *L, int t, const char *fname)
 {
-    static const char *const names[] = {"headers", "query", "json", "form", "multipart", "body", "auth", "timeout", "connect_timeout",
-                                        "follow", "redirects", "max_bytes", "stream", "sse", "proxy", "ca", "idempotency_key"};
+    static const char *const names[] = {"headers",         "query",  "json",      "form",
+                                        "multipart",       "body",   "auth",      "timeout",
+                                        "connect_timeout", "follow", "redirects", "max_bytes",
+                                        "stream",          "sse",    "proxy",     "ca",
+                                        "idempotency_key"};
     for (lua_pushnil(L); lua_next(L, t); lua_pop(L, 1)) {
         const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
         size_t i = 0, n = sizeof names / sizeof names[0];
-        while (i < n && strcmp(names[i], key) != 0) i++;
+        while (i < n && strcmp(names[i], key) != 0)
+            i++;
         if (i == n) act_misuse(L, "%s: unknown option '%s'", fname, key);
     }
 }
@@ -442,13 +481,17 @@ static void set_limits(struct build *b)
     api_opt_duration(L, b->options, "timeout", b->fname, &r->timeout_ns);
     api_opt_duration(L, b->options, "connect_timeout", b->fname, &r->connect_timeout_ns);
     if (option(b, "follow") || option(b, "redirects")) {
-        if (lua_isboolean(L, -1)) r->redirects = lua_toboolean(L, -1) ? -1 : 0;
-        else if (lua_isinteger(L, -1) && lua_tointeger(L, -1) >= 0 && lua_tointeger(L, -1) <= 50) r->redirects = (int)lua_tointeger(L, -1);
-        else act_misuse(L, "%s: option 'follow' is a boolean or a number up to 50", b->fname);
+        if (lua_isboolean(L, -1))
+            r->redirects = lua_toboolean(L, -1) ? -1 : 0;
+        else if (lua_isinteger(L, -1) && lua_tointeger(L, -1) >= 0 && lua_tointeger(L, -1) <= 50)
+            r->redirects = (int)lua_tointeger(L, -1);
+        else
+            act_misuse(L, "%s: option 'follow' is a boolean or a number up to 50", b->fname);
         lua_pop(L, 1);
     }
     if (option(b, "max_bytes")) {
-        if (!lua_isinteger(L, -1) || lua_tointeger(L, -1) <= 0) act_misuse(L, "%s: option 'max_bytes' is a positive integer", b->fname);
+        if (!lua_isinteger(L, -1) || lua_tointeger(L, -1) <= 0)
+            act_misuse(L, "%s: option 'max_bytes' is a positive integer", b->fname);
         r->max_bytes = (size_t)lua_tointeger(L, -1);
         lua_pop(L, 1);
     }
@@ -457,7 +500,8 @@ static void set_limits(struct build *b)
         lua_pop(L, 1);
     }
     if (option(b, "ca")) {
-        if (!act_to_str(L, -1, &s)) act_misuse(L, "%s: option 'ca' is the path of a PEM file", b->fname);
+        if (!act_to_str(L, -1, &s))
+            act_misuse(L, "%s: option 'ca' is the path of a PEM file", b->fname);
         r->ca_file = keep(b, s).p;
         lua_pop(L, 1);
     }
@@ -484,7 +528,8 @@ static void on_done(void *ud, const struct http_response *r)
     o->r = *r;
     struct http_header *headers = arena_alloc(a, (r->n_headers + 1) * sizeof *headers);
     for (size_t i = 0; headers && i < r->n_headers; i++)
-        headers[i] = (struct http_header){arena_str(a, r->headers[i].name), arena_str(a, r->headers[i].value), false};
+        headers[i] = (struct http_header){arena_str(a, r->headers[i].name),
+                                          arena_str(a, r->headers[i].value), false};
     o->r.headers = headers;
     o->r.body = r->body.n ? arena_str(a, r->body) : STR("");
     o->r.url = arena_str(a, r->url);
@@ -548,7 +593,8 @@ static int core_request(lua_State *L)
     }
     set_body(&b);
     set_limits(&b);
-    if (b.sse && !has_header(&b, "accept")) add_header(&b, STR("Accept"), STR("text/event-stream"), false);
+    if (b.sse && !has_header(&b, "accept"))
+        add_header(&b, STR("Accept"), STR("text/event-stream"), false);
     b.r.headers = b.headers;
     b.r.n_headers = b.n;
     if (b.r.stream) return act_stream_start(L, &b.r);
@@ -579,7 +625,8 @@ static const char http_lua[] =
     "  core.oauth_token(auth)\n"
     "  return request(fname, method, url, o)\n"
     "end\n"
-    "ml.http = { request = function(method, url, o) return send('ml.http.request', method, url, o) end }\n"
+    "ml.http = { request = function(method, url, o) return send('ml.http.request', method, url, o) "
+    "end }\n"
     "for _, name in ipairs { 'get', 'post', 'put', 'patch', 'delete', 'head' } do\n"
     "  local fname, method = 'ml.http.' .. name, name:upper()\n"
     "  ml.http[name] = function(url, o) return send(fname, method, url, o) end\n"

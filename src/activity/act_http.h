@@ -8,9 +8,11 @@ struct http_client *act_http_client(lua_State *L);
 /* Pushes the response table; its body is left out for a stream. */
 void act_push_response(lua_State *L, const struct http_response *r, struct str method, bool stream);
 int act_http_raise(lua_State *L, const struct http_failure *f);
-/* Starts the request as a stream and waits for its headers (act_stream.c). `sse`: res:events() is meant. */
+/* Starts the request as a stream and waits for its headers (act_stream.c). `sse`: res:events() is
+ * meant. */
 int act_stream_start(lua_State *L, const struct http_request *r);
-/* The bearer token that an oauth2 handle has now, appended to out; false when it is not one (act_oauth.c). */
+/* The bearer token that an oauth2 handle has now, appended to out; false when it is not one
+ * (act_oauth.c). */
 bool act_oauth_value(lua_State *L, int idx, struct buf *out);
 bool act_is_oauth(lua_State *L, int idx);
 

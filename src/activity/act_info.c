@@ -1,4 +1,5 @@
-/* What an activity says about itself: ml.info, heartbeats, logs, failures, completion later, uuid and random. */
+/* What an activity says about itself: ml.info, heartbeats, logs, failures, completion later, uuid
+ * and random. */
 #include "activity/act_internal.h"
 
 static void set_str(lua_State *L, const char *key, struct str s)
@@ -18,7 +19,8 @@ static void set_time(lua_State *L, const char *key, int64_t ns)
 static struct act_call_state *activity(lua_State *L, const char *fname)
 {
     struct act_call_state *c = act_current(L);
-    if (!c || c->kind != CALL_ACTIVITY) act_misuse(L, "%s belongs to an activity; there is none here", fname);
+    if (!c || c->kind != CALL_ACTIVITY)
+        act_misuse(L, "%s belongs to an activity; there is none here", fname);
     return c;
 }
 
@@ -46,7 +48,8 @@ static int ml_info(lua_State *L)
     lua_setfield(L, -2, "is_local");
     set_time(L, "scheduled_at", i->scheduled_ns);
     set_time(L, "started_at", i->started_ns);
-    if (i->started_ns > 0 && i->start_to_close_ns > 0) set_time(L, "deadline", i->started_ns + i->start_to_close_ns);
+    if (i->started_ns > 0 && i->start_to_close_ns > 0)
+        set_time(L, "deadline", i->started_ns + i->start_to_close_ns);
     if (i->heartbeat_ns > 0) {
         lua_pushnumber(L, (double)i->heartbeat_ns / 1e9);
         lua_setfield(L, -2, "heartbeat_timeout");
@@ -55,11 +58,13 @@ static int ml_info(lua_State *L)
         struct err e = {0};
         int n = 0;
         luaL_checkstack(L, 10 + (int)rec_count(i->heartbeat_details, T(payloads, payloads)), NULL);
-        if (value_push_payloads(L, i->heartbeat_details, &n, &e) < 0) return act_misuse(L, "ml.info: heartbeat details: %s", e.text);
+        if (value_push_payloads(L, i->heartbeat_details, &n, &e) < 0)
+            return act_misuse(L, "ml.info: heartbeat details: %s", e.text);
         if (n > 1) {
             lua_createtable(L, n, 0);
             lua_insert(L, -n - 1);
-            for (int k = n; k > 0; k--) lua_rawseti(L, -k - 1, k);
+            for (int k = n; k > 0; k--)
+                lua_rawseti(L, -k - 1, k);
             value_set_list(L, -1);
         }
         if (n > 0) lua_setfield(L, -2, "heartbeat_details");
@@ -94,8 +99,10 @@ static int log_any(lua_State *L, int level, const char *fname)
     if (lua_istable(L, 2))
         for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1)) {
             lua_pushvalue(L, -2);
-            if (act_is_secret(L, -2) || act_is_env(L, -2)) luaL_tolstring(L, -2, NULL);
-            else lua_pushvalue(L, -2);
+            if (act_is_secret(L, -2) || act_is_env(L, -2))
+                luaL_tolstring(L, -2, NULL);
+            else
+                lua_pushvalue(L, -2);
             lua_rawset(L, all);
         }
     if (c && c->kind == CALL_ACTIVITY) {
@@ -113,10 +120,22 @@ static int log_any(lua_State *L, int level, const char *fname)
     log_write(h->env.log, level, text, fields);
     return 0;
 }
-static int log_debug(lua_State *L) { return log_any(L, LOG_DEBUG, "ml.log.debug"); }
-static int log_info(lua_State *L) { return log_any(L, LOG_INFO, "ml.log.info"); }
-static int log_warn(lua_State *L) { return log_any(L, LOG_WARN, "ml.log.warn"); }
-static int log_error(lua_State *L) { return log_any(L, LOG_ERROR, "ml.log.error"); }
+static int log_debug(lua_State *L)
+{
+    return log_any(L, LOG_DEBUG, "ml.log.debug");
+}
+static int log_info(lua_State *L)
+{
+    return log_any(L, LOG_INFO, "ml.log.info");
+}
+static int log_warn(lua_State *L)
+{
+    return log_any(L, LOG_WARN, "ml.log.warn");
+}
+static int log_error(lua_State *L)
+{
+    return log_any(L, LOG_ERROR, "ml.log.error");
+}
 
 static int ml_fail(lua_State *L)
 {
@@ -128,13 +147,21 @@ static int ml_fail(lua_State *L)
 static int ml_complete_later(lua_State *L)
 {
     struct act_call_state *c = activity(L, "ml.complete_later");
-    if (c->info.local || !c->info.token.n) return act_misuse(L, "ml.complete_later: this activity has no token (a local activity ends where it runs)");
+    if (c->info.local || !c->info.token.n)
+        return act_misuse(
+            L,
+            "ml.complete_later: this activity has no token (a local activity ends where it runs)");
     c->async_completion = true;
     lua_pushlstring(L, c->info.token.p, c->info.token.n);
     return 1;
 }
 
-struct request_op { struct act_op op; struct act_link *link; int code; struct buf answer; };
+struct request_op {
+    struct act_op op;
+    struct act_link *link;
+    int code;
+    struct buf answer;
+};
 
 static void on_answer(void *ud, int code, struct str json)
 {
@@ -169,7 +196,9 @@ static int request_push(lua_State *L, struct act_op *op)
     if (r->code == 0) return 0;
     struct err e = {.code = r->code};
     err_set(&e, r->code, STR_FMT, STR_ARG(buf_str(&r->answer)));
-    if (r->code == ERR_STALE) return act_fail(L, "NotFound", false, "ml.complete: the activity is not waiting any more: %s", e.text);
+    if (r->code == ERR_STALE)
+        return act_fail(L, "NotFound", false,
+                        "ml.complete: the activity is not waiting any more: %s", e.text);
     return act_fail_err(L, "ml.complete", &e);
 }
 
@@ -193,8 +222,10 @@ static int ml_complete(lua_State *L)
     act_act(L, "ml.complete");
     lua_settop(L, 2);
     struct buf *value = act_buf(L, VALUE_BYTES_MAX), *json = act_buf(L, 2 * VALUE_BYTES_MAX);
-    if (lua_isnil(L, 2)) buf_puts(value, "null");
-    else act_encode(L, 2, value, "value");
+    if (lua_isnil(L, 2))
+        buf_puts(value, "null");
+    else
+        act_encode(L, 2, value, "value");
     buf_puts(json, "{\"token\":");
     buf_put_json(json, token);
     buf_puts(json, ",\"json\":");
@@ -203,7 +234,8 @@ static int ml_complete(lua_State *L)
     return send_request(L, json);
 }
 
-/* ml.complete_failed(token, failure | message, options as ml.fail): `failure` holds {type, message, retryable, details} as JSON text. */
+/* ml.complete_failed(token, failure | message, options as ml.fail): `failure` holds {type, message,
+ * retryable, details} as JSON text. */
 static int ml_complete_failed(lua_State *L)
 {
     struct str token = act_check_str(L, 1);
@@ -213,9 +245,12 @@ static int ml_complete_failed(lua_State *L)
     static const char *const fields[] = {"type", "message", "retryable", "details"};
     for (size_t i = 0; i < 4; i++) {
         lua_pushnil(L);
-        if (lua_istable(L, 2)) lua_getfield(L, 2, fields[i]);
-        else if (lua_istable(L, 3)) lua_getfield(L, 3, fields[i]);
-        else lua_pushnil(L);
+        if (lua_istable(L, 2))
+            lua_getfield(L, 2, fields[i]);
+        else if (lua_istable(L, 3))
+            lua_getfield(L, 3, fields[i]);
+        else
+            lua_pushnil(L);
         if (i == 1 && !lua_istable(L, 2)) {
             lua_pop(L, 1);
             luaL_tolstring(L, 2, NULL);
@@ -233,7 +268,8 @@ static int ml_complete_failed(lua_State *L)
     buf_put_json(json, token);
     buf_puts(json, ",\"failure\":");
     buf_put_json(json, buf_str(value));
-    if (buf_putc(json, '}') < 0) return act_misuse(L, "ml.complete_failed: the failure is too large");
+    if (buf_putc(json, '}') < 0)
+        return act_misuse(L, "ml.complete_failed: the failure is too large");
     return send_request(L, json);
 }
 
@@ -243,7 +279,8 @@ static int ml_uuid(lua_State *L)
 {
     struct act_host *h = act_host_of(L);
     char text[37];
-    if (uuid_v7(h->env.entropy, clock_wall(h->env.clock), text) < 0) return act_misuse(L, "ml.uuid: there is no randomness");
+    if (uuid_v7(h->env.entropy, clock_wall(h->env.clock), text) < 0)
+        return act_misuse(L, "ml.uuid: there is no randomness");
     lua_pushstring(L, text);
     return 1;
 }
@@ -256,8 +293,10 @@ static int ml_random(lua_State *L)
         lua_pushnumber(L, rng_unit(r));
         return 1;
     }
-    if (lua_gettop(L) == 1) high = luaL_checkinteger(L, 1);
-    else low = luaL_checkinteger(L, 1), high = luaL_checkinteger(L, 2);
+    if (lua_gettop(L) == 1)
+        high = luaL_checkinteger(L, 1);
+    else
+        low = luaL_checkinteger(L, 1), high = luaL_checkinteger(L, 2);
     luaL_argcheck(L, low <= high, lua_gettop(L), "the interval is empty");
     uint64_t span = (uint64_t)high - (uint64_t)low;
     uint64_t v = span == UINT64_MAX ? rng_next(r) : rng_below(r, span + 1);
@@ -273,11 +312,17 @@ static int ml_now(lua_State *L)
 
 void act_open_info(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"info", ml_info}, {"heartbeat", ml_heartbeat}, {"fail", ml_fail},
-                                         {"complete_later", ml_complete_later}, {"complete", ml_complete},
-                                         {"complete_failed", ml_complete_failed}, {"uuid", ml_uuid}, {"random", ml_random},
-                                         {"now", ml_now}, {NULL, NULL}};
-    static const luaL_Reg log[] = {{"debug", log_debug}, {"info", log_info}, {"warn", log_warn}, {"error", log_error}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"info", ml_info},         {"heartbeat", ml_heartbeat},
+        {"fail", ml_fail},         {"complete_later", ml_complete_later},
+        {"complete", ml_complete}, {"complete_failed", ml_complete_failed},
+        {"uuid", ml_uuid},         {"random", ml_random},
+        {"now", ml_now},           {NULL, NULL}};
+    static const luaL_Reg log[] = {{"debug", log_debug},
+                                   {"info", log_info},
+                                   {"warn", log_warn},
+                                   {"error", log_error},
+                                   {NULL, NULL}};
     luaL_setfuncs(L, functions, 0);
     luaL_newlib(L, log);
     lua_setfield(L, -2, "log");

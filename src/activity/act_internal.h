@@ -1,10 +1,10 @@
 /* Inside of the activity runtime: what its files share.
  *
- * host   one entry script. Has the current state, and old ones that end with their last coroutine (draining).
- * state  one Lua state (a sandbox) with the script loaded.
- * call   a root of work: the load of the script, a setup function, or an activity attempt. Owns its coroutines' time-outs.
- * co     one coroutine of a call: its main function or something spawned.
- * op     what a coroutine waits for: a userdata whose push function makes the results once it is done.
+ * host   one entry script. Has the current state, and old ones that end with their last coroutine
+ * (draining). state  one Lua state (a sandbox) with the script loaded. call   a root of work: the
+ * load of the script, a setup function, or an activity attempt. Owns its coroutines' time-outs. co
+ * one coroutine of a call: its main function or something spawned. op     what a coroutine waits
+ * for: a userdata whose push function makes the results once it is done.
  *
  * Callbacks of other rooms only fill an op in and call act_op_done. Lua runs in act_step alone. */
 #ifndef ML_ACTIVITY_INTERNAL_H
@@ -20,14 +20,19 @@
 #include <lualib.h>
 
 #define ACT_SLICE 200000u
-#define ACT_GRACE (5 * NS_PER_S)       /* between a cancellation by time-out and the end by force */
+#define ACT_GRACE (5 * NS_PER_S) /* between a cancellation by time-out and the end by force */
 #define ACT_MEMORY ((size_t)256 << 20)
-#define ACT_NO_RESULTS 50              /* values an activity may return */
+#define ACT_NO_RESULTS 50 /* values an activity may return */
 
 enum act_mode { MODE_UNDECIDED, MODE_DEFINITIONS, MODE_PROGRAM };
 enum call_kind { CALL_LOAD, CALL_SETUP, CALL_ACTIVITY };
 
-struct act_module { struct act_module *next; char *name, *chunk, *text; size_t text_n; bool strict, native; };
+struct act_module {
+    struct act_module *next;
+    char *name, *chunk, *text;
+    size_t text_n;
+    bool strict, native;
+};
 
 struct act_state {
     struct act_host *h;
@@ -35,7 +40,7 @@ struct act_state {
     struct sandbox sb;
     size_t n_co;
     bool draining, loading, sealed;
-    int setups_left;                  /* calls wait until 0 */
+    int setups_left; /* calls wait until 0 */
     struct act_co *held_first, *held_last;
 };
 
@@ -50,27 +55,27 @@ struct act_host {
     struct act_load_result load_result;
     bool load_done, load_told;
     enum act_mode mode;
-    char act_where[200], act_name[64];   /* the first act of the top */
-    char def_where[200];                 /* the first definition */
+    char act_where[200], act_name[64]; /* the first act of the top */
+    char def_where[200];               /* the first definition */
     struct arena defs_arena;
     struct act_definition *defs;
     size_t n_defs, cap_defs;
     struct act_module *modules;
-    char *text;                          /* of the entry */
+    char *text; /* of the entry */
     size_t text_n;
-    struct act_state *st;                /* the current one; NULL: made again by the next call */
-    struct act_state *states;            /* all */
+    struct act_state *st;     /* the current one; NULL: made again by the next call */
+    struct act_state *states; /* all */
     struct idmap cos, calls;
     struct act_co *ready_first, *ready_last;
     struct act_co *current;
-    size_t n_running;                    /* activity calls */
-    struct arena scratch;                /* reset before each resume: failures that are about to be raised */
+    size_t n_running;     /* activity calls */
+    struct arena scratch; /* reset before each resume: failures that are about to be raised */
     void (*ready_fn)(void *ud);
     void *ready_ud;
     bool in_step, closing;
     struct act_call_state *first_call;
-    struct map sqlfiles;                 /* path -> struct sqlfile */
-    struct act_tokens *tokens;           /* oauth2 */
+    struct map sqlfiles;       /* path -> struct sqlfile */
+    struct act_tokens *tokens; /* oauth2 */
     struct rng rng;
 };
 
@@ -78,25 +83,25 @@ struct act_call_state {
     struct act_host *h;
     struct act_call_state *prev, *next;
     enum call_kind kind;
-    uint64_t id;                         /* activities */
+    uint64_t id; /* activities */
     struct act_state *st;
     act_done_fn fn;
     void *ud;
-    struct act_call info;                /* copied into the arena */
+    struct act_call info; /* copied into the arena */
     struct arena arena;
     uint64_t main_id;
-    struct act_co *cos;                  /* all of this call */
+    struct act_co *cos; /* all of this call */
     size_t n_co;
-    struct act_op *settles;              /* group waits */
+    struct act_op *settles; /* group waits */
     bool main_done, cancel_requested, async_completion;
     enum backend_cancel_reason reason;
-    int timeout_type;                    /* of TIMED_OUT, enum timeout_type */
+    int timeout_type; /* of TIMED_OUT, enum timeout_type */
     struct backend_activity_completion outcome;
-    struct err error;                    /* LOAD, SETUP */
+    struct err error; /* LOAD, SETUP */
     /* time-outs, monotonic; 0: none */
     struct loop_timer *timer;
     int64_t due_ns, beat_due_ns, send_due_ns, grace_ns;
-    struct arena beat_arenas[2];         /* the details on their way, and the unsent */
+    struct arena beat_arenas[2]; /* the details on their way, and the unsent */
     const struct rec *unsent;
     bool has_unsent;
     int64_t sent_ns;
@@ -104,38 +109,42 @@ struct act_call_state {
 };
 
 struct act_co {
-    struct act_co *prev, *next;          /* of the call */
+    struct act_co *prev, *next; /* of the call */
     struct act_co *ready_next;
     struct act_call_state *call;
     struct act_state *st;
     uint64_t id;
     lua_State *co;
     struct sandbox_scope scope;
-    bool queued, blocked, cancel_pending, canceled, deliver, apart /* not cancelled with its parent */;
+    bool queued, blocked, cancel_pending, canceled, deliver,
+        apart /* not cancelled with its parent */;
     int nargs;
     struct act_op *op;
-    int future_ref;                      /* LUA_NOREF: none */
-    char why[120];                       /* of the cancellation */
+    int future_ref; /* LUA_NOREF: none */
+    char why[120];  /* of the cancellation */
 };
 
 /* ---- ops ---- */
 struct act_op {
     struct act_host *h;
-    uint64_t co;                         /* who waits; 0: nobody */
+    uint64_t co; /* who waits; 0: nobody */
     bool done, steady /* no cancellation reaches the wait */;
-    void (*abort)(struct act_op *op);    /* stops what is under way; no act_op_done after it. NULL: nothing to stop */
+    void (*abort)(struct act_op *op); /* stops what is under way; no act_op_done after it. NULL:
+                                         nothing to stop */
     int (*push)(lua_State *L, struct act_op *op); /* results; may raise */
-    void (*release)(struct act_op *op);  /* frees what it owns (also after abort); NULL: nothing */
+    void (*release)(struct act_op *op); /* frees what it owns (also after abort); NULL: nothing */
 };
 /* Pushes a new op (zeroed userdata of `size`, struct act_op first). */
-void *act_op_new(lua_State *L, size_t size, void (*abort)(struct act_op *), int (*push)(lua_State *, struct act_op *),
-                 void (*release)(struct act_op *));
+void *act_op_new(lua_State *L, size_t size, void (*abort)(struct act_op *),
+                 int (*push)(lua_State *, struct act_op *), void (*release)(struct act_op *));
 /* Waits for the op on the stack top: `return act_op_wait(L, op)`. */
 int act_op_wait(lua_State *L, void *op);
-void act_op_done(struct act_op *op);     /* from callbacks */
+void act_op_done(struct act_op *op); /* from callbacks */
 /* For callbacks that cannot be taken back: the link outlives the op. Cut by the op's release. */
-struct act_link { struct act_op *op; };
-struct act_link *act_link_new(struct act_op *op);  /* NULL out of memory */
+struct act_link {
+    struct act_op *op;
+};
+struct act_link *act_link_new(struct act_op *op); /* NULL out of memory */
 
 /* ---- scheduler ---- */
 static inline struct act_state *act_state_of(lua_State *L)
@@ -152,7 +161,8 @@ static inline struct act_call_state *act_current(lua_State *L)
     struct act_co *co = act_host_of(L)->current;
     return co ? co->call : NULL;
 }
-struct act_co *act_co_new(struct act_call_state *call, struct act_state *st); /* NULL out of memory */
+struct act_co *act_co_new(struct act_call_state *call,
+                          struct act_state *st); /* NULL out of memory */
 void act_co_free(struct act_co *co);
 void act_co_ready(struct act_co *co);
 void act_co_cancel(struct act_co *co, const char *why);
@@ -163,7 +173,8 @@ int act_raise_canceled(lua_State *L, const char *why);
 /* ---- calls ---- */
 struct act_call_state *act_call_new(struct act_host *h, struct act_state *st, enum call_kind kind);
 void act_call_free(struct act_call_state *c);
-void act_call_co_ended(struct act_call_state *c, struct act_co *co, enum sandbox_status status, int nres); /* frees co */
+void act_call_co_ended(struct act_call_state *c, struct act_co *co, enum sandbox_status status,
+                       int nres); /* frees co */
 void act_call_cancel(struct act_call_state *c, enum backend_cancel_reason why);
 void act_call_beat(struct act_call_state *c, lua_State *L, int first, int n);
 void act_call_force_end(struct act_call_state *c);
@@ -172,7 +183,7 @@ void act_future_settle(struct act_co *co, enum sandbox_status status, int nres);
 /* ---- states and loading ---- */
 int act_state_open(struct act_host *h, struct act_state **out, struct err *e);
 void act_state_close(struct act_state *st);
-int act_state_reload(struct act_host *h, struct err *e);     /* makes h->st from the kept text */
+int act_state_reload(struct act_host *h, struct err *e); /* makes h->st from the kept text */
 void act_load_ended(struct act_call_state *c, bool exited, int exit_code);
 void act_setup_ended(struct act_call_state *c);
 void act_state_out_of_memory(struct act_state *st);
@@ -180,23 +191,31 @@ void act_state_out_of_memory(struct act_state *st);
 void act_error_text(struct act_state *st, lua_State *co, struct err *e, bool trace);
 
 /* ---- bindings ---- */
-/* Side effects begin with this: at the top of a file it decides for a program, or raises when there were definitions. */
+/* Side effects begin with this: at the top of a file it decides for a program, or raises when there
+ * were definitions. */
 void act_act(lua_State *L, const char *name);
-/* Raises a plain error (misuse) with the place in the script, also when the binding was called by Lua of ours. */
+/* Raises a plain error (misuse) with the place in the script, also when the binding was called by
+ * Lua of ours. */
 int act_misuse(lua_State *L, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-int act_fail(lua_State *L, const char *type, bool retryable, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
-int act_fail_err(lua_State *L, const char *fname, const struct err *e); /* an operation's failure by its code */
+int act_fail(lua_State *L, const char *type, bool retryable, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+int act_fail_err(lua_State *L, const char *fname,
+                 const struct err *e); /* an operation's failure by its code */
 void act_where(lua_State *L, char *out, size_t n);
 void act_push_time(lua_State *L, int64_t ns);
 int64_t act_now(struct act_host *h);
-struct str act_check_str(lua_State *L, int idx);       /* strings, ml.bytes and ml.env handles */
-bool act_to_str(lua_State *L, int idx, struct str *out); /* the same without raising; may replace a handle at idx by its text */
+struct str act_check_str(lua_State *L, int idx); /* strings, ml.bytes and ml.env handles */
+bool act_to_str(
+    lua_State *L, int idx,
+    struct str *out); /* the same without raising; may replace a handle at idx by its text */
 /* A buffer that the Lua state owns (pushed). */
 struct buf *act_buf(lua_State *L, size_t max);
 struct arena *act_arena(lua_State *L, size_t max);
-void act_encode(lua_State *L, int idx, struct buf *out, const char *root); /* JSON; ml.env handles become text; raises */
-bool act_resolve_handles(lua_State *L, int idx);       /* true: a copy without ml.env handles was pushed */
-int act_open_table(lua_State *L);                      /* builds and preloads "moonloop" */
+void act_encode(lua_State *L, int idx, struct buf *out,
+                const char *root); /* JSON; ml.env handles become text; raises */
+bool act_resolve_handles(lua_State *L,
+                         int idx); /* true: a copy without ml.env handles was pushed */
+int act_open_table(lua_State *L);  /* builds and preloads "moonloop" */
 void act_open_flow(lua_State *L);
 void act_open_info(lua_State *L);
 void act_open_handles(lua_State *L);

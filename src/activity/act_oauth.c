@@ -1,5 +1,6 @@
-/* ml.oauth2: tokens fetched, kept and refreshed in the process, one request at a time for each set of credentials. Keeps true:
- * a token lives in this file's memory and in request headers only; it is never recorded. */
+/* ml.oauth2: tokens fetched, kept and refreshed in the process, one request at a time for each set
+ * of credentials. Keeps true: a token lives in this file's memory and in request headers only; it
+ * is never recorded. */
 #include "activity/act_http.h"
 #include "base/hash.h"
 
@@ -7,22 +8,29 @@
 
 #define MARGIN (30 * NS_PER_S)
 
-struct oauth_op { struct act_op op; struct token *t; struct oauth_op *next; };
+struct oauth_op {
+    struct act_op op;
+    struct token *t;
+    struct oauth_op *next;
+};
 
 struct token {
     struct act_tokens *all;
     struct token *next;
     uint8_t key[SHA256_BYTES];
     struct buf value, refresh, body;
-    int64_t expires_ns;      /* monotonic; 0: none yet */
-    uint64_t request;        /* in flight */
-    bool answered;           /* body and status hold an answer that nobody has taken */
+    int64_t expires_ns; /* monotonic; 0: none yet */
+    uint64_t request;   /* in flight */
+    bool answered;      /* body and status hold an answer that nobody has taken */
     int status;
     struct http_failure failure;
     struct oauth_op *waiters;
 };
 
-struct act_tokens { struct act_host *h; struct token *first; };
+struct act_tokens {
+    struct act_host *h;
+    struct token *first;
+};
 
 bool act_is_oauth(lua_State *L, int idx)
 {
@@ -56,21 +64,25 @@ void act_tokens_free(struct act_host *h)
 
 static int ml_oauth2(lua_State *L)
 {
-    static const char *const names[] = {"token_url", "client_id", "client_secret", "scope", "refresh_token"};
+    static const char *const names[] = {"token_url", "client_id", "client_secret", "scope",
+                                        "refresh_token"};
     luaL_checktype(L, 1, LUA_TTABLE);
     lua_settop(L, 1);
     lua_newtable(L); /* a copy: later changes of the table change nothing */
     for (lua_pushnil(L); lua_next(L, 1);) {
         const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
         size_t i = 0, n = sizeof names / sizeof names[0];
-        while (i < n && strcmp(names[i], key) != 0) i++;
+        while (i < n && strcmp(names[i], key) != 0)
+            i++;
         if (i == n) return act_misuse(L, "ml.oauth2: unknown option '%s'", key);
-        if (!lua_isstring(L, -1) && !act_is_env(L, -1) && !act_is_secret(L, -1)) return act_misuse(L, "ml.oauth2: option '%s' is a text, ml.env or ml.secret", key);
+        if (!lua_isstring(L, -1) && !act_is_env(L, -1) && !act_is_secret(L, -1))
+            return act_misuse(L, "ml.oauth2: option '%s' is a text, ml.env or ml.secret", key);
         lua_pushvalue(L, -2);
         lua_insert(L, -2);
         lua_rawset(L, 2);
     }
-    if (lua_getfield(L, 2, "token_url") == LUA_TNIL) return act_misuse(L, "ml.oauth2: token_url is missing");
+    if (lua_getfield(L, 2, "token_url") == LUA_TNIL)
+        return act_misuse(L, "ml.oauth2: token_url is missing");
     lua_newuserdatauv(L, 1, 1);
     lua_pushvalue(L, 2);
     lua_setiuservalue(L, -2, 1);
@@ -89,13 +101,16 @@ static bool option(lua_State *L, const char *key, struct buf *out)
 {
     struct str s;
     bool found = lua_getfield(L, -1, key) != LUA_TNIL;
-    if (found && act_is_secret(L, -1)) act_secret_value(L, -1, out);
-    else if (found && act_to_str(L, -1, &s)) buf_putstr(out, s);
+    if (found && act_is_secret(L, -1))
+        act_secret_value(L, -1, out);
+    else if (found && act_to_str(L, -1, &s))
+        buf_putstr(out, s);
     lua_pop(L, 1);
     return found;
 }
 
-/* The form that asks for a token; also identifies the credentials. Pushes one value (the buffer). */
+/* The form that asks for a token; also identifies the credentials. Pushes one value (the buffer).
+ */
 static struct buf *token_form(lua_State *L, int idx, const struct token *t)
 {
     static const char *const names[] = {"client_id", "client_secret", "scope"};
@@ -108,7 +123,8 @@ static struct buf *token_form(lua_State *L, int idx, const struct token *t)
         buf_reset(value);
         buf_putstr(value, buf_str(&t->refresh));
     }
-    http_query_add(form, STR("grant_type"), refresh ? STR("refresh_token") : STR("client_credentials"));
+    http_query_add(form, STR("grant_type"),
+                   refresh ? STR("refresh_token") : STR("client_credentials"));
     if (refresh) http_query_add(form, STR("refresh_token"), buf_str(value));
     for (size_t i = 0; i < 3; i++) {
         buf_reset(value);
@@ -187,9 +203,17 @@ static void start_fetch(lua_State *L, int idx, struct token *t)
     struct buf *form = token_form(L, idx, t), *url = act_buf(L, 1u << 20);
     lua_getiuservalue(L, idx, 1);
     option(L, "token_url", url);
-    struct http_header headers[] = {{STR("Content-Type"), STR("application/x-www-form-urlencoded"), false}, {STR("Accept"), STR("application/json"), false}};
-    struct http_request r = {.method = STR("POST"), .url = buf_str(url), .headers = headers, .n_headers = 2, .body = buf_str(form),
-                             .redirects = 0, .max_bytes = 1u << 20, .timeout_ns = 30 * NS_PER_S};
+    struct http_header headers[] = {
+        {STR("Content-Type"), STR("application/x-www-form-urlencoded"), false},
+        {STR("Accept"), STR("application/json"), false}};
+    struct http_request r = {.method = STR("POST"),
+                             .url = buf_str(url),
+                             .headers = headers,
+                             .n_headers = 2,
+                             .body = buf_str(form),
+                             .redirects = 0,
+                             .max_bytes = 1u << 20,
+                             .timeout_ns = 30 * NS_PER_S};
     t->answered = false;
     if (http_start(client, &r, &events, t, &t->request, &e) < 0) {
         t->request = 0;
@@ -210,13 +234,17 @@ static void take_answer(lua_State *L, struct token *t)
         act_fail(L, "AuthError", t->failure.retryable, "ml.oauth2: %s", t->failure.text);
     }
     bool retryable = t->status == 408 || t->status == 425 || t->status == 429 || t->status >= 500;
-    if (t->status != 200) act_fail(L, "AuthError", retryable, "ml.oauth2: the token request was answered with %d", t->status);
+    if (t->status != 200)
+        act_fail(L, "AuthError", retryable, "ml.oauth2: the token request was answered with %d",
+                 t->status);
     int code = value_decode(L, buf_str(&t->body), &e);
     buf_reset(&t->body);
-    if (code < 0 || !lua_istable(L, -1)) act_fail(L, "AuthError", true, "ml.oauth2: the token answer is not a JSON object");
+    if (code < 0 || !lua_istable(L, -1))
+        act_fail(L, "AuthError", true, "ml.oauth2: the token answer is not a JSON object");
     lua_getfield(L, -1, "access_token");
     const char *value = lua_tolstring(L, -1, &n);
-    if (!value || !n) act_fail(L, "AuthError", false, "ml.oauth2: the token answer has no access_token");
+    if (!value || !n)
+        act_fail(L, "AuthError", false, "ml.oauth2: the token answer has no access_token");
     buf_put(&t->value, value, n);
     lua_getfield(L, -2, "refresh_token");
     value = lua_tolstring(L, -1, &n);
@@ -225,8 +253,11 @@ static void take_answer(lua_State *L, struct token *t)
         buf_put(&t->refresh, value, n);
     }
     lua_getfield(L, -3, "expires_in");
-    int64_t life = (lua_isnumber(L, -1) && lua_tonumber(L, -1) < 1e9 ? (int64_t)lua_tonumber(L, -1) : 3600) * NS_PER_S;
-    t->expires_ns = clock_mono(t->all->h->env.clock) + (life > 2 * MARGIN ? life - MARGIN : life / 2);
+    int64_t life =
+        (lua_isnumber(L, -1) && lua_tonumber(L, -1) < 1e9 ? (int64_t)lua_tonumber(L, -1) : 3600) *
+        NS_PER_S;
+    t->expires_ns =
+        clock_mono(t->all->h->env.clock) + (life > 2 * MARGIN ? life - MARGIN : life / 2);
     lua_pop(L, 4);
 }
 
@@ -235,7 +266,8 @@ static void oauth_unlink(struct act_op *op)
     struct oauth_op *o = (struct oauth_op *)op;
     if (!o->t) return;
     struct oauth_op **at = &o->t->waiters;
-    while (*at && *at != o) at = &(*at)->next;
+    while (*at && *at != o)
+        at = &(*at)->next;
     if (*at) *at = o->next;
     o->t = NULL;
 }
@@ -245,7 +277,9 @@ static int oauth_push(lua_State *L, struct act_op *op)
     struct token *t = ((struct oauth_op *)op)->t;
     oauth_unlink(op);
     if (t->answered) take_answer(L, t);
-    if (!t->value.n) return act_fail(L, "AuthError", true, "ml.oauth2: the token request of another coroutine failed");
+    if (!t->value.n)
+        return act_fail(L, "AuthError", true,
+                        "ml.oauth2: the token request of another coroutine failed");
     return 0;
 }
 
@@ -276,7 +310,10 @@ static int oauth_forget(lua_State *L)
 /* The table of http's inside is on top, ml's table below it. */
 void act_open_oauth(lua_State *L)
 {
-    static const luaL_Reg core[] = {{"is_oauth", is_oauth}, {"oauth_token", oauth_token}, {"oauth_forget", oauth_forget}, {NULL, NULL}};
+    static const luaL_Reg core[] = {{"is_oauth", is_oauth},
+                                    {"oauth_token", oauth_token},
+                                    {"oauth_forget", oauth_forget},
+                                    {NULL, NULL}};
     luaL_setfuncs(L, core, 0);
     luaL_newmetatable(L, "moonloop.oauth2");
     lua_pushcfunction(L, oauth_tostring);

@@ -1,5 +1,6 @@
-/* ml.process.run: programs with an argument list. Keeps true: what the script has not read stays bounded
- * (the program's output pauses), and a program that nobody waits for any more is killed with its group. */
+/* ml.process.run: programs with an argument list. Keeps true: what the script has not read stays
+ * bounded (the program's output pauses), and a program that nobody waits for any more is killed
+ * with its group. */
 #include "activity/act_internal.h"
 #include "os/process.h"
 
@@ -16,7 +17,11 @@ struct running {
     struct process_result r;
 };
 
-struct process_op { struct act_op op; struct running *p; bool wait_exit; };
+struct process_op {
+    struct act_op op;
+    struct running *p;
+    bool wait_exit;
+};
 
 static void wake(struct running *p)
 {
@@ -95,8 +100,10 @@ static int push_exit(lua_State *L, struct act_op *op)
     op_unlink(op);
     if (!p->exited) return wait_again(L, o);
     end(p);
-    if (p->r.err.code == ERR_LIMIT) return act_fail(L, "TooLarge", false, "ml.process: %s", p->r.err.text);
-    if (p->r.err.code == ERR_TIMEOUT) return act_fail(L, "Timeout", true, "ml.process: %s", p->r.err.text);
+    if (p->r.err.code == ERR_LIMIT)
+        return act_fail(L, "TooLarge", false, "ml.process: %s", p->r.err.text);
+    if (p->r.err.code == ERR_TIMEOUT)
+        return act_fail(L, "Timeout", true, "ml.process: %s", p->r.err.text);
     if (p->r.err.code) return act_fail_err(L, "ml.process", &p->r.err);
     lua_pushinteger(L, p->r.exit_code);
     lua_pushinteger(L, p->r.signal);
@@ -108,7 +115,8 @@ static int wait_for(lua_State *L, bool exit)
     struct running *p = luaL_checkudata(L, 1, "moonloop.process");
     if (p->reader) return act_misuse(L, "another coroutine waits for this program");
     if (exit && p->p) process_pause(p->p, false);
-    struct process_op *o = act_op_new(L, sizeof *o, op_unlink, exit ? push_exit : push_output, op_unlink);
+    struct process_op *o =
+        act_op_new(L, sizeof *o, op_unlink, exit ? push_exit : push_output, op_unlink);
     lua_pushvalue(L, 1);
     lua_setiuservalue(L, -2, 1);
     o->p = p;
@@ -132,7 +140,8 @@ static struct str text(lua_State *L, struct arena *a, const char *what)
 {
     struct str s;
     lua_pushvalue(L, -1);
-    if (lua_isboolean(L, -1) || !act_to_str(L, -1, &s)) act_misuse(L, "ml.process: %s is a %s, not a text", what, luaL_typename(L, -2));
+    if (lua_isboolean(L, -1) || !act_to_str(L, -1, &s))
+        act_misuse(L, "ml.process: %s is a %s, not a text", what, luaL_typename(L, -2));
     s = s.n ? arena_str(a, s) : STR("");
     lua_pop(L, 1);
     return s;
@@ -144,7 +153,8 @@ static void arguments(lua_State *L, struct arena *a, struct process_options *o)
     int t = 1;
     if (lua_getfield(L, 1, "args") == LUA_TTABLE) t = lua_gettop(L);
     size_t n = lua_rawlen(L, t);
-    if (n == 0 || n > PROCESS_ARGS_MAX) act_misuse(L, "ml.process: give the program and its arguments as a list: {\"ls\", \"-l\"}");
+    if (n == 0 || n > PROCESS_ARGS_MAX)
+        act_misuse(L, "ml.process: give the program and its arguments as a list: {\"ls\", \"-l\"}");
     struct str *args = arena_alloc(a, n * sizeof *args);
     for (size_t i = 0; args && i < n; i++) {
         lua_rawgeti(L, t, (lua_Integer)i + 1);
@@ -165,11 +175,13 @@ static void environment(lua_State *L, struct arena *a, struct process_options *o
     luaL_checktype(L, -1, LUA_TTABLE);
     int t = lua_gettop(L);
     size_t n = 0, i = 0;
-    for (lua_pushnil(L); lua_next(L, t); lua_pop(L, 1)) n++;
+    for (lua_pushnil(L); lua_next(L, t); lua_pop(L, 1))
+        n++;
     struct str *env = arena_alloc(a, (n + 1) * sizeof *env);
     for (lua_pushnil(L); env && lua_next(L, t); lua_pop(L, 1)) {
         struct str value;
-        if (lua_type(L, -2) != LUA_TSTRING) act_misuse(L, "ml.process: the names of env are strings");
+        if (lua_type(L, -2) != LUA_TSTRING)
+            act_misuse(L, "ml.process: the names of env are strings");
         if (act_is_secret(L, -1)) { /* a program is handed its credentials by the environment */
             struct buf *b = act_buf(L, 1u << 20);
             act_secret_value(L, -2, b);
@@ -187,11 +199,13 @@ static void environment(lua_State *L, struct arena *a, struct process_options *o
 
 static void check_names(lua_State *L)
 {
-    static const char *const names[] = {"args", "cwd", "env", "env_clear", "stdin", "timeout", "max_output", "on_stdout", "on_stderr", "check"};
+    static const char *const names[] = {"args",    "cwd",        "env",       "env_clear", "stdin",
+                                        "timeout", "max_output", "on_stdout", "on_stderr", "check"};
     for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
         if (lua_type(L, -2) != LUA_TSTRING) continue;
         size_t i = 0, n = sizeof names / sizeof names[0];
-        while (i < n && strcmp(names[i], lua_tostring(L, -2)) != 0) i++;
+        while (i < n && strcmp(names[i], lua_tostring(L, -2)) != 0)
+            i++;
         if (i == n) act_misuse(L, "ml.process: unknown option '%s'", lua_tostring(L, -2));
     }
 }
@@ -210,7 +224,8 @@ static int core_start(lua_State *L)
     if (lua_getfield(L, 1, "cwd") != LUA_TNIL) o.cwd = text(L, a, "cwd");
     if (lua_getfield(L, 1, "stdin") != LUA_TNIL) o.input = text(L, a, "stdin");
     if (lua_getfield(L, 1, "max_output") != LUA_TNIL) {
-        if (luaL_checkinteger(L, -1) <= 0) return act_misuse(L, "ml.process: option 'max_output' is a positive integer");
+        if (luaL_checkinteger(L, -1) <= 0)
+            return act_misuse(L, "ml.process: option 'max_output' is a positive integer");
         o.max_bytes = (size_t)lua_tointeger(L, -1);
     }
     lua_settop(L, 2); /* the table, the arena */
@@ -220,7 +235,8 @@ static int core_start(lua_State *L)
     struct running *p = lua_newuserdatauv(L, sizeof *p, 0);
     memset(p, 0, sizeof *p);
     p->h = act_host_of(L);
-    for (int i = 0; i < 2; i++) buf_init(&p->out[i], (o.max_bytes ? o.max_bytes : PROCESS_OUTPUT_MAX) + (64u << 10));
+    for (int i = 0; i < 2; i++)
+        buf_init(&p->out[i], (o.max_bytes ? o.max_bytes : PROCESS_OUTPUT_MAX) + (64u << 10));
     luaL_setmetatable(L, "moonloop.process");
     if (process_start(p->h->env.loop, &o, on_output, on_exit_, p, &p->p, &e) < 0) {
         p->p = NULL;
@@ -237,7 +253,8 @@ static const char process_lua[] =
     "result.__index = {}\n"
     "function result.__index:ok()\n"
     "  if self.code == 0 then return self end\n"
-    "  local how = self.signal ~= 0 and 'was ended by signal ' .. self.signal or 'ended with code ' .. self.code\n"
+    "  local how = self.signal ~= 0 and 'was ended by signal ' .. self.signal or 'ended with code "
+    "' .. self.code\n"
     "  local text = self.stderr or ''\n"
     "  if #text > 500 then text = '...' .. text:sub(-500) end\n"
     "  ml.fail(self.program .. ' ' .. how .. (text ~= '' and ': ' .. text or ''), {\n"
@@ -252,7 +269,8 @@ static const char process_lua[] =
     "    if on[stream] then on[stream](text) else parts[stream][#parts[stream] + 1] = text end\n"
     "  end\n"
     "  local code, signal = wait(p)\n"
-    "  local res = setmetatable({ code = code, signal = signal, program = tostring((o.args or o)[1]),\n"
+    "  local res = setmetatable({ code = code, signal = signal, program = tostring((o.args or "
+    "o)[1]),\n"
     "    stdout = table.concat(parts.stdout), stderr = table.concat(parts.stderr) }, result)\n"
     "  if o.check then res:ok() end\n"
     "  return res\n"
@@ -260,7 +278,8 @@ static const char process_lua[] =
 
 void act_open_process(lua_State *L)
 {
-    static const luaL_Reg core[] = {{"start", core_start}, {"read", core_read}, {"wait", core_wait}, {NULL, NULL}};
+    static const luaL_Reg core[] = {
+        {"start", core_start}, {"read", core_read}, {"wait", core_wait}, {NULL, NULL}};
     int ml = lua_gettop(L);
     luaL_newmetatable(L, "moonloop.process");
     lua_pushcfunction(L, running_gc);
@@ -270,7 +289,8 @@ void act_open_process(lua_State *L)
     lua_pushboolean(L, 0);
     lua_setfield(L, -2, "__metatable");
     lua_settop(L, ml);
-    if (luaL_loadbufferx(L, process_lua, strlen(process_lua), "=moonloop", "t") != LUA_OK) lua_error(L);
+    if (luaL_loadbufferx(L, process_lua, strlen(process_lua), "=moonloop", "t") != LUA_OK)
+        lua_error(L);
     lua_pushvalue(L, ml);
     luaL_newlib(L, core);
     luaL_newmetatable(L, "moonloop.result");

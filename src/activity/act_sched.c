@@ -1,5 +1,6 @@
-/* Coroutines on the loop: the ready queue, waiting, cancellation. Keeps true: a coroutine is in the ready queue at most once;
- * a cancellation is delivered once, at the point where the coroutine waits; Lua runs only below act_step. */
+/* Coroutines on the loop: the ready queue, waiting, cancellation. Keeps true: a coroutine is in the
+ * ready queue at most once; a cancellation is delivered once, at the point where the coroutine
+ * waits; Lua runs only below act_step. */
 #include "activity/act_internal.h"
 
 #include <stdio.h>
@@ -22,8 +23,10 @@ static void enqueue(struct act_co **first, struct act_co **last, struct act_co *
 {
     co->queued = true;
     co->ready_next = NULL;
-    if (*last) (*last)->ready_next = co;
-    else *first = co;
+    if (*last)
+        (*last)->ready_next = co;
+    else
+        *first = co;
     *last = co;
 }
 
@@ -103,8 +106,10 @@ void act_co_free(struct act_co *co)
         if (!op->done && op->abort) op->abort(op);
         op->done = true;
     }
-    if (co->prev) co->prev->next = co->next;
-    else co->call->cos = co->next;
+    if (co->prev)
+        co->prev->next = co->next;
+    else
+        co->call->cos = co->next;
     if (co->next) co->next->prev = co->prev;
     co->call->n_co--;
     idmap_del(&h->cos, co->id);
@@ -150,8 +155,8 @@ static int op_gc(lua_State *L)
     return 0;
 }
 
-void *act_op_new(lua_State *L, size_t size, void (*abort)(struct act_op *), int (*push)(lua_State *, struct act_op *),
-                 void (*release)(struct act_op *))
+void *act_op_new(lua_State *L, size_t size, void (*abort)(struct act_op *),
+                 int (*push)(lua_State *, struct act_op *), void (*release)(struct act_op *))
 {
     luaL_checkstack(L, 20, NULL);
     struct act_op *op = lua_newuserdatauv(L, size, 1);

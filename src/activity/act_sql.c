@@ -1,4 +1,5 @@
-/* ml.store.sql(path): SQL on the user's own SQLite file, parameters only, off the loop. One connection for each file. */
+/* ml.store.sql(path): SQL on the user's own SQLite file, parameters only, off the loop. One
+ * connection for each file. */
 #include "activity/act_internal.h"
 #include "store/sqlfile.h"
 
@@ -17,7 +18,8 @@ struct sql_op {
 
 void act_sqlfiles_close(struct act_host *h)
 {
-    for (struct map_entry *en = h->sqlfiles.first; en; en = en->next) sqlfile_close(en->value);
+    for (struct map_entry *en = h->sqlfiles.first; en; en = en->next)
+        sqlfile_close(en->value);
 }
 
 /* Copies the result: it is borrowed for the call only. */
@@ -33,7 +35,8 @@ static void on_result(void *ud, const struct sqlfile_result *r)
     size_t n = r->columns * r->rows;
     o->r.names = arena_alloc(a, (r->columns + 1) * sizeof *r->names);
     o->r.values = arena_alloc(a, (n + 1) * sizeof *r->values);
-    for (size_t i = 0; i < r->columns && o->r.names; i++) o->r.names[i] = arena_str(a, r->names[i]);
+    for (size_t i = 0; i < r->columns && o->r.names; i++)
+        o->r.names[i] = arena_str(a, r->names[i]);
     for (size_t i = 0; i < n && o->r.values; i++) {
         o->r.values[i] = r->values[i];
         if (r->values[i].s.n) o->r.values[i].s = arena_str(a, r->values[i].s);
@@ -58,11 +61,21 @@ static void release(struct act_op *op)
 static void push_value(lua_State *L, const struct sqlfile_value *v)
 {
     switch (v->kind) {
-    case SQLFILE_INT: lua_pushinteger(L, v->i); break;
-    case SQLFILE_REAL: lua_pushnumber(L, v->d); break;
-    case SQLFILE_TEXT: lua_pushlstring(L, v->s.p ? v->s.p : "", v->s.n); break;
-    case SQLFILE_BLOB: value_push_bytes(L, v->s); break;
-    default: lua_pushnil(L); break;
+    case SQLFILE_INT:
+        lua_pushinteger(L, v->i);
+        break;
+    case SQLFILE_REAL:
+        lua_pushnumber(L, v->d);
+        break;
+    case SQLFILE_TEXT:
+        lua_pushlstring(L, v->s.p ? v->s.p : "", v->s.n);
+        break;
+    case SQLFILE_BLOB:
+        value_push_bytes(L, v->s);
+        break;
+    default:
+        lua_pushnil(L);
+        break;
     }
 }
 
@@ -70,7 +83,8 @@ static int push_result(lua_State *L, struct act_op *op)
 {
     struct sql_op *o = (struct sql_op *)op;
     const struct sqlfile_result *r = &o->r;
-    if (r->err.code == ERR_ARG) return act_fail(L, "SqlError", false, "%s: %s", o->fname, r->err.text);
+    if (r->err.code == ERR_ARG)
+        return act_fail(L, "SqlError", false, "%s: %s", o->fname, r->err.text);
     if (r->err.code) return act_fail_err(L, o->fname, &r->err);
     if (!o->rows) {
         lua_createtable(L, 0, 2);
@@ -117,12 +131,16 @@ static struct sqlfile_value parameter(lua_State *L, struct arena *a, const char 
         v.kind = SQLFILE_TEXT;
         v.s = s.n ? arena_str(a, s) : STR("");
     } else {
-        act_misuse(L, "%s: a parameter is a %s; use numbers, texts, booleans, ml.bytes or ml.null (ml.json.encode for tables)", fname, luaL_typename(L, -1));
+        act_misuse(L,
+                   "%s: a parameter is a %s; use numbers, texts, booleans, ml.bytes or ml.null "
+                   "(ml.json.encode for tables)",
+                   fname, luaL_typename(L, -1));
     }
     return v;
 }
 
-static size_t parameters(lua_State *L, struct arena *a, const char *fname, struct sqlfile_value **values, struct str **names)
+static size_t parameters(lua_State *L, struct arena *a, const char *fname,
+                         struct sqlfile_value **values, struct str **names)
 {
     *values = NULL;
     *names = NULL;
@@ -130,11 +148,14 @@ static size_t parameters(lua_State *L, struct arena *a, const char *fname, struc
     luaL_checktype(L, 3, LUA_TTABLE);
     size_t n = lua_rawlen(L, 3), all = 0;
     for (lua_pushnil(L); lua_next(L, 3); lua_pop(L, 1)) {
-        if (n > 0 && !lua_isinteger(L, -2)) act_misuse(L, "%s: parameters are a list or a table of names, not both", fname);
-        if (n == 0 && lua_type(L, -2) != LUA_TSTRING) act_misuse(L, "%s: the list of parameters has a hole: use ml.null", fname);
+        if (n > 0 && !lua_isinteger(L, -2))
+            act_misuse(L, "%s: parameters are a list or a table of names, not both", fname);
+        if (n == 0 && lua_type(L, -2) != LUA_TSTRING)
+            act_misuse(L, "%s: the list of parameters has a hole: use ml.null", fname);
         all++;
     }
-    if (n > 0 && all != n) act_misuse(L, "%s: the list of parameters has a hole: use ml.null", fname);
+    if (n > 0 && all != n)
+        act_misuse(L, "%s: the list of parameters has a hole: use ml.null", fname);
     *values = arena_alloc(a, (all + 1) * sizeof **values);
     if (n == 0) *names = arena_alloc(a, (all + 1) * sizeof **names);
     if (arena_failed(a)) act_misuse(L, "out of memory");
@@ -149,7 +170,8 @@ static size_t parameters(lua_State *L, struct arena *a, const char *fname, struc
     }
     for (lua_pushnil(L); lua_next(L, 3); lua_pop(L, 1), i++) {
         const char *name = lua_tostring(L, -2);
-        (*names)[i] = strchr(":@$", name[0]) && name[0] ? arena_str(a, str_of(name)) : arena_printf(a, ":%s", name);
+        (*names)[i] = strchr(":@$", name[0]) && name[0] ? arena_str(a, str_of(name))
+                                                        : arena_printf(a, ":%s", name);
         (*values)[i] = parameter(L, a, fname);
     }
     return all;
@@ -235,7 +257,8 @@ static int store_sql(lua_State *L)
 
 void act_open_sql(lua_State *L)
 {
-    static const luaL_Reg methods[] = {{"exec", sql_exec}, {"query", sql_query}, {"close", sql_close}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {
+        {"exec", sql_exec}, {"query", sql_query}, {"close", sql_close}, {NULL, NULL}};
     int top = lua_gettop(L);
     luaL_newmetatable(L, "moonloop.sql");
     lua_pushliteral(L, "sql");

@@ -1,4 +1,5 @@
-/* ml.store: the durable key-value store in moonloop's own file. Reads see what is committed; a write waits for its commit. */
+/* ml.store: the durable key-value store in moonloop's own file. Reads see what is committed; a
+ * write waits for its commit. */
 #include "activity/act_internal.h"
 #include "store/kv.h"
 
@@ -42,11 +43,13 @@ static int push_answer(lua_State *L, struct act_op *op)
 {
     struct store_op *o = (struct store_op *)op;
     if (o->answer.kind == STORE_STORAGE) return act_fail_err(L, o->fname, &o->answer.err);
-    lua_pushboolean(L, o->answer.kind == STORE_DURABLE && (!o->existed_matters || o->answer.changes > 0));
+    lua_pushboolean(L, o->answer.kind == STORE_DURABLE &&
+                           (!o->existed_matters || o->answer.changes > 0));
     return 1;
 }
 
-static struct store_op *new_op(lua_State *L, const char *fname, int (*push)(lua_State *, struct act_op *))
+static struct store_op *new_op(lua_State *L, const char *fname,
+                               int (*push)(lua_State *, struct act_op *))
 {
     struct store_op *o = act_op_new(L, sizeof *o, cut, push, cut);
     o->fname = fname;
@@ -55,8 +58,8 @@ static struct store_op *new_op(lua_State *L, const char *fname, int (*push)(lua_
     return o;
 }
 
-/* Upvalues: 1 the namespace (nil: it is the first argument), 2 its table; ns.get(k) and ns:get(k) are the same. The namespace
- * stands at 1 of the stack then, the other arguments behind it. */
+/* Upvalues: 1 the namespace (nil: it is the first argument), 2 its table; ns.get(k) and ns:get(k)
+ * are the same. The namespace stands at 1 of the stack then, the other arguments behind it. */
 static struct store *enter(lua_State *L, const char *fname, struct str *ns)
 {
     struct act_host *h = act_host_of(L);
@@ -68,7 +71,8 @@ static struct store *enter(lua_State *L, const char *fname, struct str *ns)
         lua_insert(L, 1);
     }
     *ns = act_check_str(L, 1);
-    if (ns->n == 0 || ns->n > NAMESPACE_MAX) act_misuse(L, "%s: a namespace has 1 to %d bytes", fname, NAMESPACE_MAX);
+    if (ns->n == 0 || ns->n > NAMESPACE_MAX)
+        act_misuse(L, "%s: a namespace has 1 to %d bytes", fname, NAMESPACE_MAX);
     return h->env.store;
 }
 
@@ -89,14 +93,17 @@ static int store_get(lua_State *L)
     struct str key = check_key(L, 2, "ml.store.get");
     struct buf *b = act_buf(L, VALUE_BYTES_MAX * 2);
     struct arena *a = act_arena(L, 0);
-    if (kv_get(s, ns, key, act_now(act_host_of(L)), b, &version, &found, &e) < 0) return act_fail_err(L, "ml.store.get", &e);
+    if (kv_get(s, ns, key, act_now(act_host_of(L)), b, &version, &found, &e) < 0)
+        return act_fail_err(L, "ml.store.get", &e);
     if (!found) {
         lua_pushnil(L);
         lua_pushinteger(L, 0);
         return 2;
     }
     struct rec *p = NULL;
-    if (rec_decode(a, &rec_type_payload, buf_str(b), &p, &e) < 0 || value_push_payload(L, p, &e) < 0) return act_misuse(L, "ml.store.get: %s", e.text);
+    if (rec_decode(a, &rec_type_payload, buf_str(b), &p, &e) < 0 ||
+        value_push_payload(L, p, &e) < 0)
+        return act_misuse(L, "ml.store.get: %s", e.text);
     lua_pushinteger(L, version);
     return 2;
 }
@@ -144,7 +151,8 @@ static int try_set(lua_State *L, struct store_op *o)
     if (!o->link && !(o->link = act_link_new(&o->op))) return act_misuse(L, "out of memory");
     o->expect = found ? version : 0;
     o->op.done = false;
-    kv_set(h->env.store, o->ns, o->key, o->value, o->expect, expires(h, o->ttl_ns), act_now(h), on_answer, o->link);
+    kv_set(h->env.store, o->ns, o->key, o->value, o->expect, expires(h, o->ttl_ns), act_now(h),
+           on_answer, o->link);
     return act_op_wait(L, o);
 }
 
@@ -153,7 +161,8 @@ static int push_set(lua_State *L, struct act_op *op)
     struct store_op *o = (struct store_op *)op;
     if (o->answer.kind == STORE_STORAGE) return act_fail_err(L, o->fname, &o->answer.err);
     if (o->answer.kind == STORE_GUARD) {
-        if (++o->tries >= TRIES_MAX) return act_fail(L, "Conflict", true, "%s: others write the key all the time", o->fname);
+        if (++o->tries >= TRIES_MAX)
+            return act_fail(L, "Conflict", true, "%s: others write the key all the time", o->fname);
         return try_set(L, o);
     }
     lua_pushinteger(L, o->expect + 1);
@@ -177,7 +186,8 @@ static int store_set(lua_State *L)
     return try_set(L, o);
 }
 
-/* cas(namespace, key, version, value, {ttl}): writes when the key is at this version (0: not there); tells whether. */
+/* cas(namespace, key, version, value, {ttl}): writes when the key is at this version (0: not
+ * there); tells whether. */
 static int store_cas(lua_State *L)
 {
     struct str ns;
@@ -233,7 +243,8 @@ static int store_list(lua_State *L)
         luaL_argcheck(L, limit > 0 && limit <= LIST_MAX, 2, "limit is 1 to 10000");
     }
     struct buf *b = act_buf(L, 64u << 20);
-    if (kv_list(s, ns, prefix, after, (int)limit, act_now(act_host_of(L)), each_key, b, &e) < 0) return act_fail_err(L, "ml.store.list", &e);
+    if (kv_list(s, ns, prefix, after, (int)limit, act_now(act_host_of(L)), each_key, b, &e) < 0)
+        return act_fail_err(L, "ml.store.list", &e);
     if (b->code < 0) return act_misuse(L, "ml.store.list: out of memory");
     lua_newtable(L);
     value_set_list(L, -1);
@@ -248,13 +259,15 @@ static int store_list(lua_State *L)
     return 1;
 }
 
-static const luaL_Reg functions[] = {{"get", store_get}, {"set", store_set}, {"cas", store_cas}, {"delete", store_delete},
+static const luaL_Reg functions[] = {{"get", store_get},   {"set", store_set},
+                                     {"cas", store_cas},   {"delete", store_delete},
                                      {"list", store_list}, {NULL, NULL}};
 
 static int store_namespace(lua_State *L)
 {
     struct str ns = act_check_str(L, 1);
-    if (ns.n == 0 || ns.n > NAMESPACE_MAX) return act_misuse(L, "ml.store.namespace: a namespace has 1 to %d bytes", NAMESPACE_MAX);
+    if (ns.n == 0 || ns.n > NAMESPACE_MAX)
+        return act_misuse(L, "ml.store.namespace: a namespace has 1 to %d bytes", NAMESPACE_MAX);
     lua_newtable(L);
     lua_pushlstring(L, ns.p, ns.n);
     lua_pushvalue(L, -2);

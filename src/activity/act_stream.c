@@ -1,5 +1,6 @@
-/* Streamed responses: res:chunks() gives pieces as they come, res:events() server-sent events. Keeps true: what the script has
- * not read stays bounded (the transfer pauses), and a stream that nobody holds is cancelled. */
+/* Streamed responses: res:chunks() gives pieces as they come, res:events() server-sent events.
+ * Keeps true: what the script has not read stays bounded (the transfer pauses), and a stream that
+ * nobody holds is cancelled. */
 #include "activity/act_http.h"
 #include "http/sse.h"
 
@@ -8,20 +9,20 @@
 struct stream {
     struct act_host *h;
     struct http_client *client;
-    uint64_t id;             /* 0: over */
-    struct act_op *reader;   /* who waits */
+    uint64_t id;           /* 0: over */
+    struct act_op *reader; /* who waits */
     bool begun, done;
     struct http_failure failure;
     struct buf data;
     struct sse sse;
     bool sse_used;
-    lua_State *L;            /* only inside sse_feed */
+    lua_State *L; /* only inside sse_feed */
     int queue;
 };
 
 struct stream_op {
     struct act_op op;
-    struct stream *s;        /* kept by uservalue 1 */
+    struct stream *s; /* kept by uservalue 1 */
     struct arena arena;
     struct http_response r;
     struct str method;
@@ -42,7 +43,8 @@ static void on_response(void *ud, const struct http_response *r)
     o->r = *r;
     struct http_header *headers = arena_alloc(&o->arena, (r->n_headers + 1) * sizeof *headers);
     for (size_t i = 0; headers && i < r->n_headers; i++)
-        headers[i] = (struct http_header){arena_str(&o->arena, r->headers[i].name), arena_str(&o->arena, r->headers[i].value), false};
+        headers[i] = (struct http_header){arena_str(&o->arena, r->headers[i].name),
+                                          arena_str(&o->arena, r->headers[i].value), false};
     o->r.headers = headers;
     o->r.n_headers = headers ? r->n_headers : 0;
     o->r.url = arena_str(&o->arena, r->url);
@@ -114,7 +116,8 @@ static void op_release(struct act_op *op)
     arena_free(&((struct stream_op *)op)->arena);
 }
 
-static struct stream_op *new_op(lua_State *L, struct stream *s, int idx, int (*push)(lua_State *, struct act_op *))
+static struct stream_op *new_op(lua_State *L, struct stream *s, int idx,
+                                int (*push)(lua_State *, struct act_op *))
 {
     if (s->reader) act_misuse(L, "the stream is being read by another coroutine");
     idx = lua_absindex(L, idx);
@@ -221,7 +224,9 @@ static int iterator(lua_State *L, lua_CFunction next, bool events)
     luaL_checktype(L, 1, LUA_TTABLE);
     lua_getfield(L, 1, "stream");
     struct stream *s = luaL_testudata(L, -1, "moonloop.stream");
-    if (!s) return act_misuse(L, "the response was not asked for as a stream: use the option %s", events ? "sse = true" : "stream = true");
+    if (!s)
+        return act_misuse(L, "the response was not asked for as a stream: use the option %s",
+                          events ? "sse = true" : "stream = true");
     if (s->sse_used && !events) return act_misuse(L, "the stream is read by res:events() already");
     s->sse_used = events;
     lua_pushcclosure(L, next, 1);
@@ -272,7 +277,8 @@ static int push_begun(lua_State *L, struct act_op *op)
 
 int act_stream_start(lua_State *L, const struct http_request *r)
 {
-    static const struct http_events events = {.on_response = on_response, .on_data = on_data, .on_done = on_done};
+    static const struct http_events events = {
+        .on_response = on_response, .on_data = on_data, .on_done = on_done};
     struct err e = {0};
     struct http_client *client = act_http_client(L);
     luaL_checkstack(L, 20, NULL);
@@ -297,7 +303,10 @@ int act_stream_start(lua_State *L, const struct http_request *r)
 
 void act_open_stream(lua_State *L)
 {
-    static const luaL_Reg methods[] = {{"chunks", response_chunks}, {"events", response_events}, {"close", response_close}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"chunks", response_chunks},
+                                       {"events", response_events},
+                                       {"close", response_close},
+                                       {NULL, NULL}};
     int top = lua_gettop(L);
     luaL_newmetatable(L, "moonloop.stream");
     lua_pushcfunction(L, stream_gc);

@@ -1,4 +1,5 @@
-/* ml.time: arithmetic on ISO texts; every time taken is ISO or integer nanoseconds, every duration a text or seconds. */
+/* ml.time: arithmetic on ISO texts; every time taken is ISO or integer nanoseconds, every duration
+ * a text or seconds. */
 #include "activity/act_internal.h"
 
 static int time_now(lua_State *L)
@@ -21,7 +22,8 @@ static int time_format(lua_State *L)
 
 static int time_add(lua_State *L)
 {
-    int64_t t = api_check_time(L, 1, "ml.time.add"), d = api_check_duration(L, 2, "ml.time.add"), sum;
+    int64_t t = api_check_time(L, 1, "ml.time.add"), d = api_check_duration(L, 2, "ml.time.add"),
+            sum;
     if (__builtin_add_overflow(t, d, &sum)) return act_misuse(L, "ml.time.add: out of range");
     act_push_time(L, sum);
     return 1;
@@ -65,8 +67,10 @@ static int time_fields(lua_State *L)
 
 void act_open_time(lua_State *L)
 {
-    static const luaL_Reg time[] = {{"now", time_now}, {"parse", time_parse}, {"format", time_format}, {"add", time_add},
-                                    {"diff", time_diff}, {"duration", time_duration}, {"fields", time_fields}, {NULL, NULL}};
+    static const luaL_Reg time[] = {{"now", time_now},       {"parse", time_parse},
+                                    {"format", time_format}, {"add", time_add},
+                                    {"diff", time_diff},     {"duration", time_duration},
+                                    {"fields", time_fields}, {NULL, NULL}};
     luaL_newlib(L, time);
     lua_setfield(L, -2, "time");
 }

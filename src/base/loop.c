@@ -273,7 +273,8 @@ const struct clock *loop_clock(const struct loop *l)
 
 /* ---- running ---- */
 
-/* uv runs timers before it polls, and would then wait for the next one: a turn in which a timer fired must not wait. */
+/* uv runs timers before it polls, and would then wait for the next one: a turn in which a timer
+ * fired must not wait. */
 static void end_wait(uv_timer_t *h)
 {
     uv_stop(h->loop);

@@ -1,10 +1,12 @@
-/* The one allocator: every room, Lua, cJSON, SQLite, curl and uv allocate through here, so that a host can
- * supply its own and a test can make the n-th allocation fail. Process-wide; set before anything is opened. */
+/* The one allocator: every room, Lua, cJSON, SQLite, curl and uv allocate through here, so that a
+ * host can supply its own and a test can make the n-th allocation fail. Process-wide; set before
+ * anything is opened. */
 #ifndef ML_BASE_MEM_H
 #define ML_BASE_MEM_H
 #include "base/str.h"
 
-/* p NULL: allocate n bytes. n 0: free p, return NULL. Otherwise resize. Must be safe from several threads. */
+/* p NULL: allocate n bytes. n 0: free p, return NULL. Otherwise resize. Must be safe from several
+ * threads. */
 typedef void *(*mem_hook_fn)(void *ud, void *p, size_t n);
 
 void mem_set_hook(mem_hook_fn fn, void *ud); /* NULL restores realloc/free */
@@ -18,20 +20,27 @@ void *mem_dup(const void *p, size_t n);      /* owned copy or NULL */
 void mem_fail_at(long n, bool from_then_on);
 long mem_alloc_count(void); /* allocations and resizes asked for since the start */
 
-/* An arena: many small things freed at once. Allocation failure is sticky: calls return a usable zeroed
- * scratch object or NULL as documented, and arena_failed() tells at the end; check it before trusting content. */
+/* An arena: many small things freed at once. Allocation failure is sticky: calls return a usable
+ * zeroed scratch object or NULL as documented, and arena_failed() tells at the end; check it before
+ * trusting content. */
 struct arena_block;
 struct arena {
     struct arena_block *head;
     size_t used;
-    size_t max;   /* bytes, 0 = 1 GiB */
+    size_t max; /* bytes, 0 = 1 GiB */
     bool failed;
 };
 void arena_init(struct arena *a, size_t max);
-void arena_free(struct arena *a);              /* frees all; the arena may be used again */
-void *arena_alloc(struct arena *a, size_t n);  /* zeroed, 16-byte aligned; NULL on failure (sticky) */
-struct str arena_str(struct arena *a, struct str s); /* copy with a NUL behind it; {NULL,0} on failure or absent */
-struct str arena_printf(struct arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static inline bool arena_failed(const struct arena *a) { return a->failed; }
+void arena_free(struct arena *a); /* frees all; the arena may be used again */
+void *arena_alloc(struct arena *a,
+                  size_t n); /* zeroed, 16-byte aligned; NULL on failure (sticky) */
+struct str arena_str(struct arena *a,
+                     struct str s); /* copy with a NUL behind it; {NULL,0} on failure or absent */
+struct str arena_printf(struct arena *a, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+static inline bool arena_failed(const struct arena *a)
+{
+    return a->failed;
+}
 
 #endif

@@ -20,7 +20,8 @@ static void usage(struct cli *c, const struct cli_opt *opts)
 }
 
 /* The option's slot for `arg` ("--name" or "--name=value"); inline_value gets what follows '='. */
-static const struct cli_opt *find_opt(const struct cli_opt *opts, const char *arg, const char **inline_value)
+static const struct cli_opt *find_opt(const struct cli_opt *opts, const char *arg,
+                                      const char **inline_value)
 {
     const char *eq = strchr(arg, '=');
     size_t n = eq ? (size_t)(eq - arg) : strlen(arg);
@@ -40,21 +41,25 @@ static int parse_one(struct cli *c, const struct cli_opt *opts, int argc, char *
     const char *value;
     const struct cli_opt *o = find_opt(opts, argv[*i], &value);
     if (!o) o = find_opt(common, argv[*i], &value);
-    if (!o) return cli_fail(c, -1, "unknown option %s. `moonloop help %s` lists them", argv[*i], c->verb);
+    if (!o)
+        return cli_fail(c, -1, "unknown option %s. `moonloop help %s` lists them", argv[*i],
+                        c->verb);
     if (!o->arg) {
         if (value) return cli_fail(c, -1, "%s takes no value", o->name);
         *o->flag = true;
         return 0;
     }
     if (!value) {
-        if (*i + 1 >= argc) return cli_fail(c, -1, "%s needs a value: %s %s", o->name, o->name, o->arg);
+        if (*i + 1 >= argc)
+            return cli_fail(c, -1, "%s needs a value: %s %s", o->name, o->name, o->arg);
         value = argv[++*i];
     }
     *o->value = value;
     return 0;
 }
 
-int cli_parse(struct cli *c, int argc, char **argv, const struct cli_opt *opts, const char *const *positional, int *rest)
+int cli_parse(struct cli *c, int argc, char **argv, const struct cli_opt *opts,
+              const char *const *positional, int *rest)
 {
     int n = 0, end = argc, most = 0, least = 0;
     bool open_ended = false;
@@ -81,8 +86,12 @@ int cli_parse(struct cli *c, int argc, char **argv, const struct cli_opt *opts, 
     }
     if (rest) *rest = end;
     if (c->help) return usage(c, opts), -1;
-    if (n < least) return cli_fail(c, -1, "%s is missing. Usage: moonloop %s", positional[n], cli_find(c->verb)->usage);
-    if (n > most && !open_ended) return cli_fail(c, -1, "'%s' is one argument too many. Usage: moonloop %s", argv[most], cli_find(c->verb)->usage);
+    if (n < least)
+        return cli_fail(c, -1, "%s is missing. Usage: moonloop %s", positional[n],
+                        cli_find(c->verb)->usage);
+    if (n > most && !open_ended)
+        return cli_fail(c, -1, "'%s' is one argument too many. Usage: moonloop %s", argv[most],
+                        cli_find(c->verb)->usage);
     return n;
 }
 
@@ -101,7 +110,8 @@ int cli_fail(struct cli *c, int code, const char *fmt, ...)
         cJSON_free(s);
         cJSON_Delete(o);
     } else {
-        fprintf(stderr, "%smoonloop%s%s: %s%s\n", c->color ? "\033[31m" : "", *c->verb ? " " : "", c->verb, c->color ? "\033[0m" : "", text);
+        fprintf(stderr, "%smoonloop%s%s: %s%s\n", c->color ? "\033[31m" : "", *c->verb ? " " : "",
+                c->verb, c->color ? "\033[0m" : "", text);
     }
     return code;
 }
@@ -116,7 +126,8 @@ void cli_note(struct cli *c, const char *fmt, ...)
     fputc('\n', stderr);
 }
 
-/* MOONLOOP_LOG=debug|info|warn|error: the least level that is shown; info when it says nothing else. */
+/* MOONLOOP_LOG=debug|info|warn|error: the least level that is shown; info when it says nothing
+ * else. */
 static int least_level(const char *const names[4])
 {
     const char *env = getenv("MOONLOOP_LOG");
@@ -142,8 +153,9 @@ static void on_log(void *ud, int level, const char *text, const char *fields)
         cJSON_Delete(o);
         return;
     }
-    fprintf(stderr, "%s%s%s%s %s%s%s\n", c->color ? (level > 1 ? "\033[33m" : "\033[36m") : "", "log ", names[level & 3],
-            c->color ? "\033[0m" : "", text, fields ? " " : "", fields ? fields : "");
+    fprintf(stderr, "%s%s%s%s %s%s%s\n", c->color ? (level > 1 ? "\033[33m" : "\033[36m") : "",
+            "log ", names[level & 3], c->color ? "\033[0m" : "", text, fields ? " " : "",
+            fields ? fields : "");
 }
 
 static int parse_modes(struct cli *c, ml_config *cfg)
@@ -166,7 +178,10 @@ static int parse_modes(struct cli *c, ml_config *cfg)
     }
     if (c->until) {
         cfg->until_ns = ml_parse_time(c->until);
-        if (cfg->until_ns <= 0) return cli_fail(c, EXIT_USAGE, "--until takes a time such as 2026-03-01T09:00:00Z, not '%s'", c->until);
+        if (cfg->until_ns <= 0)
+            return cli_fail(c, EXIT_USAGE,
+                            "--until takes a time such as 2026-03-01T09:00:00Z, not '%s'",
+                            c->until);
     }
     return 0;
 }
@@ -240,32 +255,44 @@ int cli_await(struct cli *c, int rc, struct cli_reply *r)
     if (rc == 0 && !r->done) rc = ml_run(c->host, still_waiting, r);
     if (rc < 0) return cli_fail(c, cli_code_exit(rc), "%s", ml_error(c->host));
     if (!r->done) return cli_fail(c, EXIT_SIGINT, "stopped before the answer came");
-    if (r->code) return cli_fail(c, cli_code_exit(r->code), "%s", r->text && *r->text ? r->text : "it did not work");
+    if (r->code)
+        return cli_fail(c, cli_code_exit(r->code), "%s",
+                        r->text && *r->text ? r->text : "it did not work");
     return 0;
 }
 
 int cli_code_exit(int code)
 {
     switch (code) {
-    case ML_OK: return EXIT_OK;
+    case ML_OK:
+        return EXIT_OK;
     case ML_E_ARG:
     case ML_E_NOTFOUND:
     case ML_E_EXISTS:
     case ML_E_SCRIPT:
-    case ML_E_UNSUPPORTED: return EXIT_USAGE;
+    case ML_E_UNSUPPORTED:
+        return EXIT_USAGE;
     case ML_E_FAILED:
-    case ML_E_NONDETERMINISM: return EXIT_FAILED;
-    case ML_E_CANCELED: return EXIT_CANCELED;
-    case ML_E_TIMEOUT: return EXIT_TIMEOUT;
-    default: return EXIT_ENGINE;
+    case ML_E_NONDETERMINISM:
+        return EXIT_FAILED;
+    case ML_E_CANCELED:
+        return EXIT_CANCELED;
+    case ML_E_TIMEOUT:
+        return EXIT_TIMEOUT;
+    default:
+        return EXIT_ENGINE;
     }
 }
 
 int cli_status_exit(const char *status)
 {
-    static const struct { const char *name; int code; } table[] = {
-        {"Completed", EXIT_OK},         {"Failed", EXIT_FAILED},     {"Canceled", EXIT_CANCELED}, {"Terminated", EXIT_CANCELED},
-        {"TimedOut", EXIT_TIMEOUT},     {"Running", EXIT_WAITING},   {"Blocked", EXIT_WAITING},   {"Paused", EXIT_WAITING},
+    static const struct {
+        const char *name;
+        int code;
+    } table[] = {
+        {"Completed", EXIT_OK},        {"Failed", EXIT_FAILED},    {"Canceled", EXIT_CANCELED},
+        {"Terminated", EXIT_CANCELED}, {"TimedOut", EXIT_TIMEOUT}, {"Running", EXIT_WAITING},
+        {"Blocked", EXIT_WAITING},     {"Paused", EXIT_WAITING},
     };
     for (size_t i = 0; status && i < sizeof table / sizeof *table; i++)
         if (strcmp(status, table[i].name) == 0) return table[i].code;
@@ -295,7 +322,8 @@ char *cli_json_arg(struct cli *c, const char *what, const char *arg)
         text = read_all(stdin);
     } else if (arg[0] == '@') {
         FILE *f = fopen(arg + 1, "rb");
-        if (!f) return cli_fail(c, 0, "%s: cannot read %s: %s", what, arg + 1, strerror(errno)), NULL;
+        if (!f)
+            return cli_fail(c, 0, "%s: cannot read %s: %s", what, arg + 1, strerror(errno)), NULL;
         text = read_all(f);
         fclose(f);
     } else {
@@ -305,8 +333,9 @@ char *cli_json_arg(struct cli *c, const char *what, const char *arg)
     const char *end = NULL;
     cJSON *j = cJSON_ParseWithOpts(text, &end, 1);
     if (!j) {
-        cli_fail(c, 0, "%s is not JSON: error at character %ld, near '%.20s'. Quote strings: '\"text\"'", what,
-                 end ? (long)(end - text) + 1 : 1L, end ? end : text);
+        cli_fail(c, 0,
+                 "%s is not JSON: error at character %ld, near '%.20s'. Quote strings: '\"text\"'",
+                 what, end ? (long)(end - text) + 1 : 1L, end ? end : text);
         free(text);
         return NULL;
     }
@@ -318,11 +347,12 @@ void cli_print_failure(struct cli *c, const char *failure_json)
 {
     cJSON *f = failure_json ? cJSON_Parse(failure_json) : NULL;
     int depth = 0;
-    for (const cJSON *i = f; cJSON_IsObject(i) && depth < 20; i = cJSON_GetObjectItem(i, "cause"), depth++) {
+    for (const cJSON *i = f; cJSON_IsObject(i) && depth < 20;
+         i = cJSON_GetObjectItem(i, "cause"), depth++) {
         const char *type = cJSON_GetStringValue(cJSON_GetObjectItem(i, "type"));
         const char *message = cJSON_GetStringValue(cJSON_GetObjectItem(i, "message"));
-        fprintf(stderr, "%s%s%s%s: %s\n", c->color ? "\033[31m" : "", depth ? "  caused by " : "", type ? type : "failure",
-                c->color ? "\033[0m" : "", message ? message : "");
+        fprintf(stderr, "%s%s%s%s: %s\n", c->color ? "\033[31m" : "", depth ? "  caused by " : "",
+                type ? type : "failure", c->color ? "\033[0m" : "", message ? message : "");
         const char *trace = cJSON_GetStringValue(cJSON_GetObjectItem(i, "stackTrace"));
         if (trace && *trace) fprintf(stderr, "%s\n", trace);
     }
@@ -337,11 +367,13 @@ int cli_print_outcome(struct cli *c, const struct cli_reply *r)
         return fflush(stdout) ? EXIT_ENGINE : EXIT_OK;
     }
     if (c->json) {
-        fprintf(stderr, "{\"status\":\"%s\",\"workflowId\":\"%s\",\"failure\":%s}\n", r->status ? r->status : "", r->workflow_id ? r->workflow_id : "",
+        fprintf(stderr, "{\"status\":\"%s\",\"workflowId\":\"%s\",\"failure\":%s}\n",
+                r->status ? r->status : "", r->workflow_id ? r->workflow_id : "",
                 r->failure ? r->failure : "null");
         return code;
     }
-    cli_fail(c, 0, "%s is %s", r->workflow_id ? r->workflow_id : "the run", r->status ? r->status : "in an unknown state");
+    cli_fail(c, 0, "%s is %s", r->workflow_id ? r->workflow_id : "the run",
+             r->status ? r->status : "in an unknown state");
     if (r->failure) cli_print_failure(c, r->failure);
     return code;
 }

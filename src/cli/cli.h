@@ -1,5 +1,6 @@
-/* What the verbs of the command share: option tables, opening a host, waiting for a reply, output, exit codes.
- * The command stands on moonloop.h alone (and cJSON to look into replies); one file per verb, listed in cli_verbs. */
+/* What the verbs of the command share: option tables, opening a host, waiting for a reply, output,
+ * exit codes. The command stands on moonloop.h alone (and cJSON to look into replies); one file per
+ * verb, listed in cli_verbs. */
 #ifndef ML_CLI_CLI_H
 #define ML_CLI_CLI_H
 #include "moonloop.h"
@@ -9,23 +10,24 @@
 
 /* Exit codes, documented in README.md and stable. */
 enum cli_exit {
-    EXIT_OK = 0,        /* completed */
-    EXIT_FAILED = 1,    /* the workflow failed; a replay did not match; a plain script's own code may be any */
-    EXIT_USAGE = 2,     /* usage or script error */
-    EXIT_WAITING = 3,   /* blocked, paused, or waiting with nothing left to do */
-    EXIT_CANCELED = 4,  /* cancelled or terminated */
-    EXIT_TIMEOUT = 5,   /* timed out */
-    EXIT_ENGINE = 6,    /* engine or storage error */
+    EXIT_OK = 0, /* completed */
+    EXIT_FAILED =
+        1, /* the workflow failed; a replay did not match; a plain script's own code may be any */
+    EXIT_USAGE = 2,    /* usage or script error */
+    EXIT_WAITING = 3,  /* blocked, paused, or waiting with nothing left to do */
+    EXIT_CANCELED = 4, /* cancelled or terminated */
+    EXIT_TIMEOUT = 5,  /* timed out */
+    EXIT_ENGINE = 6,   /* engine or storage error */
     EXIT_SIGINT = 130,
     EXIT_SIGTERM = 143
 };
 
 struct cli_opt {
-    const char *name;    /* "--input" */
-    const char *arg;     /* "JSON", or NULL for a flag */
+    const char *name; /* "--input" */
+    const char *arg;  /* "JSON", or NULL for a flag */
     const char *help;
-    const char **value;  /* option with an argument */
-    bool *flag;          /* flag */
+    const char **value; /* option with an argument */
+    bool *flag;         /* flag */
 };
 
 /* Options that most verbs take, and what cli_open made of them. */
@@ -34,25 +36,29 @@ struct cli {
     const char *db, *clock, *durability, *until;
     bool json, quiet, help;
     ml_host *host;
-    bool color;          /* stderr is a terminal and NO_COLOR is unset */
+    bool color; /* stderr is a terminal and NO_COLOR is unset */
 };
 
 struct cli_verb {
     const char *name;
-    const char *usage;   /* "signal ID NAME [JSON]" */
-    const char *help;    /* one line */
+    const char *usage;                                /* "signal ID NAME [JSON]" */
+    const char *help;                                 /* one line */
     int (*run)(struct cli *c, int argc, char **argv); /* argv without the program and the verb */
 };
 extern const struct cli_verb cli_verbs[]; /* ended by name NULL */
 const struct cli_verb *cli_find(const char *name);
 
-/* Parses options and positional arguments (moved to the front of argv). A NULL-ended list of positional names: "ID", "[NAME]" optional;
- * "..." takes the rest. Returns the number of positional arguments, or -1 after having said what is wrong. "--" ends options;
- * *rest (may be NULL) gets the index of what follows it, or argc. */
-int cli_parse(struct cli *c, int argc, char **argv, const struct cli_opt *opts, const char *const *positional, int *rest);
-/* Prints to stderr "moonloop VERB: text"; with --json one JSON object {"error": text}. Returns `code`. */
+/* Parses options and positional arguments (moved to the front of argv). A NULL-ended list of
+ * positional names: "ID", "[NAME]" optional;
+ * "..." takes the rest. Returns the number of positional arguments, or -1 after having said what is
+ * wrong. "--" ends options; *rest (may be NULL) gets the index of what follows it, or argc. */
+int cli_parse(struct cli *c, int argc, char **argv, const struct cli_opt *opts,
+              const char *const *positional, int *rest);
+/* Prints to stderr "moonloop VERB: text"; with --json one JSON object {"error": text}. Returns
+ * `code`. */
 int cli_fail(struct cli *c, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-void cli_note(struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* stderr, not with --quiet */
+void cli_note(struct cli *c, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3))); /* stderr, not with --quiet */
 
 /* Opens the host for a verb. Returns 0 or an exit code after having said why. */
 int cli_open(struct cli *c, unsigned flags);
@@ -66,13 +72,16 @@ struct cli_reply {
 };
 void cli_on_reply(void *ud, const ml_reply *r); /* an ml_reply_fn; ud is a struct cli_reply */
 void cli_reply_free(struct cli_reply *r);
-/* Steps the host until the reply is there (rc is what the ml_ call returned). Returns 0 or an exit code after a message. */
+/* Steps the host until the reply is there (rc is what the ml_ call returned). Returns 0 or an exit
+ * code after a message. */
 int cli_await(struct cli *c, int rc, struct cli_reply *r);
-int cli_code_exit(int ml_code);              /* a negative moonloop code as an exit code */
-int cli_status_exit(const char *status);     /* "Completed" -> 0 ... */
-/* Reads JSON from an option: text, @FILE or - for standard input. Checks it. NULL after a message; free() it. */
+int cli_code_exit(int ml_code);          /* a negative moonloop code as an exit code */
+int cli_status_exit(const char *status); /* "Completed" -> 0 ... */
+/* Reads JSON from an option: text, @FILE or - for standard input. Checks it. NULL after a message;
+ * free() it. */
 char *cli_json_arg(struct cli *c, const char *what, const char *arg);
-/* Prints a closed run's outcome: the result on stdout, a failure on stderr. Returns the exit code. */
+/* Prints a closed run's outcome: the result on stdout, a failure on stderr. Returns the exit code.
+ */
 int cli_print_outcome(struct cli *c, const struct cli_reply *r);
 /* A failure JSON {type, message, cause...} as lines for people. */
 void cli_print_failure(struct cli *c, const char *failure_json);

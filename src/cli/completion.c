@@ -4,10 +4,13 @@
 
 static void verbs_line(void)
 {
-    for (const struct cli_verb *v = cli_verbs; v->name; v++) printf("%s%s", v == cli_verbs ? "" : " ", v->name);
+    for (const struct cli_verb *v = cli_verbs; v->name; v++)
+        printf("%s%s", v == cli_verbs ? "" : " ", v->name);
 }
 
-static const char options[] = "--db --json --quiet --help --workflow --input --id --clock --durability --until --wait-all --run --reason --status --type --limit --wait";
+static const char options[] =
+    "--db --json --quiet --help --workflow --input --id --clock --durability --until --wait-all "
+    "--run --reason --status --type --limit --wait";
 
 int verb_completion(struct cli *c, int argc, char **argv)
 {
@@ -16,15 +19,20 @@ int verb_completion(struct cli *c, int argc, char **argv)
     bool zsh = strcmp(argv[0], "zsh") == 0;
     if (zsh || strcmp(argv[0], "bash") == 0) {
         if (zsh) printf("autoload -U +X bashcompinit && bashcompinit\n");
-        printf("_moonloop() {\n  local cur=\"${COMP_WORDS[COMP_CWORD]}\"\n  if [ \"$COMP_CWORD\" = 1 ]; then\n    COMPREPLY=($(compgen -W \"");
+        printf("_moonloop() {\n  local cur=\"${COMP_WORDS[COMP_CWORD]}\"\n  if [ \"$COMP_CWORD\" = "
+               "1 ]; then\n    COMPREPLY=($(compgen -W \"");
         verbs_line();
-        printf("\" -- \"$cur\"))\n  elif [ \"${cur#-}\" != \"$cur\" ]; then\n    COMPREPLY=($(compgen -W \"%s\" -- \"$cur\"))\n"
-               "  else\n    COMPREPLY=($(compgen -f -- \"$cur\"))\n  fi\n}\ncomplete -o filenames -F _moonloop moonloop\n", options);
+        printf("\" -- \"$cur\"))\n  elif [ \"${cur#-}\" != \"$cur\" ]; then\n    "
+               "COMPREPLY=($(compgen -W \"%s\" -- \"$cur\"))\n"
+               "  else\n    COMPREPLY=($(compgen -f -- \"$cur\"))\n  fi\n}\ncomplete -o filenames "
+               "-F _moonloop moonloop\n",
+               options);
         return EXIT_OK;
     }
     if (strcmp(argv[0], "fish") == 0) {
         for (const struct cli_verb *v = cli_verbs; v->name; v++)
-            printf("complete -c moonloop -n __fish_use_subcommand -a %s -d \"%s\"\n", v->name, v->help);
+            printf("complete -c moonloop -n __fish_use_subcommand -a %s -d \"%s\"\n", v->name,
+                   v->help);
         return EXIT_OK;
     }
     return cli_fail(c, EXIT_USAGE, "bash, zsh or fish, not '%s'", argv[0]);

@@ -1,4 +1,5 @@
-/* moonloop doctor: is the file sound, do the libraries have known defects, what is open or blocked? */
+/* moonloop doctor: is the file sound, do the libraries have known defects, what is open or blocked?
+ */
 #include "cli/cli.h"
 #include <string.h>
 
@@ -13,11 +14,19 @@ int verb_doctor(struct cli *c, int argc, char **argv)
         cJSON *j = r.json ? cJSON_Parse(r.json) : NULL;
         const cJSON *check;
         if (c->json) printf("%s\n", r.json ? r.json : "{}");
-        cJSON_ArrayForEach(check, cJSON_GetObjectItem(j, "checks")) {
-            bool ok = cJSON_IsTrue(cJSON_GetObjectItem(check, "ok")), warn = cJSON_IsTrue(cJSON_GetObjectItem(check, "warning"));
-            const char *name = cJSON_GetStringValue(cJSON_GetObjectItem(check, "name")), *text = cJSON_GetStringValue(cJSON_GetObjectItem(check, "text"));
+        cJSON_ArrayForEach(check, cJSON_GetObjectItem(j, "checks"))
+        {
+            bool ok = cJSON_IsTrue(cJSON_GetObjectItem(check, "ok")),
+                 warn = cJSON_IsTrue(cJSON_GetObjectItem(check, "warning"));
+            const char *name = cJSON_GetStringValue(cJSON_GetObjectItem(check, "name")),
+                       *text = cJSON_GetStringValue(cJSON_GetObjectItem(check, "text"));
             if (!ok) code = EXIT_ENGINE;
-            if (!c->json) printf("%-5s %-20s %s\n", !ok ? "BAD" : warn ? "warn" : "ok", name ? name : "", text ? text : "");
+            if (!c->json)
+                printf("%-5s %-20s %s\n",
+                       !ok    ? "BAD"
+                       : warn ? "warn"
+                              : "ok",
+                       name ? name : "", text ? text : "");
         }
         cJSON_Delete(j);
     }

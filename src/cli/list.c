@@ -14,15 +14,19 @@ static void print_rows(struct cli *c, const char *json)
     cJSON *j = cJSON_Parse(json);
     const cJSON *row, *rows = cJSON_IsArray(j) ? j : cJSON_GetObjectItem(j, "runs");
     int n = 0;
-    cJSON_ArrayForEach(row, rows) {
-        if (n++ == 0) printf("%-11s %-20s %-36s %-20s %s\n", "STATUS", "TYPE", "ID", "STARTED", "WAITS FOR");
+    cJSON_ArrayForEach(row, rows)
+    {
+        if (n++ == 0)
+            printf("%-11s %-20s %-36s %-20s %s\n", "STATUS", "TYPE", "ID", "STARTED", "WAITS FOR");
         bool blocked = cJSON_IsTrue(cJSON_GetObjectItem(row, "blocked"));
         char started[32];
         snprintf(started, sizeof started, "%.19s", text_of(row, "startTime"));
         const cJSON *p = cJSON_GetArrayItem(cJSON_GetObjectItem(row, "pending"), 0);
-        printf("%-11s %-20.40s %-36s %-20s %s%s%s\n", blocked ? "Blocked" : text_of(row, "status"), text_of(row, "type"),
-               text_of(row, "workflowId"), started, *text_of(row, "waitsFor") ? text_of(row, "waitsFor") : text_of(p, "kind"),
-               p && *text_of(p, "name") ? " " : "", *text_of(row, "waitsFor") ? "" : text_of(p, "name"));
+        printf("%-11s %-20.40s %-36s %-20s %s%s%s\n", blocked ? "Blocked" : text_of(row, "status"),
+               text_of(row, "type"), text_of(row, "workflowId"), started,
+               *text_of(row, "waitsFor") ? text_of(row, "waitsFor") : text_of(p, "kind"),
+               p && *text_of(p, "name") ? " " : "",
+               *text_of(row, "waitsFor") ? "" : text_of(p, "name"));
     }
     if (n == 0) cli_note(c, "no runs in %s", c->db);
     cJSON_Delete(j);
@@ -31,11 +35,13 @@ static void print_rows(struct cli *c, const char *json)
 int verb_list(struct cli *c, int argc, char **argv)
 {
     const char *status = NULL, *type = NULL, *prefix = NULL, *limit = NULL;
-    const struct cli_opt opts[] = {{"--status", "S", "Running, Blocked, Completed, Failed, Canceled, Terminated, TimedOut", &status, NULL},
-                                   {"--type", "T", "workflow type", &type, NULL},
-                                   {"--id-prefix", "P", "ids that begin so", &prefix, NULL},
-                                   {"--limit", "N", "at most so many (default 100)", &limit, NULL},
-                                   {NULL, NULL, NULL, NULL, NULL}};
+    const struct cli_opt opts[] = {
+        {"--status", "S", "Running, Blocked, Completed, Failed, Canceled, Terminated, TimedOut",
+         &status, NULL},
+        {"--type", "T", "workflow type", &type, NULL},
+        {"--id-prefix", "P", "ids that begin so", &prefix, NULL},
+        {"--limit", "N", "at most so many (default 100)", &limit, NULL},
+        {NULL, NULL, NULL, NULL, NULL}};
     static const char *const pos[] = {NULL};
     if (cli_parse(c, argc, argv, opts, pos, NULL) < 0) return c->help ? EXIT_OK : EXIT_USAGE;
     cJSON *f = cJSON_CreateObject();

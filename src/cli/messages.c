@@ -40,7 +40,8 @@ static int finish(struct cli *c, int code, struct cli_reply *r, bool value)
 int verb_signal(struct cli *c, int argc, char **argv)
 {
     const char *run = NULL;
-    const struct cli_opt opts[] = {{"--run", "RUN", "that run of the id only", &run, NULL}, {NULL, NULL, NULL, NULL, NULL}};
+    const struct cli_opt opts[] = {{"--run", "RUN", "that run of the id only", &run, NULL},
+                                   {NULL, NULL, NULL, NULL, NULL}};
     static const char *const pos[] = {"ID", "NAME", "[JSON]", NULL};
     int n = cli_parse(c, argc, argv, opts, pos, NULL);
     if (n < 0) return c->help ? EXIT_OK : EXIT_USAGE;
@@ -48,35 +49,19 @@ int verb_signal(struct cli *c, int argc, char **argv)
     if (n > 2 && !json) return EXIT_USAGE;
     struct cli_reply r = {0};
     int code = cli_open(c, ML_ATTACH);
-    if (code == 0) code = cli_await(c, ml_signal(c->host, argv[0], run, argv[1], json, NULL, cli_on_reply, &r), &r);
+    if (code == 0)
+        code = cli_await(c, ml_signal(c->host, argv[0], run, argv[1], json, NULL, cli_on_reply, &r),
+                         &r);
     free(json);
-    if (code == 0 && !(r.text && *r.text)) cli_note(c, "signal %s recorded for %s", argv[1], argv[0]);
+    if (code == 0 && !(r.text && *r.text))
+        cli_note(c, "signal %s recorded for %s", argv[1], argv[0]);
     return finish(c, code, &r, false);
 }
 
 int verb_query(struct cli *c, int argc, char **argv)
 {
     const char *run = NULL;
-    const struct cli_opt opts[] = {{"--run", "RUN", "that run of the id only", &run, NULL}, {NULL, NULL, NULL, NULL, NULL}};
-    static const char *const pos[] = {"ID", "NAME", "...", NULL};
-    int n = cli_parse(c, argc, argv, opts, pos, NULL);
-    if (n < 0) return c->help ? EXIT_OK : EXIT_USAGE;
-    char *args = json_array(c, n - 2, argv + 2);
-    if (!args) return EXIT_USAGE;
-    struct cli_reply r = {0};
-    int code = cli_open(c, ML_ATTACH);
-    if (code == 0) code = cli_await(c, ml_query(c->host, argv[0], run, argv[1], args, cli_on_reply, &r), &r);
-    free(args);
-    return finish(c, code, &r, true);
-}
-
-int verb_update(struct cli *c, int argc, char **argv)
-{
-    const char *run = NULL, *update_id = NULL;
-    bool no_wait = false;
     const struct cli_opt opts[] = {{"--run", "RUN", "that run of the id only", &run, NULL},
-                                   {"--update-id", "ID", "the same id twice runs once", &update_id, NULL},
-                                   {"--accepted", NULL, "return when it is accepted, not when it is done", NULL, &no_wait},
                                    {NULL, NULL, NULL, NULL, NULL}};
     static const char *const pos[] = {"ID", "NAME", "...", NULL};
     int n = cli_parse(c, argc, argv, opts, pos, NULL);
@@ -86,7 +71,32 @@ int verb_update(struct cli *c, int argc, char **argv)
     struct cli_reply r = {0};
     int code = cli_open(c, ML_ATTACH);
     if (code == 0)
-        code = cli_await(c, ml_update(c->host, argv[0], run, argv[1], args, update_id, !no_wait, cli_on_reply, &r), &r);
+        code = cli_await(c, ml_query(c->host, argv[0], run, argv[1], args, cli_on_reply, &r), &r);
+    free(args);
+    return finish(c, code, &r, true);
+}
+
+int verb_update(struct cli *c, int argc, char **argv)
+{
+    const char *run = NULL, *update_id = NULL;
+    bool no_wait = false;
+    const struct cli_opt opts[] = {
+        {"--run", "RUN", "that run of the id only", &run, NULL},
+        {"--update-id", "ID", "the same id twice runs once", &update_id, NULL},
+        {"--accepted", NULL, "return when it is accepted, not when it is done", NULL, &no_wait},
+        {NULL, NULL, NULL, NULL, NULL}};
+    static const char *const pos[] = {"ID", "NAME", "...", NULL};
+    int n = cli_parse(c, argc, argv, opts, pos, NULL);
+    if (n < 0) return c->help ? EXIT_OK : EXIT_USAGE;
+    char *args = json_array(c, n - 2, argv + 2);
+    if (!args) return EXIT_USAGE;
+    struct cli_reply r = {0};
+    int code = cli_open(c, ML_ATTACH);
+    if (code == 0)
+        code = cli_await(
+            c,
+            ml_update(c->host, argv[0], run, argv[1], args, update_id, !no_wait, cli_on_reply, &r),
+            &r);
     free(args);
     return finish(c, code, &r, true);
 }
@@ -102,8 +112,12 @@ static int end_run(struct cli *c, int argc, char **argv, bool terminate)
     struct cli_reply r = {0};
     int code = cli_open(c, ML_ATTACH);
     if (code == 0)
-        code = cli_await(c, (terminate ? ml_terminate : ml_cancel)(c->host, argv[0], run, reason ? reason : "", cli_on_reply, &r), &r);
-    if (code == 0 && !(r.text && *r.text)) cli_note(c, "%s: %s", argv[0], terminate ? "terminated" : "cancel requested");
+        code = cli_await(c,
+                         (terminate ? ml_terminate : ml_cancel)(
+                             c->host, argv[0], run, reason ? reason : "", cli_on_reply, &r),
+                         &r);
+    if (code == 0 && !(r.text && *r.text))
+        cli_note(c, "%s: %s", argv[0], terminate ? "terminated" : "cancel requested");
     return finish(c, code, &r, false);
 }
 
@@ -132,7 +146,8 @@ int verb_result(struct cli *c, int argc, char **argv)
         cli_note(c, "no process runs %s: only what is there already can be printed", c->db);
         wait = false;
     }
-    if (code == 0) code = cli_await(c, ml_result(c->host, argv[0], run, wait, cli_on_reply, &r), &r);
+    if (code == 0)
+        code = cli_await(c, ml_result(c->host, argv[0], run, wait, cli_on_reply, &r), &r);
     if (code == 0) {
         code = cli_status_exit(r.status);
         if (code == EXIT_WAITING)
@@ -148,18 +163,24 @@ int verb_result(struct cli *c, int argc, char **argv)
 int verb_reset(struct cli *c, int argc, char **argv)
 {
     const char *run = NULL, *reason = NULL, *event = NULL;
-    const struct cli_opt opts[] = {{"--event", "N", "the WorkflowTaskCompleted or WorkflowTaskStarted event to go back to", &event, NULL},
-                                   {"--run", "RUN", "that run of the id only", &run, NULL},
-                                   {"--reason", "TEXT", "kept in the history", &reason, NULL},
-                                   {NULL, NULL, NULL, NULL, NULL}};
+    const struct cli_opt opts[] = {
+        {"--event", "N", "the WorkflowTaskCompleted or WorkflowTaskStarted event to go back to",
+         &event, NULL},
+        {"--run", "RUN", "that run of the id only", &run, NULL},
+        {"--reason", "TEXT", "kept in the history", &reason, NULL},
+        {NULL, NULL, NULL, NULL, NULL}};
     static const char *const pos[] = {"ID", NULL};
     if (cli_parse(c, argc, argv, opts, pos, NULL) < 0) return c->help ? EXIT_OK : EXIT_USAGE;
     char *end = NULL;
     long long id = event ? strtoll(event, &end, 10) : 0;
-    if (!event || *end || id < 1) return cli_fail(c, EXIT_USAGE, "--event N is missing: `moonloop show %s` lists the events", argv[0]);
+    if (!event || *end || id < 1)
+        return cli_fail(c, EXIT_USAGE, "--event N is missing: `moonloop show %s` lists the events",
+                        argv[0]);
     struct cli_reply r = {0};
     int code = cli_open(c, ML_ATTACH);
-    if (code == 0) code = cli_await(c, ml_reset(c->host, argv[0], run, id, reason ? reason : "", cli_on_reply, &r), &r);
+    if (code == 0)
+        code = cli_await(
+            c, ml_reset(c->host, argv[0], run, id, reason ? reason : "", cli_on_reply, &r), &r);
     if (code == 0) printf("%s\n", r.run_id ? r.run_id : "");
     return finish(c, code, &r, false);
 }

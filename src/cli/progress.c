@@ -1,15 +1,18 @@
-/* Progress on stderr: one line per step. On a terminal the line of a step in flight is rewritten in place. */
+/* Progress on stderr: one line per step. On a terminal the line of a step in flight is rewritten in
+ * place. */
 #include "cli/cli.h"
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 static struct {
-    bool on, live;       /* live: a line without its end is on the terminal */
+    bool on, live; /* live: a line without its end is on the terminal */
     bool terminal;
 } state;
 
-struct word { const char *type, *word; };
+struct word {
+    const char *type, *word;
+};
 static const struct word words[] = {
     {"WorkflowExecutionStarted", "started"},
     {"WorkflowExecutionCompleted", "completed"},
@@ -68,7 +71,8 @@ void progress_begin(struct cli *c)
 static const char *color_of(const struct cli *c, const char *type)
 {
     if (!c->color) return "";
-    if (strstr(type, "Failed") || strstr(type, "TimedOut") || strstr(type, "Terminated")) return "\033[31m";
+    if (strstr(type, "Failed") || strstr(type, "TimedOut") || strstr(type, "Terminated"))
+        return "\033[31m";
     if (strstr(type, "Completed") || strstr(type, "Fired")) return "\033[32m";
     return "";
 }
@@ -102,7 +106,9 @@ void progress_event(void *ud, const ml_event *ev)
     }
     if (ev->kind == ML_EVENT_BLOCKED || ev->kind == ML_EVENT_DRIFT) {
         progress_end(c);
-        fprintf(stderr, "%s%s%s: %s\n", c->color ? "\033[33m" : "", ev->kind == ML_EVENT_DRIFT ? "drift" : "blocked", c->color ? "\033[0m" : "", ev->text);
+        fprintf(stderr, "%s%s%s: %s\n", c->color ? "\033[33m" : "",
+                ev->kind == ML_EVENT_DRIFT ? "drift" : "blocked", c->color ? "\033[0m" : "",
+                ev->text);
         return;
     }
     if (ev->kind != ML_EVENT_HISTORY) return;
@@ -117,8 +123,9 @@ void progress_event(void *ud, const ml_event *ev)
     if (ev->attempt > 1) snprintf(attempt, sizeof attempt, " (attempt %d)", ev->attempt);
     bool opens = strcmp(word, "do") == 0 || strcmp(word, "sleep") == 0;
     if (state.live) fputs("\r\033[K", stderr);
-    fprintf(stderr, "%s  %-24.60s %4lld  %s%s%s %s%s", when, ev->workflow_id, (long long)ev->event_id, color_of(c, ev->type), word,
-            c->color ? "\033[0m" : "", ev->name ? ev->name : "", attempt);
+    fprintf(stderr, "%s  %-24.60s %4lld  %s%s%s %s%s", when, ev->workflow_id,
+            (long long)ev->event_id, color_of(c, ev->type), word, c->color ? "\033[0m" : "",
+            ev->name ? ev->name : "", attempt);
     state.live = state.terminal && opens;
     if (!state.live)
         fputc('\n', stderr);

@@ -1,4 +1,5 @@
-/* moonloop replay HISTORY.json SCRIPT: does the script, as it is now, make the commands that the history holds? */
+/* moonloop replay HISTORY.json SCRIPT: does the script, as it is now, make the commands that the
+ * history holds? */
 #include "cli/cli.h"
 #include <stdlib.h>
 #include <string.h>
@@ -24,8 +25,10 @@ int verb_replay(struct cli *c, int argc, char **argv)
             printf("%s\n", r.json);
         } else if (code == 0) {
             const cJSON *d;
-            printf("replays clean: %d events\n", (int)cJSON_GetNumberValue(cJSON_GetObjectItem(j, "events")));
-            cJSON_ArrayForEach(d, cJSON_GetObjectItem(j, "drift")) printf("  drift: %s\n", cJSON_GetStringValue(cJSON_GetObjectItem(d, "text")));
+            printf("replays clean: %d events\n",
+                   (int)cJSON_GetNumberValue(cJSON_GetObjectItem(j, "events")));
+            cJSON_ArrayForEach(d, cJSON_GetObjectItem(j, "drift"))
+                printf("  drift: %s\n", cJSON_GetStringValue(cJSON_GetObjectItem(d, "text")));
         }
         cJSON_Delete(j);
     }

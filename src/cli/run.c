@@ -1,4 +1,5 @@
-/* moonloop run: load the script, start or go on, drive until the result is there; or run a plain script. */
+/* moonloop run: load the script, start or go on, drive until the result is there; or run a plain
+ * script. */
 #include "cli/cli.h"
 #include <signal.h>
 #include <stdlib.h>
@@ -15,7 +16,11 @@ static void on_stop(int sig)
     if (stop_host) ml_stop(stop_host);
 }
 
-struct loaded { bool done; int code, is_program, exit_code; char *text; };
+struct loaded {
+    bool done;
+    int code, is_program, exit_code;
+    char *text;
+};
 
 static void on_loaded(void *ud, const ml_load_result *r)
 {
@@ -54,7 +59,12 @@ static int load(struct cli *c, const char *script, int argc, char **argv)
     return code;
 }
 
-struct watch { struct cli *c; struct cli_reply *r; bool virtual_clock, blocked; const char *id; };
+struct watch {
+    struct cli *c;
+    struct cli_reply *r;
+    bool virtual_clock, blocked;
+    const char *id;
+};
 
 static void on_described(void *ud, const ml_reply *r)
 {
@@ -68,9 +78,11 @@ static int go_on(void *ud)
     if (w->r->done || stop_signal) return 0;
     if (ml_attached(w->c->host)) return 1;
     if (ml_idle_state(w->c->host) != 0) return 1;
-    /* Nothing can go on by itself. A blocked run ends the command; one that waits for a message does so in virtual time only. */
+    /* Nothing can go on by itself. A blocked run ends the command; one that waits for a message
+     * does so in virtual time only. */
     ml_describe(w->c->host, w->id, NULL, on_described, w);
-    for (int i = 0; i < 100 && ml_step(w->c->host, 1000000) > 0; i++) {}
+    for (int i = 0; i < 100 && ml_step(w->c->host, 1000000) > 0; i++) {
+    }
     if (w->r->done) return 0;
     if (ml_idle_state(w->c->host) != 0) return 1;
     return !(w->blocked || w->virtual_clock);
@@ -85,17 +97,22 @@ static void say_pending(struct cli *c, const char *id)
     const char *reason = cJSON_GetStringValue(cJSON_GetObjectItem(j, "blockedReason"));
     const char *waits = cJSON_GetStringValue(cJSON_GetObjectItem(j, "waitsFor"));
     if (reason)
-        fprintf(stderr, "%s is blocked; nothing is lost:\n%s\nMend the script and run it again: it goes on where it stopped. "
-                        "Or end it: moonloop terminate %s\n", id, reason, id);
+        fprintf(stderr,
+                "%s is blocked; nothing is lost:\n%s\nMend the script and run it again: it goes on "
+                "where it stopped. "
+                "Or end it: moonloop terminate %s\n",
+                id, reason, id);
     else
         fprintf(stderr, "%s waits, and nothing is due:\n", id);
     if (waits) fprintf(stderr, "  %s\n", waits);
-    cJSON_ArrayForEach(p, cJSON_GetObjectItem(j, "pending")) {
+    cJSON_ArrayForEach(p, cJSON_GetObjectItem(j, "pending"))
+    {
         const char *kind = cJSON_GetStringValue(cJSON_GetObjectItem(p, "kind"));
         const char *name = cJSON_GetStringValue(cJSON_GetObjectItem(p, "name"));
         const char *where = cJSON_GetStringValue(cJSON_GetObjectItem(p, "where"));
         if (reason) continue;
-        fprintf(stderr, "  %s %s%s%s\n", kind ? kind : "", name ? name : "", where ? " at " : "", where ? where : "");
+        fprintf(stderr, "  %s %s%s%s\n", kind ? kind : "", name ? name : "", where ? " at " : "",
+                where ? where : "");
         if (kind && strcmp(kind, "signal") == 0 && name)
             fprintf(stderr, "  send it: moonloop signal %s %s '{}' --db %s\n", id, name, c->db);
     }
@@ -106,11 +123,13 @@ static void say_pending(struct cli *c, const char *id)
 static void say_open(struct cli *c, const char *id)
 {
     struct cli_reply l = {0};
-    if (c->quiet || ml_list(c->host, "{\"status\":\"Running\",\"limit\":20}", cli_on_reply, &l)) return;
+    if (c->quiet || ml_list(c->host, "{\"status\":\"Running\",\"limit\":20}", cli_on_reply, &l))
+        return;
     if (cli_await(c, 0, &l) == 0 && l.json) {
         cJSON *j = cJSON_Parse(l.json);
         const cJSON *r, *rows = cJSON_IsArray(j) ? j : cJSON_GetObjectItem(j, "runs");
-        cJSON_ArrayForEach(r, rows) {
+        cJSON_ArrayForEach(r, rows)
+        {
             const char *other = cJSON_GetStringValue(cJSON_GetObjectItem(r, "workflowId"));
             if (other && strcmp(other, id) != 0) cli_note(c, "still open in %s: %s", c->db, other);
         }
@@ -122,7 +141,8 @@ static void say_open(struct cli *c, const char *id)
 static int drive(struct cli *c, const char *id, const char *script, bool wait_all)
 {
     struct cli_reply r = {0};
-    struct watch w = {.c = c, .r = &r, .id = id, .virtual_clock = ml_clock_mode(c->host) == ML_CLOCK_VIRTUAL};
+    struct watch w = {
+        .c = c, .r = &r, .id = id, .virtual_clock = ml_clock_mode(c->host) == ML_CLOCK_VIRTUAL};
     int rc = ml_result(c->host, id, NULL, 1, cli_on_reply, &r);
     if (rc == 0) rc = ml_run(c->host, go_on, &w);
     progress_end(c);
@@ -136,7 +156,8 @@ static int drive(struct cli *c, const char *id, const char *script, bool wait_al
         code = cli_print_outcome(c, &r);
         if (!stop_signal) say_open(c, id);
     } else if (stop_signal) {
-        cli_note(c, "stopped; nothing is lost. Go on with: moonloop run %s --id %s --db %s", script, id, c->db);
+        cli_note(c, "stopped; nothing is lost. Go on with: moonloop run %s --id %s --db %s", script,
+                 id, c->db);
         code = 128 + (int)stop_signal;
     } else {
         say_pending(c, id);
@@ -153,10 +174,13 @@ int verb_run(struct cli *c, int argc, char **argv)
     const struct cli_opt opts[] = {
         {"--workflow", "NAME", "which workflow, when the script defines several", &workflow, NULL},
         {"--input", "JSON|@FILE|-", "its input", &input, NULL},
-        {"--id", "ID", "the run's id; an open one goes on, of a closed one the result is printed", &id, NULL},
-        {"--clock", "real|virtual", "virtual: timers fire as soon as nothing else is going on", &c->clock, NULL},
+        {"--id", "ID", "the run's id; an open one goes on, of a closed one the result is printed",
+         &id, NULL},
+        {"--clock", "real|virtual", "virtual: timers fire as soon as nothing else is going on",
+         &c->clock, NULL},
         {"--until", "TIME", "with --clock virtual: do not go past this time", &c->until, NULL},
-        {"--durability", "full|fast", "fast: survives a killed process, not a power cut", &c->durability, NULL},
+        {"--durability", "full|fast", "fast: survives a killed process, not a power cut",
+         &c->durability, NULL},
         {"--wait-all", NULL, "go on until all runs it started have ended", NULL, &wait_all},
         {NULL, NULL, NULL, NULL, NULL}};
     static const char *const pos[] = {"SCRIPT", NULL};
@@ -178,7 +202,12 @@ int verb_run(struct cli *c, int argc, char **argv)
     code = load(c, script, argc - rest, argv + rest);
     if (code < 0) {
         struct cli_reply r = {0};
-        ml_start_options o = {.workflow = workflow, .script = script, .id = id, .input_json = json, .resume = 1, .drive = 1};
+        ml_start_options o = {.workflow = workflow,
+                              .script = script,
+                              .id = id,
+                              .input_json = json,
+                              .resume = 1,
+                              .drive = 1};
         code = cli_await(c, ml_start(c->host, &o, cli_on_reply, &r), &r);
         if (code == 0) {
             if (!id) cli_note(c, "run %s%s", r.workflow_id, r.existing ? " goes on" : "");

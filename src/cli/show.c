@@ -1,4 +1,5 @@
-/* moonloop show: a run's timeline for people; with --json its history as Temporal's tools write it. */
+/* moonloop show: a run's timeline for people; with --json its history as Temporal's tools write it.
+ */
 #include "cli/cli.h"
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +8,8 @@
 static const cJSON *attributes(const cJSON *event)
 {
     const cJSON *m;
-    cJSON_ArrayForEach(m, event) {
+    cJSON_ArrayForEach(m, event)
+    {
         size_t n = strlen(m->string);
         if (n > 15 && strcmp(m->string + n - 15, "EventAttributes") == 0) return m;
     }
@@ -41,8 +43,10 @@ static void pascal(const char *enum_name, char *out, size_t cap)
 
 static const char *detail(const cJSON *a, const cJSON *scheduled)
 {
-    static const char *const keys[][2] = {{"activityType", "name"}, {"workflowType", "name"}, {"signalName", NULL}, {"timerId", NULL}, {"markerName", NULL},
-                                          {"workflowId", NULL}, {"startToFireTimeout", NULL}};
+    static const char *const keys[][2] = {{"activityType", "name"},    {"workflowType", "name"},
+                                          {"signalName", NULL},        {"timerId", NULL},
+                                          {"markerName", NULL},        {"workflowId", NULL},
+                                          {"startToFireTimeout", NULL}};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         const char *s = sub(a, keys[i][0], keys[i][1]);
         if (*s) return s;
@@ -55,13 +59,15 @@ static const char *detail(const cJSON *a, const cJSON *scheduled)
 static void payload_text(const cJSON *a, const char *key, char *out, size_t cap)
 {
     out[0] = 0;
-    const cJSON *p = cJSON_GetArrayItem(cJSON_GetObjectItem(cJSON_GetObjectItem(a, key), "payloads"), 0);
+    const cJSON *p =
+        cJSON_GetArrayItem(cJSON_GetObjectItem(cJSON_GetObjectItem(a, key), "payloads"), 0);
     const char *b = cJSON_GetStringValue(cJSON_GetObjectItem(p, "data"));
     if (!b) return;
     size_t n = 0;
     unsigned bits = 0, have = 0;
     for (; *b && *b != '=' && n + 4 < cap; b++) {
-        static const char abc[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        static const char abc[] =
+            "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
         const char *at = strchr(abc, *b);
         if (!at) break;
         bits = (bits << 6) | (unsigned)(at - abc);
@@ -91,22 +97,30 @@ static void print_event(struct cli *c, const cJSON *events, const cJSON *e)
     const cJSON *cause = cJSON_GetObjectItem(cJSON_GetObjectItem(a, "failure"), "cause");
     bool bad = strstr(type, "Failed") || strstr(type, "TimedOut");
     const char *id = sub(e, "eventId", NULL);
-    printf("%-20.19s %4s  %s%s%s %s%s%s%s%s%s\n", sub(e, "eventTime", NULL), id, c->color ? (bad ? "\033[31m" : "\033[1m") : "", word,
-           c->color ? "\033[0m" : "", detail(a, scheduled), *text ? "  " : "", text, *message ? "  " : "", message, cause ? ": " : "");
-    if (cause) printf("%27s%s: %s\n", "", sub(cause, "applicationFailureInfo", "type"), sub(cause, "message", NULL));
+    printf("%-20.19s %4s  %s%s%s %s%s%s%s%s%s\n", sub(e, "eventTime", NULL), id,
+           c->color ? (bad ? "\033[31m" : "\033[1m") : "", word, c->color ? "\033[0m" : "",
+           detail(a, scheduled), *text ? "  " : "", text, *message ? "  " : "", message,
+           cause ? ": " : "");
+    if (cause)
+        printf("%27s%s: %s\n", "", sub(cause, "applicationFailureInfo", "type"),
+               sub(cause, "message", NULL));
 }
 
 static int print_timeline(struct cli *c, const char *id, const char *history, const char *about)
 {
     cJSON *h = cJSON_Parse(history), *d = about ? cJSON_Parse(about) : NULL;
     const cJSON *e, *events = cJSON_GetObjectItem(h, "events"), *p;
-    if (!events) return cJSON_Delete(h), cJSON_Delete(d), cli_fail(c, EXIT_ENGINE, "the history could not be read");
+    if (!events)
+        return cJSON_Delete(h), cJSON_Delete(d),
+               cli_fail(c, EXIT_ENGINE, "the history could not be read");
     bool blocked = cJSON_IsTrue(cJSON_GetObjectItem(d, "blocked"));
     printf("%s  %s  %s\n", id, sub(d, "type", NULL), blocked ? "Blocked" : sub(d, "status", NULL));
     cJSON_ArrayForEach(e, events) print_event(c, events, e);
-    cJSON_ArrayForEach(p, cJSON_GetObjectItem(d, "pending")) {
+    cJSON_ArrayForEach(p, cJSON_GetObjectItem(d, "pending"))
+    {
         const char *where = sub(p, "where", NULL);
-        printf("%-20s       waits for %s %s%s%s\n", "now", sub(p, "kind", NULL), sub(p, "name", NULL), *where ? " at " : "", where);
+        printf("%-20s       waits for %s %s%s%s\n", "now", sub(p, "kind", NULL),
+               sub(p, "name", NULL), *where ? " at " : "", where);
     }
     const char *reason = sub(d, "blockedReason", NULL);
     if (*reason) printf("blocked: %s\n", reason);
@@ -118,7 +132,9 @@ static int print_timeline(struct cli *c, const char *id, const char *history, co
 int verb_show(struct cli *c, int argc, char **argv)
 {
     const char *run = NULL;
-    const struct cli_opt opts[] = {{"--run", "RUN", "that run of the id only (default: the newest)", &run, NULL}, {NULL, NULL, NULL, NULL, NULL}};
+    const struct cli_opt opts[] = {
+        {"--run", "RUN", "that run of the id only (default: the newest)", &run, NULL},
+        {NULL, NULL, NULL, NULL, NULL}};
     static const char *const pos[] = {"ID", NULL};
     if (cli_parse(c, argc, argv, opts, pos, NULL) < 0) return c->help ? EXIT_OK : EXIT_USAGE;
     struct cli_reply h = {0}, d = {0};

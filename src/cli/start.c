@@ -1,9 +1,14 @@
-/* moonloop start: start a workflow and return; the owner of the file runs it, else the next `run` or `serve`. */
+/* moonloop start: start a workflow and return; the owner of the file runs it, else the next `run`
+ * or `serve`. */
 #include "cli/cli.h"
 #include <stdlib.h>
 #include <string.h>
 
-struct loaded { bool done; int code; char *text; };
+struct loaded {
+    bool done;
+    int code;
+    char *text;
+};
 
 static void on_loaded(void *ud, const ml_load_result *r)
 {
@@ -25,7 +30,8 @@ int verb_start(struct cli *c, int argc, char **argv)
         {"--workflow", "NAME", "which workflow, when the script defines several", &workflow, NULL},
         {"--input", "JSON|@FILE|-", "its input", &input, NULL},
         {"--id", "ID", "the run's id (default: a new one)", &id, NULL},
-        {"--options", "JSON", "memo, searchAttributes, cron, startDelay, executionTimeout, retry ...", &options, NULL},
+        {"--options", "JSON",
+         "memo, searchAttributes, cron, startDelay, executionTimeout, retry ...", &options, NULL},
         {"--clock", "real|virtual", "the file's clock, when it is new", &c->clock, NULL},
         {NULL, NULL, NULL, NULL, NULL}};
     static const char *const pos[] = {"SCRIPT", NULL};
@@ -44,12 +50,17 @@ int verb_start(struct cli *c, int argc, char **argv)
             code = cli_fail(c, cli_code_exit(l.code), "%s", l.text);
     }
     if (code == 0) {
-        ml_start_options o = {.workflow = workflow, .script = argv[0], .id = id, .input_json = json, .options_json = options_json};
+        ml_start_options o = {.workflow = workflow,
+                              .script = argv[0],
+                              .id = id,
+                              .input_json = json,
+                              .options_json = options_json};
         code = cli_await(c, ml_start(c->host, &o, cli_on_reply, &r), &r);
     }
     if (code == 0) {
         if (c->json)
-            printf("{\"workflowId\":\"%s\",\"runId\":\"%s\",\"existing\":%s}\n", r.workflow_id, r.run_id ? r.run_id : "", r.existing ? "true" : "false");
+            printf("{\"workflowId\":\"%s\",\"runId\":\"%s\",\"existing\":%s}\n", r.workflow_id,
+                   r.run_id ? r.run_id : "", r.existing ? "true" : "false");
         else
             printf("%s\n", r.workflow_id);
         if (r.text && *r.text) cli_note(c, "%s", r.text);

@@ -15,12 +15,22 @@
 
 /* each table has an empty last row, because a message may have no fields */
 #define MSG(m, proto) static const struct rec_field_type fields_##m[] = {
-#define FIELD(m, num, name, json, kind, type, flags) \
+#define FIELD(m, num, name, json, kind, type, flags)                                               \
     {num, REC_##kind, flags, #name, json, OF_##kind(type)},
-#define END(m) {0}};
+#define END(m)                                                                                     \
+    {                                                                                              \
+        0                                                                                          \
+    }                                                                                              \
+    }                                                                                              \
+    ;
 #define ENUM(e) static const struct rec_enum_value values_##e[] = {
 #define VALUE(e, name, num) {#name, num},
-#define ENUM_END(e) {0}};
+#define ENUM_END(e)                                                                                \
+    {                                                                                              \
+        0                                                                                          \
+    }                                                                                              \
+    }                                                                                              \
+    ;
 #include "history/messages.def"
 #undef MSG
 #undef FIELD
@@ -29,9 +39,9 @@
 #undef VALUE
 #undef ENUM_END
 
-#define COUNT(table) (sizeof(table) / sizeof *(table) - 1)
-#define MSG(m, proto) \
-    _Static_assert(COUNT(fields_##m) <= REC_FIELDS_MAX, "too many fields: " proto); \
+#define COUNT(table) (sizeof(table) / sizeof *(table)-1)
+#define MSG(m, proto)                                                                              \
+    _Static_assert(COUNT(fields_##m) <= REC_FIELDS_MAX, "too many fields: " proto);                \
     const struct rec_type rec_type_##m = {proto, fields_##m, COUNT(fields_##m)};
 #define FIELD(m, num, name, json, kind, type, flags)
 #define END(m)
@@ -62,7 +72,10 @@ const struct rec_field_type *rec_field_type_of(const struct rec_type *t, uint32_
 
 const struct rec_type *rec_type_of_url(struct str url)
 {
-    static const struct { const char *name; const struct rec_type *type; } known[] = {
+    static const struct {
+        const char *name;
+        const struct rec_type *type;
+    } known[] = {
         {"temporal.api.update.v1.Request", &rec_type_update_request},
         {"temporal.api.update.v1.Acceptance", &rec_type_update_acceptance},
         {"temporal.api.update.v1.Rejection", &rec_type_update_rejection},
@@ -73,7 +86,8 @@ const struct rec_type *rec_type_of_url(struct str url)
         {"temporal.api.common.v1.Payloads", &rec_type_payloads},
     };
     size_t i = url.n;
-    while (i > 0 && url.p[i - 1] != '/') i--;
+    while (i > 0 && url.p[i - 1] != '/')
+        i--;
     if (i == 0) return NULL; /* no authority in front */
     struct str name = str_make(url.p + i, url.n - i);
     for (size_t k = 0; k < sizeof known / sizeof *known; k++) {

@@ -375,7 +375,7 @@ static void on_first_event(struct hcall *c, struct history *x, const struct err 
     if (!e.code && strcmp(hex, s->input_digest) != 0)
         err_set(&e, ERR_EXISTS,
                 "the run '" STR_FMT "' was started with another input; use the same input to go on "
-                                    "with it, or another --id for a new one",
+                "with it, or another --id for a new one",
                 STR_ARG(s->id));
     if (e.code) {
         hcall_fail_err(c, &e);

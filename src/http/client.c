@@ -1,5 +1,6 @@
-/* The multi handle on the loop. Keeps true: curl is never called from inside a curl callback (its callbacks only note what
- * happened and start timers), and owners are told only from client_deliver, when curl is not on the stack. */
+/* The multi handle on the loop. Keeps true: curl is never called from inside a curl callback (its
+ * callbacks only note what happened and start timers), and owners are told only from
+ * client_deliver, when curl is not on the stack. */
 #include "client_internal.h"
 
 #include <assert.h>
@@ -32,8 +33,8 @@ static void *curl_calloc_(size_t n, size_t size)
 
 static void global_init(void)
 {
-    global_code = (int)curl_global_init_mem(CURL_GLOBAL_DEFAULT, curl_malloc_, curl_free_, curl_realloc_,
-                                            curl_strdup_, curl_calloc_);
+    global_code = (int)curl_global_init_mem(CURL_GLOBAL_DEFAULT, curl_malloc_, curl_free_,
+                                            curl_realloc_, curl_strdup_, curl_calloc_);
 }
 
 /* ---- telling owners ---- */
@@ -75,10 +76,14 @@ static void unlink_transfer(struct http_transfer *t)
         *at = t->due_next;
         if (c->due_last == t) c->due_last = prev;
     }
-    if (t->prev) t->prev->next = t->next;
-    else c->first = t->next;
-    if (t->next) t->next->prev = t->prev;
-    else c->last = t->prev;
+    if (t->prev)
+        t->prev->next = t->next;
+    else
+        c->first = t->next;
+    if (t->next)
+        t->next->prev = t->prev;
+    else
+        c->last = t->prev;
     if (t->running) curl_multi_remove_handle(c->multi, t->easy);
     idmap_del(&c->ids, t->id);
     c->n--;
@@ -120,7 +125,8 @@ static void client_deliver(struct http_client *c)
 {
     if (c->delivering || c->in_curl || !c->due_first) return;
     c->delivering = true;
-    /* Only those that are due now: what callbacks add waits for the next turn, so one owner cannot starve the loop. */
+    /* Only those that are due now: what callbacks add waits for the next turn, so one owner cannot
+     * starve the loop. */
     struct http_transfer *end = c->due_last;
     uint64_t end_id = end ? end->id : 0;
     for (struct http_transfer *t; (t = due_pop(c)) != NULL;) {
@@ -130,7 +136,8 @@ static void client_deliver(struct http_client *c)
     }
     if (c->due_first) loop_timer_start(c->deliver, 0);
     c->delivering = false;
-    /* A turn that waits without bound polls after its timers have run: what was told from a timer must end that wait. */
+    /* A turn that waits without bound polls after its timers have run: what was told from a timer
+     * must end that wait. */
     loop_post(c->loop, on_woken, NULL);
 }
 
@@ -187,8 +194,8 @@ struct watch {
 static void on_io(void *ud, int events, int error)
 {
     struct watch *w = ud;
-    int mask = (events & LOOP_READ ? CURL_CSELECT_IN : 0) | (events & LOOP_WRITE ? CURL_CSELECT_OUT : 0) |
-               (error ? CURL_CSELECT_ERR : 0);
+    int mask = (events & LOOP_READ ? CURL_CSELECT_IN : 0) |
+               (events & LOOP_WRITE ? CURL_CSELECT_OUT : 0) | (error ? CURL_CSELECT_ERR : 0);
     drive(w->c, w->fd, mask);
 }
 
@@ -216,7 +223,8 @@ static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *ud, void
         }
         curl_multi_assign(c->multi, fd, w);
     }
-    loop_io_want(w->io, (what & CURL_POLL_IN ? LOOP_READ : 0) | (what & CURL_POLL_OUT ? LOOP_WRITE : 0));
+    loop_io_want(w->io,
+                 (what & CURL_POLL_IN ? LOOP_READ : 0) | (what & CURL_POLL_OUT ? LOOP_WRITE : 0));
     return 0;
 }
 
@@ -234,17 +242,20 @@ static int on_curl_timer(CURLM *multi, long ms, void *ud)
 
 /* ---- the public side ---- */
 
-int http_client_open(struct loop *l, const struct http_client_opts *o, struct http_client **out, struct err *e)
+int http_client_open(struct loop *l, const struct http_client_opts *o, struct http_client **out,
+                     struct err *e)
 {
     pthread_once(&global_once, global_init);
-    if (global_code != 0) return err_set(e, ERR_IO, "libcurl could not be initialised (%d)", global_code);
+    if (global_code != 0)
+        return err_set(e, ERR_IO, "libcurl could not be initialised (%d)", global_code);
     struct http_client *c = mem_zalloc(sizeof *c);
     if (!c) return err_set(e, ERR_NOMEM, "no memory for the HTTP client");
     c->loop = l;
     idmap_init(&c->ids);
     if (o && o->ca_file && !(c->ca_file = str_dup(str_of(o->ca_file)))) goto out;
     c->multi = curl_multi_init();
-    if (!c->multi || loop_timer_open(l, on_timer, c, &c->timer) < 0 || loop_timer_open(l, on_deliver, c, &c->deliver) < 0)
+    if (!c->multi || loop_timer_open(l, on_timer, c, &c->timer) < 0 ||
+        loop_timer_open(l, on_deliver, c, &c->deliver) < 0)
         goto out;
     curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, on_curl_socket);
     curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);
@@ -264,7 +275,8 @@ void http_client_close(struct http_client *c)
 {
     if (!c) return;
     assert(!c->delivering && !c->in_curl);
-    while (c->first) unlink_transfer(c->first);
+    while (c->first)
+        unlink_transfer(c->first);
     if (c->multi) curl_multi_cleanup(c->multi);
     if (c->timer) loop_timer_close(c->timer);
     if (c->deliver) loop_timer_close(c->deliver);
@@ -273,8 +285,8 @@ void http_client_close(struct http_client *c)
     mem_free(c);
 }
 
-int http_start(struct http_client *c, const struct http_request *r, const struct http_events *ev, void *ud,
-               uint64_t *id, struct err *e)
+int http_start(struct http_client *c, const struct http_request *r, const struct http_events *ev,
+               void *ud, uint64_t *id, struct err *e)
 {
     struct http_transfer *t = mem_zalloc(sizeof *t);
     if (!t) return err_set(e, ERR_NOMEM, "no memory for a request");
@@ -283,7 +295,8 @@ int http_start(struct http_client *c, const struct http_request *r, const struct
     t->ud = ud;
     int code = transfer_copy(t, r, e);
     if (code == 0) code = transfer_prepare(t, e);
-    if (code == 0 && (t->id = idmap_add(&c->ids, t)) == 0) code = err_set(e, ERR_NOMEM, "no memory for a request");
+    if (code == 0 && (t->id = idmap_add(&c->ids, t)) == 0)
+        code = err_set(e, ERR_NOMEM, "no memory for a request");
     if (code == 0 && curl_multi_add_handle(c->multi, t->easy) != CURLM_OK) {
         idmap_del(&c->ids, t->id);
         code = err_set(e, ERR_NOMEM, "no memory for a request");
@@ -294,8 +307,10 @@ int http_start(struct http_client *c, const struct http_request *r, const struct
     }
     t->running = true;
     t->prev = c->last;
-    if (c->last) c->last->next = t;
-    else c->first = t;
+    if (c->last)
+        c->last->next = t;
+    else
+        c->first = t;
     c->last = t;
     c->n++;
     *id = t->id;

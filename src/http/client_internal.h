@@ -13,7 +13,7 @@ struct http_client {
     struct loop_timer *timer;   /* curl's time-outs */
     struct loop_timer *deliver; /* callbacks that could not be made in place */
     struct idmap ids;
-    struct http_transfer *first, *last;       /* all */
+    struct http_transfer *first, *last;         /* all */
     struct http_transfer *due_first, *due_last; /* something to tell */
     size_t n;
     char *ca_file;
@@ -25,22 +25,22 @@ struct http_transfer {
     uint64_t id;
     struct http_transfer *prev, *next, *due_next;
     bool due, running, streaming, following, ended, told_response, told_done, paused, discard;
-    bool begun;        /* the final response's headers are in */
+    bool begun; /* the final response's headers are in */
     CURL *easy;
     struct curl_slist *list;
     struct arena arena; /* the request's copy */
     struct http_request req;
     struct http_header *headers; /* the request's, own copy */
-    char *url;          /* current, owned */
+    char *url;                   /* current, owned */
     struct str method;
     struct str body;
-    bool cross_origin;  /* a redirect left the first origin: secrets stay home */
+    bool cross_origin; /* a redirect left the first origin: secrets stay home */
     int redirects_left;
-    int64_t due_ns;     /* monotonic: end of the total time-out */
+    int64_t due_ns; /* monotonic: end of the total time-out */
     struct http_events ev;
     void *ud;
     /* response */
-    struct buf head;    /* name NUL value NUL ... */
+    struct buf head; /* name NUL value NUL ... */
     size_t n_head;
     struct buf data;
     size_t received;
@@ -54,7 +54,8 @@ struct http_transfer {
 
 /* Sets the easy handle up for the current url, method and body. 0, ERR_ARG, ERR_NOMEM. */
 int transfer_prepare(struct http_transfer *t, struct err *e);
-/* Takes a finished request: true when a redirect was prepared and the handle shall be added again. */
+/* Takes a finished request: true when a redirect was prepared and the handle shall be added again.
+ */
 bool transfer_finish(struct http_transfer *t, CURLcode code);
 int transfer_copy(struct http_transfer *t, const struct http_request *r, struct err *e);
 void transfer_fail(struct http_transfer *t, const char *type, bool retryable, const char *text);

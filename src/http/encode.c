@@ -1,5 +1,5 @@
-/* What may be written into a request: header checks, percent encoding, forms, origins. Pure. Called by client.c and by
- * the bindings that build requests. */
+/* What may be written into a request: header checks, percent encoding, forms, origins. Pure. Called
+ * by client.c and by the bindings that build requests. */
 #include "http/client.h"
 
 #include <curl/curl.h>
@@ -54,7 +54,8 @@ void http_query_add(struct buf *out, struct str name, struct str value)
     http_percent(out, value);
 }
 
-/* A quoted parameter of a part's header: quotes and line breaks become percent escapes, as browsers send them. */
+/* A quoted parameter of a part's header: quotes and line breaks become percent escapes, as browsers
+ * send them. */
 static void put_quoted(struct buf *out, struct str s)
 {
     buf_putc(out, '"');
@@ -72,11 +73,13 @@ static void put_quoted(struct buf *out, struct str s)
     buf_putc(out, '"');
 }
 
-int http_multipart_add(struct buf *out, struct str boundary, const struct http_part *p, struct err *e)
+int http_multipart_add(struct buf *out, struct str boundary, const struct http_part *p,
+                       struct err *e)
 {
     if (p->name.n == 0) return err_set(e, ERR_ARG, "a multipart field needs a name");
     if (p->content_type.n && !http_header_value_ok(p->content_type))
-        return err_set(e, ERR_ARG, "the content type of part '" STR_FMT "' has a control character", STR_ARG(p->name));
+        return err_set(e, ERR_ARG, "the content type of part '" STR_FMT "' has a control character",
+                       STR_ARG(p->name));
     buf_printf(out, "--" STR_FMT "\r\nContent-Disposition: form-data; name=", STR_ARG(boundary));
     put_quoted(out, p->name);
     if (p->filename.p) {
@@ -102,8 +105,8 @@ void http_multipart_end(struct buf *out, struct str boundary)
 static bool same_part(CURLU *a, CURLU *b, CURLUPart part, unsigned flags)
 {
     char *x = NULL, *y = NULL;
-    bool same = curl_url_get(a, part, &x, flags) == CURLUE_OK && curl_url_get(b, part, &y, flags) == CURLUE_OK &&
-                strcasecmp(x, y) == 0;
+    bool same = curl_url_get(a, part, &x, flags) == CURLUE_OK &&
+                curl_url_get(b, part, &y, flags) == CURLUE_OK && strcasecmp(x, y) == 0;
     curl_free(x);
     curl_free(y);
     return same;
@@ -113,8 +116,9 @@ bool http_same_origin(const char *a, const char *b)
 {
     CURLU *x = curl_url(), *y = curl_url();
     bool same = x && y && curl_url_set(x, CURLUPART_URL, a, 0) == CURLUE_OK &&
-                curl_url_set(y, CURLUPART_URL, b, 0) == CURLUE_OK && same_part(x, y, CURLUPART_SCHEME, 0) &&
-                same_part(x, y, CURLUPART_HOST, 0) && same_part(x, y, CURLUPART_PORT, CURLU_DEFAULT_PORT);
+                curl_url_set(y, CURLUPART_URL, b, 0) == CURLUE_OK &&
+                same_part(x, y, CURLUPART_SCHEME, 0) && same_part(x, y, CURLUPART_HOST, 0) &&
+                same_part(x, y, CURLUPART_PORT, CURLU_DEFAULT_PORT);
     curl_url_cleanup(x);
     curl_url_cleanup(y);
     return same;
@@ -123,7 +127,8 @@ bool http_same_origin(const char *a, const char *b)
 void http_url_redacted(struct buf *out, struct str url)
 {
     size_t n = 0;
-    while (n < url.n && url.p[n] != '?' && url.p[n] != '#') n++;
+    while (n < url.n && url.p[n] != '?' && url.p[n] != '#')
+        n++;
     size_t host = 0;
     for (size_t i = 0; i + 2 < n; i++) {
         if (memcmp(url.p + i, "://", 3) != 0) continue;

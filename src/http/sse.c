@@ -1,5 +1,5 @@
-/* The event-stream parser: lines end by LF, CR or CRLF; a blank line sends the event. Keeps nothing true between events
- * but the last id. Called by activity/ for res:events(). */
+/* The event-stream parser: lines end by LF, CR or CRLF; a blank line sends the event. Keeps nothing
+ * true between events but the last id. Called by activity/ for res:events(). */
 #include "http/sse.h"
 
 void sse_init(struct sse *s, void (*fn)(void *ud, const struct sse_event *ev), void *ud)
@@ -98,7 +98,8 @@ int sse_feed(struct sse *s, struct str bytes)
             }
         }
         size_t j = i;
-        while (j < bytes.n && bytes.p[j] != '\n' && bytes.p[j] != '\r') j++;
+        while (j < bytes.n && bytes.p[j] != '\n' && bytes.p[j] != '\r')
+            j++;
         int code = buf_put(&s->line, bytes.p + i, j - i);
         if (code < 0) return code;
         if (j == bytes.n) return 0;

@@ -1,5 +1,6 @@
-/* One request: its checked copy, the easy handle, what curl's callbacks collect, redirects and the kind of failure.
- * Redirects are followed here and not by curl, so that secrets never go to another origin. Called by client.c. */
+/* One request: its checked copy, the easy handle, what curl's callbacks collect, redirects and the
+ * kind of failure. Redirects are followed here and not by curl, so that secrets never go to another
+ * origin. Called by client.c. */
 #include "client_internal.h"
 
 #include <stdio.h>
@@ -17,18 +18,26 @@ int transfer_copy(struct http_transfer *t, const struct http_request *r, struct 
     buf_init(&t->data, r->stream ? HTTP_STREAM_BUFFER + (64u << 10) : t->limit);
     if (!http_header_name_ok(r->method) || r->method.n > 32)
         return err_set(e, ERR_ARG, "'" STR_FMT "' is not an HTTP method", STR_ARG(r->method));
-    if (r->body.n > HTTP_REQUEST_MAX) return err_set(e, ERR_LIMIT, "the request body is larger than 64 MiB");
-    if (r->n_headers > HTTP_HEADER_COUNT_MAX) return err_set(e, ERR_LIMIT, "more than 500 request headers");
+    if (r->body.n > HTTP_REQUEST_MAX)
+        return err_set(e, ERR_LIMIT, "the request body is larger than 64 MiB");
+    if (r->n_headers > HTTP_HEADER_COUNT_MAX)
+        return err_set(e, ERR_LIMIT, "more than 500 request headers");
     for (size_t i = 0; i < r->url.n; i++)
         if ((unsigned char)r->url.p[i] <= 0x20 || r->url.p[i] == 0x7F)
-            return err_set(e, ERR_ARG, "the URL has a blank or control character (byte %zu)", i + 1);
+            return err_set(e, ERR_ARG, "the URL has a blank or control character (byte %zu)",
+                           i + 1);
     t->headers = arena_alloc(&t->arena, (r->n_headers + 1) * sizeof *t->headers);
     for (size_t i = 0; t->headers && i < r->n_headers; i++) {
         const struct http_header *h = &r->headers[i];
-        if (!http_header_name_ok(h->name)) return err_set(e, ERR_ARG, "header name '" STR_FMT "' is not valid", STR_ARG(h->name));
+        if (!http_header_name_ok(h->name))
+            return err_set(e, ERR_ARG, "header name '" STR_FMT "' is not valid", STR_ARG(h->name));
         if (!http_header_value_ok(h->value))
-            return err_set(e, ERR_ARG, "the value of header '" STR_FMT "' has a line break or control character", STR_ARG(h->name));
-        t->headers[i] = (struct http_header){arena_str(&t->arena, h->name), arena_str(&t->arena, h->value), h->secret};
+            return err_set(e, ERR_ARG,
+                           "the value of header '" STR_FMT
+                           "' has a line break or control character",
+                           STR_ARG(h->name));
+        t->headers[i] = (struct http_header){arena_str(&t->arena, h->name),
+                                             arena_str(&t->arena, h->value), h->secret};
         if (h->value.n == 0) t->headers[i].value = STR("");
     }
     t->req.headers = t->headers;
@@ -49,7 +58,8 @@ int transfer_copy(struct http_transfer *t, const struct http_request *r, struct 
     t->url = buf_take(&url, NULL);
     buf_free(&url);
     if (code == ERR_LIMIT) return err_set(e, ERR_LIMIT, "the URL is longer than 1 MiB");
-    if (code < 0 || !t->url || arena_failed(&t->arena)) return err_set(e, ERR_NOMEM, "no memory for a request");
+    if (code < 0 || !t->url || arena_failed(&t->arena))
+        return err_set(e, ERR_NOMEM, "no memory for a request");
     return 0;
 }
 
@@ -70,7 +80,8 @@ static bool is_secret(const struct http_header *h)
     static const char *const names[] = {"authorization", "cookie", "proxy-authorization"};
     if (h->secret) return true;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (h->name.n == strlen(names[i]) && strncasecmp(h->name.p, names[i], h->name.n) == 0) return true;
+        if (h->name.n == strlen(names[i]) && strncasecmp(h->name.p, names[i], h->name.n) == 0)
+            return true;
     return false;
 }
 
@@ -98,7 +109,8 @@ static int set_headers(struct http_transfer *t)
     for (size_t i = 0; code == 0 && i < t->req.n_headers; i++) {
         const struct http_header *h = &t->headers[i];
         if (t->cross_origin && is_secret(h)) continue;
-        if (named(h, "content-length") || named(h, "transfer-encoding")) continue; /* the body decides */
+        if (named(h, "content-length") || named(h, "transfer-encoding"))
+            continue; /* the body decides */
         if (!t->body.p && named(h, "content-type")) continue;
         if (named(h, "content-type")) has_type = true;
         buf_reset(&line);
@@ -120,7 +132,8 @@ static size_t on_header(char *p, size_t size, size_t n, void *ud)
     struct http_transfer *t = ud;
     n *= size;
     struct str l = str_make(p, n);
-    while (l.n && (l.p[l.n - 1] == '\n' || l.p[l.n - 1] == '\r')) l.n--;
+    while (l.n && (l.p[l.n - 1] == '\n' || l.p[l.n - 1] == '\r'))
+        l.n--;
     if (l.n >= 5 && memcmp(l.p, "HTTP/", 5) == 0) { /* also after a 1xx */
         buf_reset(&t->head);
         t->n_head = 0;
@@ -130,12 +143,16 @@ static size_t on_header(char *p, size_t size, size_t n, void *ud)
     if (!colon || t->begun) return n; /* the blank line; trailers */
     struct str name = str_make(l.p, (size_t)(colon - l.p));
     struct str value = str_make(colon + 1, l.n - name.n - 1);
-    while (value.n && (value.p[0] == ' ' || value.p[0] == '\t')) value = str_make(value.p + 1, value.n - 1);
-    while (value.n && (value.p[value.n - 1] == ' ' || value.p[value.n - 1] == '\t')) value.n--;
+    while (value.n && (value.p[0] == ' ' || value.p[0] == '\t'))
+        value = str_make(value.p + 1, value.n - 1);
+    while (value.n && (value.p[value.n - 1] == ' ' || value.p[value.n - 1] == '\t'))
+        value.n--;
     for (size_t i = 0; i < name.n; i++)
-        buf_putc(&t->head, (char)(name.p[i] >= 'A' && name.p[i] <= 'Z' ? name.p[i] + 32 : name.p[i]));
+        buf_putc(&t->head,
+                 (char)(name.p[i] >= 'A' && name.p[i] <= 'Z' ? name.p[i] + 32 : name.p[i]));
     buf_putc(&t->head, 0);
-    for (size_t i = 0; i < value.n; i++) buf_putc(&t->head, value.p[i] ? value.p[i] : ' ');
+    for (size_t i = 0; i < value.n; i++)
+        buf_putc(&t->head, value.p[i] ? value.p[i] : ' ');
     if (buf_putc(&t->head, 0) < 0 || ++t->n_head > HTTP_HEADER_COUNT_MAX) {
         t->head_over = true;
         return 0;
@@ -156,7 +173,8 @@ static struct str header_get(const struct http_transfer *t, const char *name)
 
 static bool is_redirect(const struct http_transfer *t)
 {
-    bool code = t->status == 301 || t->status == 302 || t->status == 303 || t->status == 307 || t->status == 308;
+    bool code = t->status == 301 || t->status == 302 || t->status == 303 || t->status == 307 ||
+                t->status == 308;
     return code && t->req.redirects != 0 && header_get(t, "location").n > 0;
 }
 
@@ -205,7 +223,8 @@ static void set_method(struct http_transfer *t)
         curl_easy_setopt(h, CURLOPT_CUSTOMREQUEST, t->method.p);
     } else if (head) {
         curl_easy_setopt(h, CURLOPT_NOBODY, 1L);
-    } else if (str_eqz(t->method, "POST") || str_eqz(t->method, "PUT") || str_eqz(t->method, "PATCH")) {
+    } else if (str_eqz(t->method, "POST") || str_eqz(t->method, "PUT") ||
+               str_eqz(t->method, "PATCH")) {
         curl_easy_setopt(h, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)0); /* Content-Length: 0 */
         curl_easy_setopt(h, CURLOPT_POSTFIELDS, "");
         curl_easy_setopt(h, CURLOPT_CUSTOMREQUEST, t->method.p);
@@ -257,7 +276,8 @@ int transfer_prepare(struct http_transfer *t, struct err *e)
     curl_easy_setopt(h, CURLOPT_HEADERDATA, t);
     curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(h, CURLOPT_WRITEDATA, t);
-    if (t->limit < HTTP_REQUEST_MAX) curl_easy_setopt(h, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)t->limit);
+    if (t->limit < HTTP_REQUEST_MAX)
+        curl_easy_setopt(h, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)t->limit);
     int code = bad ? ERR_NOMEM : set_headers(t);
     if (code < 0) return err_set(e, code, "the request's headers could not be set");
     set_method(t);
@@ -282,35 +302,54 @@ static void fail_by_code(struct http_transfer *t, CURLcode code)
 {
     const char *text = t->curl_text[0] ? t->curl_text : curl_easy_strerror(code);
     if (t->head_over) {
-        transfer_fail(t, "TooLarge", false, "the response's headers are larger than 256 KiB or more than 500");
+        transfer_fail(t, "TooLarge", false,
+                      "the response's headers are larger than 256 KiB or more than 500");
         return;
     }
     if (t->over_limit || code == CURLE_FILESIZE_EXCEEDED) {
-        transfer_fail(t, "TooLarge", false, "the response is larger than its limit (option max_bytes)");
+        transfer_fail(t, "TooLarge", false,
+                      "the response is larger than its limit (option max_bytes)");
         return;
     }
     switch (code) {
-    case CURLE_OPERATION_TIMEDOUT: transfer_fail(t, "Timeout", true, text); break;
+    case CURLE_OPERATION_TIMEDOUT:
+        transfer_fail(t, "Timeout", true, text);
+        break;
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
-    case CURLE_COULDNT_CONNECT: transfer_fail(t, "Connect", true, text); break;
-    case CURLE_SSL_CONNECT_ERROR: transfer_fail(t, "Tls", true, text); break;
+    case CURLE_COULDNT_CONNECT:
+        transfer_fail(t, "Connect", true, text);
+        break;
+    case CURLE_SSL_CONNECT_ERROR:
+        transfer_fail(t, "Tls", true, text);
+        break;
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CERTPROBLEM:
     case CURLE_SSL_CIPHER:
     case CURLE_SSL_CACERT_BADFILE:
     case CURLE_SSL_ISSUER_ERROR:
-    case CURLE_SSL_ENGINE_NOTFOUND: transfer_fail(t, "Tls", false, text); break;
+    case CURLE_SSL_ENGINE_NOTFOUND:
+        transfer_fail(t, "Tls", false, text);
+        break;
     case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL: transfer_fail(t, "BadUrl", false, text); break;
+    case CURLE_UNSUPPORTED_PROTOCOL:
+        transfer_fail(t, "BadUrl", false, text);
+        break;
     case CURLE_BAD_CONTENT_ENCODING:
-    case CURLE_WEIRD_SERVER_REPLY: transfer_fail(t, "BadResponse", true, text); break;
-    case CURLE_OUT_OF_MEMORY: transfer_fail(t, "OutOfMemory", true, text); break;
-    default: transfer_fail(t, "Connection", true, text); break;
+    case CURLE_WEIRD_SERVER_REPLY:
+        transfer_fail(t, "BadResponse", true, text);
+        break;
+    case CURLE_OUT_OF_MEMORY:
+        transfer_fail(t, "OutOfMemory", true, text);
+        break;
+    default:
+        transfer_fail(t, "Connection", true, text);
+        break;
     }
 }
 
-/* The URL that Location names, seen from the current one; NULL when it is none. Owned (curl_free). */
+/* The URL that Location names, seen from the current one; NULL when it is none. Owned (curl_free).
+ */
 static char *target_url(const struct http_transfer *t)
 {
     CURLU *u = curl_url();
@@ -335,7 +374,8 @@ static bool follow(struct http_transfer *t)
     char *next = target_url(t);
     if (!next || (strncasecmp(next, "http://", 7) != 0 && strncasecmp(next, "https://", 8) != 0)) {
         curl_free(next);
-        transfer_fail(t, "BadResponse", false, "redirected to something that is not an http or https URL");
+        transfer_fail(t, "BadResponse", false,
+                      "redirected to something that is not an http or https URL");
         return false;
     }
     if (!http_same_origin(t->url, next)) t->cross_origin = true;
@@ -348,7 +388,8 @@ static bool follow(struct http_transfer *t)
     mem_free(t->url);
     t->url = own;
     bool head = str_eqz(t->method, "HEAD");
-    bool to_get = t->status == 303 || ((t->status == 301 || t->status == 302) && str_eqz(t->method, "POST"));
+    bool to_get =
+        t->status == 303 || ((t->status == 301 || t->status == 302) && str_eqz(t->method, "POST"));
     if (to_get && !head) {
         t->method = STR("GET");
         t->body = (struct str){NULL, 0};

@@ -1,12 +1,14 @@
 /* moonloop: durable agent loops and tools in Lua. The whole public C interface.
  *
- * One ml_host is one database file (or one in-memory engine), its scripts and its runs. Everything happens on the thread that
- * calls ml_step or ml_run, callbacks included; only ml_post may be called from another thread. Two hosts can live in one
- * process. The library prints nothing, never exits and installs no signal handler.
+ * One ml_host is one database file (or one in-memory engine), its scripts and its runs. Everything
+ * happens on the thread that calls ml_step or ml_run, callbacks included; only ml_post may be
+ * called from another thread. Two hosts can live in one process. The library prints nothing, never
+ * exits and installs no signal handler.
  *
- * Memory: strings given to a call are borrowed for the call; strings given to a callback are borrowed for the callback.
- * JSON is UTF-8 text. Times are int64 nanoseconds (wall: since 1970 UTC). Functions return ML_OK or a negative code and
- * leave text for people in ml_error(host) (ml_open_error() when there is no host). */
+ * Memory: strings given to a call are borrowed for the call; strings given to a callback are
+ * borrowed for the callback. JSON is UTF-8 text. Times are int64 nanoseconds (wall: since 1970
+ * UTC). Functions return ML_OK or a negative code and leave text for people in ml_error(host)
+ * (ml_open_error() when there is no host). */
 #ifndef MOONLOOP_H
 #define MOONLOOP_H
 #include <stddef.h>
@@ -29,141 +31,210 @@ typedef struct ml_host ml_host;
 
 enum ml_code {
     ML_OK = 0,
-    ML_E_NOMEM = -1, ML_E_ARG = -2, ML_E_LIMIT = -3, ML_E_IO = -4, ML_E_DISK_FULL = -5, ML_E_CORRUPT = -6, ML_E_NEWER = -7,
-    ML_E_BUSY = -8,       /* another process owns the file (and ML_ATTACH was not given) */
-    ML_E_NOTFOUND = -9, ML_E_EXISTS = -10, ML_E_CLOSED = -11, ML_E_SCRIPT = -12, ML_E_NONDETERMINISM = -13, ML_E_TIMEOUT = -14,
-    ML_E_CANCELED = -15, ML_E_GUARD = -16, ML_E_STALE = -17, ML_E_UNSUPPORTED = -18, ML_E_PROTOCOL = -19, ML_E_FAILED = -20
+    ML_E_NOMEM = -1,
+    ML_E_ARG = -2,
+    ML_E_LIMIT = -3,
+    ML_E_IO = -4,
+    ML_E_DISK_FULL = -5,
+    ML_E_CORRUPT = -6,
+    ML_E_NEWER = -7,
+    ML_E_BUSY = -8, /* another process owns the file (and ML_ATTACH was not given) */
+    ML_E_NOTFOUND = -9,
+    ML_E_EXISTS = -10,
+    ML_E_CLOSED = -11,
+    ML_E_SCRIPT = -12,
+    ML_E_NONDETERMINISM = -13,
+    ML_E_TIMEOUT = -14,
+    ML_E_CANCELED = -15,
+    ML_E_GUARD = -16,
+    ML_E_STALE = -17,
+    ML_E_UNSUPPORTED = -18,
+    ML_E_PROTOCOL = -19,
+    ML_E_FAILED = -20
 };
 
-enum ml_clock { ML_CLOCK_FILE = 0 /* what the file says; real for a new one */, ML_CLOCK_REAL, ML_CLOCK_VIRTUAL, ML_CLOCK_HOST };
-enum ml_durability { ML_DURABILITY_FULL = 0, ML_DURABILITY_FAST, ML_DURABILITY_SNAPSHOT /* in memory until ml_save */ };
+enum ml_clock {
+    ML_CLOCK_FILE = 0 /* what the file says; real for a new one */,
+    ML_CLOCK_REAL,
+    ML_CLOCK_VIRTUAL,
+    ML_CLOCK_HOST
+};
+enum ml_durability {
+    ML_DURABILITY_FULL = 0,
+    ML_DURABILITY_FAST,
+    ML_DURABILITY_SNAPSHOT /* in memory until ml_save */
+};
 enum ml_open_flags {
-    ML_ATTACH = 1,        /* when another process owns the file, talk to it instead */
-    ML_NO_THREADS = 2,    /* the writer runs inside ml_step */
-    ML_DRIVE_ALL = 4,     /* run every open run of the file; else only those named by ml_drive and ml_start's `drive` */
-    ML_READ_ONLY = 8      /* look only: list, describe, history, doctor; never waits for the owner */
+    ML_ATTACH = 1,     /* when another process owns the file, talk to it instead */
+    ML_NO_THREADS = 2, /* the writer runs inside ml_step */
+    ML_DRIVE_ALL = 4,  /* run every open run of the file; else only those named by ml_drive and
+                          ml_start's `drive` */
+    ML_READ_ONLY = 8   /* look only: list, describe, history, doctor; never waits for the owner */
 };
 
 typedef void *(*ml_alloc_fn)(void *ud, void *p, size_t n);
-typedef void (*ml_log_fn)(void *ud, int level /* 0 debug .. 3 error */, const char *text, const char *fields_json /* or NULL */);
+typedef void (*ml_log_fn)(void *ud, int level /* 0 debug .. 3 error */, const char *text,
+                          const char *fields_json /* or NULL */);
 typedef int64_t (*ml_clock_fn)(void *ud);
 
 /* Something that became durable, or that a person wants to see. */
-enum ml_event_kind { ML_EVENT_HISTORY = 1, ML_EVENT_BLOCKED, ML_EVENT_PRINT, ML_EVENT_ATTACHED, ML_EVENT_DRIFT };
+enum ml_event_kind {
+    ML_EVENT_HISTORY = 1,
+    ML_EVENT_BLOCKED,
+    ML_EVENT_PRINT,
+    ML_EVENT_ATTACHED,
+    ML_EVENT_DRIFT
+};
 typedef struct ml_event {
     enum ml_event_kind kind;
     const char *workflow_id, *run_id;
-    const char *type;      /* HISTORY: "ActivityTaskCompleted" ... */
-    const char *name;      /* activity type, signal name, workflow type, timer id; "" when none */
-    const char *text;      /* BLOCKED: message and traceback; PRINT: the line; else "" */
+    const char *type; /* HISTORY: "ActivityTaskCompleted" ... */
+    const char *name; /* activity type, signal name, workflow type, timer id; "" when none */
+    const char *text; /* BLOCKED: message and traceback; PRINT: the line; else "" */
     int64_t event_id, time_ns;
     int attempt;
 } ml_event;
 typedef void (*ml_event_fn)(void *ud, const ml_event *ev);
 
 typedef struct ml_config {
-    const char *path;             /* database file; NULL: "moonloop.db"; not used for SNAPSHOT (then a snapshot to load, or NULL) */
+    const char *path; /* database file; NULL: "moonloop.db"; not used for SNAPSHOT (then a snapshot
+                         to load, or NULL) */
     unsigned flags;
     enum ml_clock clock;
     enum ml_durability durability;
-    int64_t until_ns;             /* virtual clock: do not jump past this; 0: no bound */
-    ml_clock_fn wall_ns, mono_ns; /* NULL: the system's. With ML_CLOCK_HOST wall_ns is the engine's time */
+    int64_t until_ns; /* virtual clock: do not jump past this; 0: no bound */
+    ml_clock_fn wall_ns,
+        mono_ns; /* NULL: the system's. With ML_CLOCK_HOST wall_ns is the engine's time */
     void *clock_ud;
-    ml_log_fn log; void *log_ud;  /* NULL: dropped */
-    ml_event_fn event; void *event_ud; /* NULL: none */
-    const char *task_queue;       /* NULL: "default" */
-    size_t cache_runs;            /* 0: 1000 */
-    size_t run_memory_bytes;      /* limit of one run's Lua state, 0: 64 MiB */
-    uint64_t run_instructions;    /* limit of one activation, 0: 200 million */
-    size_t activity_slots;        /* 0: 1000 */
-    int stdio;                    /* plain scripts write to stdout and stderr themselves */
+    ml_log_fn log;
+    void *log_ud; /* NULL: dropped */
+    ml_event_fn event;
+    void *event_ud;            /* NULL: none */
+    const char *task_queue;    /* NULL: "default" */
+    size_t cache_runs;         /* 0: 1000 */
+    size_t run_memory_bytes;   /* limit of one run's Lua state, 0: 64 MiB */
+    uint64_t run_instructions; /* limit of one activation, 0: 200 million */
+    size_t activity_slots;     /* 0: 1000 */
+    int stdio;                 /* plain scripts write to stdout and stderr themselves */
 } ml_config;
 
-ML_API void ml_config_init(ml_config *c);                       /* all defaults */
-ML_API void ml_set_allocator(ml_alloc_fn fn, void *ud);         /* process-wide, before anything is opened; NULL: malloc */
+ML_API void ml_config_init(ml_config *c); /* all defaults */
+ML_API void ml_set_allocator(ml_alloc_fn fn,
+                             void *ud); /* process-wide, before anything is opened; NULL: malloc */
 ML_API int ml_open(const ml_config *c, ml_host **out);
-ML_API void ml_close(ml_host *h);                               /* orderly: ends attempts as WorkerShutdown, commits, frees */
-ML_API const char *ml_error(const ml_host *h);                  /* text of the last failed call; never NULL */
-ML_API const char *ml_open_error(void);                         /* text of the last failed ml_open of this thread */
+ML_API void ml_close(ml_host *h); /* orderly: ends attempts as WorkerShutdown, commits, frees */
+ML_API const char *ml_error(const ml_host *h); /* text of the last failed call; never NULL */
+ML_API const char *ml_open_error(void);        /* text of the last failed ml_open of this thread */
 ML_API const char *ml_version(void);
-ML_API int64_t ml_parse_time(const char *iso);                  /* wall ns of an ISO 8601 time; 0 when it is none */
-ML_API int ml_attached(const ml_host *h);                       /* 1: verbs go to another process that owns the file */
+ML_API int64_t ml_parse_time(const char *iso); /* wall ns of an ISO 8601 time; 0 when it is none */
+ML_API int ml_attached(const ml_host *h); /* 1: verbs go to another process that owns the file */
 
 /* ---- running ---- */
-/* Does what is due for at most budget_ns, never waits; returns 1 when more is ready at once, 0 when not, or a negative code. */
+/* Does what is due for at most budget_ns, never waits; returns 1 when more is ready at once, 0 when
+ * not, or a negative code. */
 ML_API int ml_step(ml_host *h, int64_t budget_ns);
-ML_API int ml_wait_fd(ml_host *h);                              /* readable when ml_step has work */
-ML_API int64_t ml_wait_ns(ml_host *h);                          /* how long ml_step will have nothing to do: ns, -1 until something comes */
-/* Steps and waits until ml_stop, or until `while_fn` (may be NULL) returns 0; it is asked after every turn. With a NULL
- * while_fn it also returns when no driven run can go on (1: some wait for a message or are blocked; 0: all ended). */
+ML_API int ml_wait_fd(ml_host *h); /* readable when ml_step has work */
+ML_API int64_t
+ml_wait_ns(ml_host *h); /* how long ml_step will have nothing to do: ns, -1 until something comes */
+/* Steps and waits until ml_stop, or until `while_fn` (may be NULL) returns 0; it is asked after
+ * every turn. With a NULL while_fn it also returns when no driven run can go on (1: some wait for a
+ * message or are blocked; 0: all ended). */
 ML_API int ml_run(ml_host *h, int (*while_fn)(void *ud), void *ud);
-ML_API void ml_stop(ml_host *h);                                /* safe from any thread and from signal handlers */
-/* 0: nothing of the driven runs can go on without a message from outside; 1: work in flight; 2: waiting for time. */
+ML_API void ml_stop(ml_host *h); /* safe from any thread and from signal handlers */
+/* 0: nothing of the driven runs can go on without a message from outside; 1: work in flight; 2:
+ * waiting for time. */
 ML_API int ml_idle_state(ml_host *h);
-ML_API enum ml_clock ml_clock_mode(ml_host *h);                 /* REAL, VIRTUAL or HOST; FILE when attached */
-ML_API void ml_drive(ml_host *h, const char *workflow_id);      /* the run's tree is driven from now on; NULL: all */
+ML_API enum ml_clock ml_clock_mode(ml_host *h); /* REAL, VIRTUAL or HOST; FILE when attached */
+ML_API void ml_drive(ml_host *h,
+                     const char *workflow_id); /* the run's tree is driven from now on; NULL: all */
 /* Calls fn(ud) on the host's thread in a later step. Safe from any thread. */
 ML_API int ml_post(ml_host *h, void (*fn)(void *ud), void *ud);
 
 /* ---- scripts ---- */
 typedef struct ml_load_result {
-    int code;             /* ML_OK, ML_E_SCRIPT, ML_E_NOTFOUND, ML_E_EXISTS */
-    int is_program;       /* it acted before defining anything and has run as a plain program */
-    int exit_code;        /* of the program */
-    const char *text;     /* error text */
+    int code;         /* ML_OK, ML_E_SCRIPT, ML_E_NOTFOUND, ML_E_EXISTS */
+    int is_program;   /* it acted before defining anything and has run as a plain program */
+    int exit_code;    /* of the program */
+    const char *text; /* error text */
     const char *definitions_json; /* [{kind, name, taskQueue, line}] */
 } ml_load_result;
 typedef void (*ml_load_fn)(void *ud, const ml_load_result *r);
-/* program_args NULL: a plain program is an error; else it is run with them (argc strings) in the global `arg`. When attached, the owner loads it. */
-ML_API int ml_load(ml_host *h, const char *path, const char *const *program_args, size_t argc, ml_load_fn fn, void *ud);
+/* program_args NULL: a plain program is an error; else it is run with them (argc strings) in the
+ * global `arg`. When attached, the owner loads it. */
+ML_API int ml_load(ml_host *h, const char *path, const char *const *program_args, size_t argc,
+                   ml_load_fn fn, void *ud);
 /* A C function as an activity. It answers once, now or later, with ml_activity_done. */
-typedef void (*ml_activity_fn)(void *ud, ml_host *h, uint64_t call, const char *args_json /* array */);
+typedef void (*ml_activity_fn)(void *ud, ml_host *h, uint64_t call,
+                               const char *args_json /* array */);
 ML_API int ml_register_activity(ml_host *h, const char *name, ml_activity_fn fn, void *ud);
 /* failure_type NULL: completed with json; else failed with type and json as the message text. */
-ML_API int ml_activity_done(ml_host *h, uint64_t call, const char *json, const char *failure_type, int retryable);
+ML_API int ml_activity_done(ml_host *h, uint64_t call, const char *json, const char *failure_type,
+                            int retryable);
 
 /* ---- verbs: asynchronous; the reply comes during a later ml_step, exactly once ---- */
 typedef struct ml_reply {
-    int code;                 /* ML_OK or a negative code */
-    const char *text;         /* error text, "" when fine */
+    int code;         /* ML_OK or a negative code */
+    const char *text; /* error text, "" when fine */
     const char *workflow_id, *run_id;
-    const char *status;       /* "Running", "Completed", "Failed", "Canceled", "Terminated", "TimedOut", "ContinuedAsNew", "Blocked"; "" when unknown */
-    const char *json;         /* the result, list, history, report ... ; NULL when none */
+    const char *status; /* "Running", "Completed", "Failed", "Canceled", "Terminated", "TimedOut",
+                           "ContinuedAsNew", "Blocked"; "" when unknown */
+    const char *json;   /* the result, list, history, report ... ; NULL when none */
     const char *failure_json; /* {type, message, retryable, details, cause}; NULL when none */
     int existing;             /* start: it was there already */
 } ml_reply;
 typedef void (*ml_reply_fn)(void *ud, const ml_reply *r);
 
 typedef struct ml_start_options {
-    const char *workflow;     /* type; NULL: the only one, or the one named as the file */
-    const char *script;       /* whose workflow it is when several are loaded; NULL: any */
-    const char *id;           /* NULL: generated, or the one open run of the same entry, workflow and input when resume is set */
-    const char *input_json;   /* NULL: no argument */
-    const char *request_id;   /* NULL: made */
-    const char *options_json; /* {taskQueue, memo, searchAttributes, executionTimeout, runTimeout, cron, startDelay, retry, idReusePolicy, idConflictPolicy}; NULL: none */
-    int resume;               /* as `moonloop run`: an open run goes on, of a closed id the result stands; another input is ML_E_EXISTS */
-    int drive;                /* drive its tree */
+    const char *workflow; /* type; NULL: the only one, or the one named as the file */
+    const char *script;   /* whose workflow it is when several are loaded; NULL: any */
+    const char *id; /* NULL: generated, or the one open run of the same entry, workflow and input
+                       when resume is set */
+    const char *input_json; /* NULL: no argument */
+    const char *request_id; /* NULL: made */
+    const char
+        *options_json; /* {taskQueue, memo, searchAttributes, executionTimeout, runTimeout, cron,
+                          startDelay, retry, idReusePolicy, idConflictPolicy}; NULL: none */
+    int resume; /* as `moonloop run`: an open run goes on, of a closed id the result stands; another
+                   input is ML_E_EXISTS */
+    int drive;  /* drive its tree */
 } ml_start_options;
 ML_API int ml_start(ml_host *h, const ml_start_options *o, ml_reply_fn fn, void *ud);
-ML_API int ml_signal(ml_host *h, const char *id, const char *run_id, const char *name, const char *input_json, const char *request_id, ml_reply_fn fn, void *ud);
-ML_API int ml_query(ml_host *h, const char *id, const char *run_id, const char *name, const char *args_json /* array or NULL */, ml_reply_fn fn, void *ud);
-ML_API int ml_update(ml_host *h, const char *id, const char *run_id, const char *name, const char *args_json, const char *update_id, int wait_completed, ml_reply_fn fn, void *ud);
-ML_API int ml_cancel(ml_host *h, const char *id, const char *run_id, const char *reason, ml_reply_fn fn, void *ud);
-ML_API int ml_terminate(ml_host *h, const char *id, const char *run_id, const char *reason, ml_reply_fn fn, void *ud);
-ML_API int ml_result(ml_host *h, const char *id, const char *run_id, int wait, ml_reply_fn fn, void *ud);
-ML_API int ml_list(ml_host *h, const char *filter_json /* {status, type, idPrefix, limit, page} or NULL */, ml_reply_fn fn, void *ud);
+ML_API int ml_signal(ml_host *h, const char *id, const char *run_id, const char *name,
+                     const char *input_json, const char *request_id, ml_reply_fn fn, void *ud);
+ML_API int ml_query(ml_host *h, const char *id, const char *run_id, const char *name,
+                    const char *args_json /* array or NULL */, ml_reply_fn fn, void *ud);
+ML_API int ml_update(ml_host *h, const char *id, const char *run_id, const char *name,
+                     const char *args_json, const char *update_id, int wait_completed,
+                     ml_reply_fn fn, void *ud);
+ML_API int ml_cancel(ml_host *h, const char *id, const char *run_id, const char *reason,
+                     ml_reply_fn fn, void *ud);
+ML_API int ml_terminate(ml_host *h, const char *id, const char *run_id, const char *reason,
+                        ml_reply_fn fn, void *ud);
+ML_API int ml_result(ml_host *h, const char *id, const char *run_id, int wait, ml_reply_fn fn,
+                     void *ud);
+ML_API int ml_list(ml_host *h,
+                   const char *filter_json /* {status, type, idPrefix, limit, page} or NULL */,
+                   ml_reply_fn fn, void *ud);
 ML_API int ml_describe(ml_host *h, const char *id, const char *run_id, ml_reply_fn fn, void *ud);
-ML_API int ml_history(ml_host *h, const char *id, const char *run_id, ml_reply_fn fn, void *ud); /* json: Temporal's history JSON */
-ML_API int ml_complete_activity(ml_host *h, const char *token, const char *json, const char *failure_json, ml_reply_fn fn, void *ud);
-ML_API int ml_reset(ml_host *h, const char *id, const char *run_id, int64_t event_id, const char *reason, ml_reply_fn fn, void *ud);
-/* json: {ok, events, batches, error, event, drift}; code ML_E_NONDETERMINISM when it does not match. */
-ML_API int ml_replay(ml_host *h, const char *history_json, const char *script_path, ml_reply_fn fn, void *ud);
-/* Facts about the file, the machine and the libraries, with warnings: {checks: [{name, ok, text}], ...}. */
+ML_API int ml_history(ml_host *h, const char *id, const char *run_id, ml_reply_fn fn,
+                      void *ud); /* json: Temporal's history JSON */
+ML_API int ml_complete_activity(ml_host *h, const char *token, const char *json,
+                                const char *failure_json, ml_reply_fn fn, void *ud);
+ML_API int ml_reset(ml_host *h, const char *id, const char *run_id, int64_t event_id,
+                    const char *reason, ml_reply_fn fn, void *ud);
+/* json: {ok, events, batches, error, event, drift}; code ML_E_NONDETERMINISM when it does not
+ * match. */
+ML_API int ml_replay(ml_host *h, const char *history_json, const char *script_path, ml_reply_fn fn,
+                     void *ud);
+/* Facts about the file, the machine and the libraries, with warnings: {checks: [{name, ok, text}],
+ * ...}. */
 ML_API int ml_doctor(ml_host *h, ml_reply_fn fn, void *ud);
 
 /* ---- snapshots (durability SNAPSHOT; also a consistent copy of a file) ---- */
-ML_API int ml_save(ml_host *h, const char *path);               /* blocks; written beside and renamed */
-ML_API int ml_restore(ml_host *h, const char *path);            /* SNAPSHOT hosts without open tasks: replaces the content */
+ML_API int ml_save(ml_host *h, const char *path); /* blocks; written beside and renamed */
+ML_API int
+ml_restore(ml_host *h,
+           const char *path); /* SNAPSHOT hosts without open tasks: replaces the content */
 
 #ifdef __cplusplus
 }

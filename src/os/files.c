@@ -1,4 +1,5 @@
-/* File requests: the copy, the thread, the answer. What each request does to the disk is in files_work.c. */
+/* File requests: the copy, the thread, the answer. What each request does to the disk is in
+ * files_work.c. */
 #include "files_internal.h"
 
 static void files_free(struct files_op *op)
@@ -17,14 +18,16 @@ static void done(void *ud, int status)
 {
     struct files_op *op = ud;
     if (op->fn) {
-        if (status < 0 && op->result.err.code == 0) err_set(&op->result.err, ERR_CANCELED, "the loop is closing");
+        if (status < 0 && op->result.err.code == 0)
+            err_set(&op->result.err, ERR_CANCELED, "the loop is closing");
         op->result.data = buf_str(&op->data);
         op->fn(op->ud, &op->result);
     }
     files_free(op);
 }
 
-int files_start(struct loop *l, const struct files_request *r, files_fn fn, void *ud, struct files_op **out, struct err *e)
+int files_start(struct loop *l, const struct files_request *r, files_fn fn, void *ud,
+                struct files_op **out, struct err *e)
 {
     bool temp = r->kind == FILES_TEMP_DIR;
     bool two = r->kind == FILES_RENAME || r->kind == FILES_COPY;

@@ -1,4 +1,5 @@
-/* What a file request does, in a thread of the pool. Errors name the path and the system's reason. */
+/* What a file request does, in a thread of the pool. Errors name the path and the system's reason.
+ */
 #include "files_internal.h"
 
 #include <dirent.h>
@@ -14,10 +15,14 @@ static int fail(struct files_op *op, const char *path)
     int n = errno, code = ERR_IO;
     char why[128] = "";
     const char *text = strerror_r(n, why, sizeof why);
-    if (n == ENOENT || n == ENOTDIR) code = ERR_NOTFOUND;
-    else if (n == EEXIST || n == ENOTEMPTY) code = ERR_EXISTS;
-    else if (n == ENOSPC || n == EDQUOT) code = ERR_FULL;
-    else if (n == ENOMEM) code = ERR_NOMEM;
+    if (n == ENOENT || n == ENOTDIR)
+        code = ERR_NOTFOUND;
+    else if (n == EEXIST || n == ENOTEMPTY)
+        code = ERR_EXISTS;
+    else if (n == ENOSPC || n == EDQUOT)
+        code = ERR_FULL;
+    else if (n == ENOMEM)
+        code = ERR_NOMEM;
     return err_set(&op->result.err, code, "%s: %s", path, text);
 }
 
@@ -44,8 +49,11 @@ static int do_read(struct files_op *op)
         if (n < 0) code = fail(op, path);
         if (n <= 0) break;
         code = buf_put(&op->data, chunk, (size_t)n);
-        if (code == ERR_LIMIT) err_set(&op->result.err, code, "%s: larger than %zu bytes (option max_bytes)", path, op->data.max);
-        else if (code < 0) err_set(&op->result.err, code, "%s: no memory", path);
+        if (code == ERR_LIMIT)
+            err_set(&op->result.err, code, "%s: larger than %zu bytes (option max_bytes)", path,
+                    op->data.max);
+        else if (code < 0)
+            err_set(&op->result.err, code, "%s: no memory", path);
         if (code < 0) break;
     }
     close(fd);
@@ -92,8 +100,10 @@ static int do_write_atomic(struct files_op *op)
     if (code == 0 && (fchmod(fd, mode) < 0 || fsync(fd) < 0)) code = fail(op, path);
     if (close(fd) < 0 && code == 0) code = fail(op, path);
     if (code == 0 && rename(name, path) < 0) code = fail(op, path);
-    if (code < 0) unlink(name);
-    else sync_folder(path);
+    if (code < 0)
+        unlink(name);
+    else
+        sync_folder(path);
     mem_free(name);
     return code;
 }
@@ -119,7 +129,10 @@ static char kind_of(DIR *d, const struct dirent *ent)
     struct stat st;
     unsigned char type = ent->d_type;
     if (type == DT_UNKNOWN && fstatat(dirfd(d), ent->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-        type = S_ISDIR(st.st_mode) ? DT_DIR : S_ISREG(st.st_mode) ? DT_REG : S_ISLNK(st.st_mode) ? DT_LNK : DT_UNKNOWN;
+        type = S_ISDIR(st.st_mode)   ? DT_DIR
+               : S_ISREG(st.st_mode) ? DT_REG
+               : S_ISLNK(st.st_mode) ? DT_LNK
+                                     : DT_UNKNOWN;
     return type == DT_DIR ? 'd' : type == DT_REG ? 'f' : type == DT_LNK ? 'l' : 'o';
 }
 
@@ -134,7 +147,8 @@ static int do_list(struct files_op *op)
     for (struct dirent *ent; code == 0 && (ent = readdir(d)) != NULL;) {
         if (strcmp(ent->d_name, ".") == 0 || strcmp(ent->d_name, "..") == 0) continue;
         if (n == FILES_LIST_MAX) {
-            code = err_set(&op->result.err, ERR_LIMIT, "%s: more than %d entries", path, FILES_LIST_MAX);
+            code = err_set(&op->result.err, ERR_LIMIT, "%s: more than %d entries", path,
+                           FILES_LIST_MAX);
             break;
         }
         if (n == cap) {
@@ -148,8 +162,10 @@ static int do_list(struct files_op *op)
             name[0] = kind_of(d, ent);
             memcpy(name + 1, ent->d_name, len + 1);
         }
-        if (!name) code = err_set(&op->result.err, ERR_NOMEM, "%s: no memory", path);
-        else names[n++] = name;
+        if (!name)
+            code = err_set(&op->result.err, ERR_NOMEM, "%s: no memory", path);
+        else
+            names[n++] = name;
     }
     closedir(d);
     if (n) qsort(names, n, sizeof *names, by_name);
@@ -158,7 +174,8 @@ static int do_list(struct files_op *op)
         mem_free(names[i]);
     }
     mem_free(names);
-    return code < 0 && !op->result.err.code ? err_set(&op->result.err, code, "%s: no memory", path) : code;
+    return code < 0 && !op->result.err.code ? err_set(&op->result.err, code, "%s: no memory", path)
+                                            : code;
 }
 
 static int do_stat(struct files_op *op)
@@ -187,7 +204,8 @@ static int do_mkdir(struct files_op *op)
         if (*at != '/' && *at != 0) continue;
         char keep = *at;
         *at = 0;
-        if (mkdir(p, 0777) < 0 && (errno != EEXIST || stat(p, &st) < 0 || !S_ISDIR(st.st_mode))) code = fail(op, p);
+        if (mkdir(p, 0777) < 0 && (errno != EEXIST || stat(p, &st) < 0 || !S_ISDIR(st.st_mode)))
+            code = fail(op, p);
         *at = keep;
         if (!keep) break;
     }
@@ -201,7 +219,8 @@ static int remove_tree(struct files_op *op, const char *path, int depth)
     struct stat st;
     if (lstat(path, &st) < 0) return errno == ENOENT ? 0 : fail(op, path);
     if (!S_ISDIR(st.st_mode)) return unlink(path) < 0 ? fail(op, path) : 0;
-    if (depth > 200) return err_set(&op->result.err, ERR_LIMIT, "%s: more than 200 folders deep", path);
+    if (depth > 200)
+        return err_set(&op->result.err, ERR_LIMIT, "%s: more than 200 folders deep", path);
     DIR *d = opendir(path);
     if (!d) return fail(op, path);
     int code = 0;
@@ -252,8 +271,11 @@ static int do_temp_dir(struct files_op *op)
 {
     const char *base = getenv("TMPDIR"), *prefix = op->req.path.n ? op->req.path.p : "moonloop";
     struct str t = arena_printf(&op->arena, "%s/%s-XXXXXX", base && *base ? base : "/tmp", prefix);
-    if (strchr(prefix, '/')) return err_set(&op->result.err, ERR_ARG, "%s: the prefix of a temporary folder has a slash", prefix);
-    if (!t.p || buf_putstr(&op->data, t) < 0) return err_set(&op->result.err, ERR_NOMEM, "no memory");
+    if (strchr(prefix, '/'))
+        return err_set(&op->result.err, ERR_ARG, "%s: the prefix of a temporary folder has a slash",
+                       prefix);
+    if (!t.p || buf_putstr(&op->data, t) < 0)
+        return err_set(&op->result.err, ERR_NOMEM, "no memory");
     return mkdtemp(op->data.p) ? 0 : fail(op, t.p);
 }
 
@@ -261,23 +283,41 @@ void files_do(struct files_op *op)
 {
     const char *path = op->req.path.p;
     switch (op->req.kind) {
-    case FILES_READ: do_read(op); break;
-    case FILES_WRITE:
-        if (op->req.atomic) do_write_atomic(op);
-        else do_write(op, O_TRUNC);
+    case FILES_READ:
+        do_read(op);
         break;
-    case FILES_APPEND: do_write(op, O_APPEND); break;
-    case FILES_LIST: do_list(op); break;
-    case FILES_STAT: do_stat(op); break;
-    case FILES_MKDIR: do_mkdir(op); break;
+    case FILES_WRITE:
+        if (op->req.atomic)
+            do_write_atomic(op);
+        else
+            do_write(op, O_TRUNC);
+        break;
+    case FILES_APPEND:
+        do_write(op, O_APPEND);
+        break;
+    case FILES_LIST:
+        do_list(op);
+        break;
+    case FILES_STAT:
+        do_stat(op);
+        break;
+    case FILES_MKDIR:
+        do_mkdir(op);
+        break;
     case FILES_REMOVE:
-        if (op->req.recursive) remove_tree(op, path, 0);
-        else if (remove(path) < 0) fail(op, path);
+        if (op->req.recursive)
+            remove_tree(op, path, 0);
+        else if (remove(path) < 0)
+            fail(op, path);
         break;
     case FILES_RENAME:
         if (rename(path, op->req.to.p) < 0) fail(op, path);
         break;
-    case FILES_COPY: do_copy(op); break;
-    case FILES_TEMP_DIR: do_temp_dir(op); break;
+    case FILES_COPY:
+        do_copy(op);
+        break;
+    case FILES_TEMP_DIR:
+        do_temp_dir(op);
+        break;
     }
 }

@@ -1,6 +1,6 @@
-/* One child process: spawn, pipes, time-out, end. Keeps true: the child leads its own group, so a kill reaches what it
- * started; the exit is told once, after both outputs have ended or have been given up; memory is freed only when every
- * handle has closed. */
+/* One child process: spawn, pipes, time-out, end. Keeps true: the child leads its own group, so a
+ * kill reaches what it started; the exit is told once, after both outputs have ended or have been
+ * given up; memory is freed only when every handle has closed. */
 #include "os/process.h"
 #include "base/mem.h"
 
@@ -12,7 +12,9 @@
 extern char **environ;
 
 #define KILL_GRACE (2 * NS_PER_S)
-#define PIPE_GRACE NS_PER_S /* a grandchild may keep the pipes open; what is in them is read, then they are closed */
+#define PIPE_GRACE                                                                                 \
+    NS_PER_S /* a grandchild may keep the pipes open; what is in them is read, then they are       \
+                closed */
 #define READ_CHUNK 65536
 
 struct process {
@@ -21,7 +23,7 @@ struct process {
     uv_pipe_t in, out, err;
     uv_write_t write;
     bool has_in, out_open, err_open, paused, exited, told, closed, killing, piped;
-    int handles;           /* open uv handles */
+    int handles; /* open uv handles */
     struct loop_timer *timer, *grace;
     struct arena arena;
     struct str input;
@@ -123,7 +125,9 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
     int which = (uv_pipe_t *)s == &p->out ? 0 : 1;
     size_t take = (size_t)n > p->left[which] ? p->left[which] : (size_t)n;
     p->left[which] -= take;
-    if (take < (size_t)n) kill_for(p, ERR_LIMIT, "the program wrote more than its limit (option max_bytes) and was killed");
+    if (take < (size_t)n)
+        kill_for(p, ERR_LIMIT,
+                 "the program wrote more than its limit (option max_bytes) and was killed");
     if (p->exited) loop_timer_start(p->grace, PIPE_GRACE);
     if (take && p->output) p->output(p->ud, which + 1, str_make(buf->base, take));
 }
@@ -153,7 +157,8 @@ static void on_written(uv_write_t *w, int status)
 static char **build_env(struct arena *a, const struct process_options *o)
 {
     size_t n = 0, inherited = 0;
-    while (!o->env_clear && environ[inherited]) inherited++;
+    while (!o->env_clear && environ[inherited])
+        inherited++;
     char **env = arena_alloc(a, (inherited + o->n_env + 1) * sizeof *env);
     if (!env) return NULL;
     for (size_t i = 0; i < inherited; i++) {
@@ -175,7 +180,8 @@ static char **build_env(struct arena *a, const struct process_options *o)
 static int check(const struct process_options *o, struct err *e)
 {
     if (o->n_args == 0 || o->args[0].n == 0) return err_set(e, ERR_ARG, "no program was named");
-    if (o->n_args > PROCESS_ARGS_MAX) return err_set(e, ERR_LIMIT, "more than %d arguments", PROCESS_ARGS_MAX);
+    if (o->n_args > PROCESS_ARGS_MAX)
+        return err_set(e, ERR_LIMIT, "more than %d arguments", PROCESS_ARGS_MAX);
     for (size_t i = 0; i < o->n_args; i++)
         if (o->args[i].n && memchr(o->args[i].p, 0, o->args[i].n))
             return err_set(e, ERR_ARG, "argument %zu has a NUL byte", i);
@@ -209,7 +215,8 @@ static int spawn(struct process *p, const struct process_options *o, struct err 
     if (o->input.n) p->input = arena_str(&p->arena, o->input);
     if (arena_failed(&p->arena)) return err_set(e, ERR_NOMEM, "no memory for a program");
     p->has_in = o->input.p != NULL;
-    if ((p->has_in && pipe_open(p, &p->in) < 0) || pipe_open(p, &p->out) < 0) return err_set(e, ERR_IO, "no pipe");
+    if ((p->has_in && pipe_open(p, &p->in) < 0) || pipe_open(p, &p->out) < 0)
+        return err_set(e, ERR_IO, "no pipe");
     p->out_open = true;
     if (pipe_open(p, &p->err) < 0) return err_set(e, ERR_IO, "no pipe");
     p->err_open = true;
@@ -232,13 +239,16 @@ static int spawn(struct process *p, const struct process_options *o, struct err 
         return 0;
     }
     uv_close((uv_handle_t *)&p->handle, on_closed);
-    if (rc == UV_ENOENT && u.cwd) return err_set(e, ERR_NOTFOUND, "no program '%s', or no folder '%s'", args[0], u.cwd);
-    if (rc == UV_ENOENT) return err_set(e, ERR_NOTFOUND, "no program '%s' (is it installed and in PATH?)", args[0]);
-    return err_set(e, rc == UV_ENOMEM ? ERR_NOMEM : ERR_IO, "'%s' could not be started: %s", args[0], uv_strerror(rc));
+    if (rc == UV_ENOENT && u.cwd)
+        return err_set(e, ERR_NOTFOUND, "no program '%s', or no folder '%s'", args[0], u.cwd);
+    if (rc == UV_ENOENT)
+        return err_set(e, ERR_NOTFOUND, "no program '%s' (is it installed and in PATH?)", args[0]);
+    return err_set(e, rc == UV_ENOMEM ? ERR_NOMEM : ERR_IO, "'%s' could not be started: %s",
+                   args[0], uv_strerror(rc));
 }
 
-int process_start(struct loop *l, const struct process_options *o, process_output_fn output, process_exit_fn exit_fn,
-                  void *ud, struct process **out, struct err *e)
+int process_start(struct loop *l, const struct process_options *o, process_output_fn output,
+                  process_exit_fn exit_fn, void *ud, struct process **out, struct err *e)
 {
     int code = check(o, e);
     if (code < 0) return code;
@@ -250,7 +260,8 @@ int process_start(struct loop *l, const struct process_options *o, process_outpu
     p->ud = ud;
     p->left[0] = p->left[1] = o->max_bytes ? o->max_bytes : PROCESS_OUTPUT_MAX;
     arena_init(&p->arena, o->input.n + (16u << 20));
-    if (loop_timer_open(l, on_timeout, p, &p->timer) < 0 || loop_timer_open(l, on_grace, p, &p->grace) < 0) {
+    if (loop_timer_open(l, on_timeout, p, &p->timer) < 0 ||
+        loop_timer_open(l, on_grace, p, &p->grace) < 0) {
         code = err_set(e, ERR_NOMEM, "no memory for a program");
     } else {
         code = spawn(p, o, e);
@@ -266,7 +277,8 @@ int process_start(struct loop *l, const struct process_options *o, process_outpu
         memcpy(&b.base, &p->input.p, sizeof b.base);
         b.len = p->input.n;
         p->write.data = p;
-        if (uv_write(&p->write, (uv_stream_t *)&p->in, &b, 1, on_written) < 0) close_handle((uv_handle_t *)&p->in);
+        if (uv_write(&p->write, (uv_stream_t *)&p->in, &b, 1, on_written) < 0)
+            close_handle((uv_handle_t *)&p->in);
     }
     if (o->timeout_ns > 0) loop_timer_start(p->timer, o->timeout_ns);
     *out = p;
@@ -292,7 +304,7 @@ void process_close(struct process *p)
 {
     if (!p || p->closed) return;
     p->closed = true;
-    p->handles++; /* keep it while closing */
+    p->handles++;             /* keep it while closing */
     process_kill(p, SIGKILL); /* its handle closes when it has ended, so that it is reaped */
     if (p->has_in && p->in.data) close_handle((uv_handle_t *)&p->in);
     if (p->out_open) close_handle((uv_handle_t *)&p->out);

@@ -23,8 +23,8 @@ void value_set_list(lua_State *L,
                     int idx); /* gives the table at idx the list metatable (ml.list) */
 bool value_is_list(lua_State *L, int idx);
 
-/* Sets the fields null, list, bytes and json {encode, decode, pretty} of the table at idx: the "moonloop"
- * tables of both kinds of state. */
+/* Sets the fields null, list, bytes and json {encode, decode, pretty} of the table at idx: the
+ * "moonloop" tables of both kinds of state. */
 void value_install(lua_State *L, int idx);
 
 /* Appends canonical JSON of the value at idx. `root` names it in error paths. ERR_ARG, ERR_LIMIT,

@@ -152,7 +152,7 @@ static int find_conflict(struct worker *w, const struct w_script *s, struct err 
                     same_space(mine[i].kind, theirs[j].kind))
                     return err_set(e, ERR_EXISTS,
                                    "%s '" STR_FMT "' is defined in %s:%d and in %s:%d; rename one "
-                                                  "of them, or load one of the scripts only",
+                                   "of them, or load one of the scripts only",
                                    mine[i].kind, STR_ARG(mine[i].name), o->path, theirs[j].line,
                                    s->path, mine[i].line);
         }

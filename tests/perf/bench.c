@@ -1,9 +1,9 @@
-/* Measures the embedded engine through the public header, and the machine's plain commits beside it.
- *   bench plain FOLDER N         N commits of one prepared 200-byte insert (WAL, synchronous=FULL)
- *   bench steps FOLDER N SCRIPT  one workflow of N sequential steps
- *   bench many FOLDER N SCRIPT   N one-step workflows, 100 in flight
- *   bench alone FOLDER N SCRIPT  N one-step workflows one after the other: median time from start to result
- * Prints one JSON object: seconds of wall and CPU time, and p50 in ms. Used by scripts/bench, never a test. */
+/* Measures the embedded engine through the public header, and the machine's plain commits beside
+ * it. bench plain FOLDER N         N commits of one prepared 200-byte insert (WAL,
+ * synchronous=FULL) bench steps FOLDER N SCRIPT  one workflow of N sequential steps bench many
+ * FOLDER N SCRIPT   N one-step workflows, 100 in flight bench alone FOLDER N SCRIPT  N one-step
+ * workflows one after the other: median time from start to result Prints one JSON object: seconds
+ * of wall and CPU time, and p50 in ms. Used by scripts/bench, never a test. */
 #include "moonloop.h"
 #include <sqlite3.h>
 #include <stdio.h>
@@ -23,7 +23,8 @@ static double cpu(void)
 {
     struct rusage u;
     getrusage(RUSAGE_SELF, &u);
-    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+           (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
 static void die(const char *what, const char *text)
@@ -40,7 +41,10 @@ static void plain(const char *folder, int n)
     snprintf(path, sizeof path, "%s/plain.db", folder);
     memset(data, 'x', sizeof data);
     if (sqlite3_open(path, &db)) die("open", path);
-    sqlite3_exec(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE IF NOT EXISTS t(a INTEGER PRIMARY KEY, b BLOB)", NULL, NULL, NULL);
+    sqlite3_exec(db,
+                 "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE IF NOT EXISTS t(a "
+                 "INTEGER PRIMARY KEY, b BLOB)",
+                 NULL, NULL, NULL);
     sqlite3_prepare_v2(db, "BEGIN IMMEDIATE", -1, &begin, NULL);
     sqlite3_prepare_v2(db, "INSERT INTO t(b) VALUES(?)", -1, &insert, NULL);
     sqlite3_prepare_v2(db, "COMMIT", -1, &commit, NULL);
@@ -90,7 +94,8 @@ static void on_started(void *ud, const ml_reply *r)
 static void start_next(void)
 {
     snprintf(run.id, sizeof run.id, "%s-%d", run.workflow, run.started++);
-    ml_start_options o = {.workflow = run.workflow, .id = run.id, .input_json = run.input, .drive = 1};
+    ml_start_options o = {
+        .workflow = run.workflow, .id = run.id, .input_json = run.input, .drive = 1};
     run.t0 = now();
     if (ml_start(run.h, &o, on_started, NULL)) die("start", ml_error(run.h));
 }
@@ -137,7 +142,8 @@ static void moonloop(const char *mode, const char *folder, int n, const char *sc
     int in_flight = strcmp(mode, "many") == 0 ? 100 : 1;
     if (strcmp(mode, "alone") == 0) run.ms = calloc((size_t)n, sizeof *run.ms);
     double t = now(), c = cpu();
-    for (int i = 0; i < in_flight && run.started < run.n; i++) start_next();
+    for (int i = 0; i < in_flight && run.started < run.n; i++)
+        start_next();
     if (ml_run(run.h, not_finished, NULL) < 0) die("run", ml_error(run.h));
     double seconds = now() - t, used = cpu() - c, p50 = 0;
     if (run.ms) {
@@ -151,7 +157,8 @@ static void moonloop(const char *mode, const char *folder, int n, const char *sc
 
 int main(int argc, char **argv)
 {
-    if (argc < 4) return fprintf(stderr, "usage: bench plain|steps|many|alone FOLDER N [SCRIPT]\n"), 2;
+    if (argc < 4)
+        return fprintf(stderr, "usage: bench plain|steps|many|alone FOLDER N [SCRIPT]\n"), 2;
     if (strcmp(argv[1], "plain") == 0)
         plain(argv[2], atoi(argv[3]));
     else if (argc > 4)

@@ -1,4 +1,5 @@
-/* A workbench for tests of the activity runtime: scripts in a temporary folder, calls with JSON arguments, outcomes as text. */
+/* A workbench for tests of the activity runtime: scripts in a temporary folder, calls with JSON
+ * arguments, outcomes as text. */
 #ifndef ML_TESTS_ACTIVITY_BENCH_H
 #define ML_TESTS_ACTIVITY_BENCH_H
 #include "activity/activity.h"
@@ -19,7 +20,7 @@ static bool bench_load_done;
 struct outcome {
     bool done;
     int kind;
-    struct buf text;      /* result JSON values joined by a blank, or "Type: message" */
+    struct buf text; /* result JSON values joined by a blank, or "Type: message" */
     struct buf stack;
     bool retryable;
     int64_t delay_ns;
@@ -29,7 +30,8 @@ struct outcome {
 static void bench_on_log(void *ud, int level, struct str text, struct str fields)
 {
     (void)ud;
-    buf_printf(&bench_log, "%s " STR_FMT " " STR_FMT "\n", log_level_name(level), STR_ARG(text), STR_ARG(fields));
+    buf_printf(&bench_log, "%s " STR_FMT " " STR_FMT "\n", log_level_name(level), STR_ARG(text),
+               STR_ARG(fields));
 }
 static void bench_on_print(void *ud, struct str line)
 {
@@ -46,8 +48,12 @@ static void bench_open(void)
     buf_init(&bench_log, 16u << 20);
     buf_init(&bench_print, 16u << 20);
     CHECK_INT(loop_open(&clock_system, &bench_loop, &e), 0);
-    bench_env = (struct act_env){.loop = bench_loop, .clock = &clock_system, .entropy = &entropy_system, .log = &bench_sink,
-                                 .http = &bench_http, .print = bench_on_print};
+    bench_env = (struct act_env){.loop = bench_loop,
+                                 .clock = &clock_system,
+                                 .entropy = &entropy_system,
+                                 .log = &bench_sink,
+                                 .http = &bench_http,
+                                 .print = bench_on_print};
 }
 
 static void bench_close(void)
@@ -88,7 +94,8 @@ static void bench_on_load(void *ud, const struct act_load_result *r)
     bench_load_done = true;
 }
 
-static struct act_host *bench_load_path(const char *path, bool program, const char *const *args, size_t n)
+static struct act_host *bench_load_path(const char *path, bool program, const char *const *args,
+                                        size_t n)
 {
     struct act_host *h = NULL;
     struct err e = {0};
@@ -96,7 +103,8 @@ static struct act_host *bench_load_path(const char *path, bool program, const ch
     buf_reset(&bench_log);
     buf_reset(&bench_print);
     CHECK_INT(act_open(&bench_env, path, program, args, n, bench_on_load, NULL, &h, &e), 0);
-    while (!bench_load_done) bench_turn(h);
+    while (!bench_load_done)
+        bench_turn(h);
     return h;
 }
 
@@ -128,17 +136,22 @@ static void bench_on_done(void *ud, uint64_t call, const struct backend_activity
     o->done = true;
     o->kind = (int)c->kind;
     o->delay_ns = c->next_retry_delay_ns;
-    for (const struct rec_field *f = NULL; (f = rec_each(c->result, T(payloads, payloads), f)) != NULL;) {
+    for (const struct rec_field *f = NULL;
+         (f = rec_each(c->result, T(payloads, payloads), f)) != NULL;) {
         if (o->text.n) buf_putc(&o->text, ' ');
-        if (str_eqz(payload_encoding(f->v.m), PAYLOAD_NULL)) buf_puts(&o->text, "nil");
-        else buf_putstr(&o->text, payload_data(f->v.m));
+        if (str_eqz(payload_encoding(f->v.m), PAYLOAD_NULL))
+            buf_puts(&o->text, "nil");
+        else
+            buf_putstr(&o->text, payload_data(f->v.m));
     }
     if (c->failure) {
-        buf_printf(&o->text, STR_FMT ": " STR_FMT, STR_ARG(failure_type(c->failure)), STR_ARG(rec_str(c->failure, T(failure, message))));
+        buf_printf(&o->text, STR_FMT ": " STR_FMT, STR_ARG(failure_type(c->failure)),
+                   STR_ARG(rec_str(c->failure, T(failure, message))));
         buf_putstr(&o->stack, rec_str(c->failure, T(failure, stack_trace)));
         o->retryable = failure_retryable(c->failure, NULL);
     }
-    for (const struct rec_field *f = NULL; (f = rec_each(c->details, T(payloads, payloads), f)) != NULL;)
+    for (const struct rec_field *f = NULL;
+         (f = rec_each(c->details, T(payloads, payloads), f)) != NULL;)
         buf_putstr(&o->details, payload_data(f->v.m));
 }
 
@@ -156,7 +169,8 @@ static void outcome_free(struct outcome *o)
     buf_free(&o->details);
 }
 
-static uint64_t bench_start(struct act_host *h, struct act_call *c, const char *type, const char *json, struct outcome *o)
+static uint64_t bench_start(struct act_host *h, struct act_call *c, const char *type,
+                            const char *json, struct outcome *o)
 {
     struct arena a;
     struct err e = {0};
@@ -177,18 +191,22 @@ static void bench_run(struct act_host *h, const char *type, const char *json, st
 {
     struct act_call c = {0};
     bench_start(h, &c, type, json, o);
-    while (!o->done) bench_turn(h);
+    while (!o->done)
+        bench_turn(h);
 }
 
 /* Runs and compares with what is wanted: the result's JSON, or "Type: begin of the message". */
-static void bench_expect_at(const char *file, int line, struct act_host *h, const char *type, const char *json, const char *want)
+static void bench_expect_at(const char *file, int line, struct act_host *h, const char *type,
+                            const char *json, const char *want)
 {
     struct outcome o;
     bench_run(h, type, json, &o);
     const char *got = o.text.p ? o.text.p : "";
-    bool same = o.kind == ACT_COMPLETED ? strcmp(got, want) == 0 : strncmp(got, want, strlen(want)) == 0 && *want;
+    bool same = o.kind == ACT_COMPLETED ? strcmp(got, want) == 0
+                                        : strncmp(got, want, strlen(want)) == 0 && *want;
     if (!same) {
-        fprintf(stderr, "%s:%d: [%s] %s gave \"%s\", not \"%s\"\n%s\n", file, line, check_case, type, got, want, o.stack.p ? o.stack.p : "");
+        fprintf(stderr, "%s:%d: [%s] %s gave \"%s\", not \"%s\"\n%s\n", file, line, check_case,
+                type, got, want, o.stack.p ? o.stack.p : "");
         exit(1);
     }
     outcome_free(&o);

@@ -1,4 +1,5 @@
-/* Starts tests/support/http_server.py for one C test. It ends with the test: its stdin is a pipe that closes then. */
+/* Starts tests/support/http_server.py for one C test. It ends with the test: its stdin is a pipe
+ * that closes then. */
 #ifndef ML_TESTS_HTTP_SERVER_H
 #define ML_TESTS_HTTP_SERVER_H
 #include <fcntl.h>
@@ -20,7 +21,8 @@ static inline struct test_server test_server_start(const char *cert, const char 
     if (s.pid == 0) {
         dup2(to[0], 0);
         dup2(from[1], 1);
-        execlp("python3", "python3", ML_TEST_HTTP_SERVER, cert ? "--tls" : (char *)NULL, cert, key, (char *)NULL);
+        execlp("python3", "python3", ML_TEST_HTTP_SERVER, cert ? "--tls" : (char *)NULL, cert, key,
+               (char *)NULL);
         _exit(127);
     }
     close(to[0]);
@@ -45,10 +47,12 @@ static inline void test_server_stop(struct test_server *s)
 static inline void test_server_certificate(const char *folder)
 {
     char cmd[1024];
-    snprintf(cmd, sizeof cmd,
-             "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=127.0.0.1 "
-             "-addext subjectAltName=IP:127.0.0.1 -keyout %s/key.pem -out %s/cert.pem >/dev/null 2>&1",
-             folder, folder);
+    snprintf(
+        cmd, sizeof cmd,
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj "
+        "/CN=127.0.0.1 "
+        "-addext subjectAltName=IP:127.0.0.1 -keyout %s/key.pem -out %s/cert.pem >/dev/null 2>&1",
+        folder, folder);
     if (system(cmd) != 0) {
         fprintf(stderr, "openssl could not make a certificate\n");
         exit(1);

@@ -1,6 +1,6 @@
-/* A worker in C for the engine's tests: no Lua. A workflow is a function of its whole history (so it may be killed and
- * run again anywhere), an activity a function of its task. Every history that passes through is checked against the
- * grammar (check_history). */
+/* A worker in C for the engine's tests: no Lua. A workflow is a function of its whole history (so
+ * it may be killed and run again anywhere), an activity a function of its task. Every history that
+ * passes through is checked against the grammar (check_history). */
 #ifndef ML_TESTS_ENGINE_FAKE_H
 #define ML_TESTS_ENGINE_FAKE_H
 #include "base/fault.h"
@@ -13,16 +13,24 @@
 struct fake;
 struct plan { /* what a workflow answers */
     struct arena *a;
-    struct rec *commands[4096]; size_t n;
-    struct rec *messages[16]; size_t n_messages;
+    struct rec *commands[4096];
+    size_t n;
+    struct rec *messages[16];
+    size_t n_messages;
     bool fail, force;
     const char *pending;
 };
-typedef void (*workflow_fn)(struct fake *f, const struct backend_task *t, struct rec *const *events, size_t n, struct plan *p);
+typedef void (*workflow_fn)(struct fake *f, const struct backend_task *t, struct rec *const *events,
+                            size_t n, struct plan *p);
 enum act_reply { REPLY_OK, REPLY_FAIL, REPLY_FAIL_HARD, REPLY_HOLD, REPLY_ASYNC };
 typedef enum act_reply (*activity_fn)(struct fake *f, const struct backend_task *t);
 
-struct cached { char run_id[64]; struct arena a; struct rec *events[12000]; size_t n; };
+struct cached {
+    char run_id[64];
+    struct arena a;
+    struct rec *events[12000];
+    size_t n;
+};
 struct fake {
     bool no_cache;
     struct cached *cache[64];
@@ -40,23 +48,36 @@ struct fake {
     size_t runs_in_memory;
     workflow_fn workflow;
     activity_fn activity;
-    struct backend_task *tasks[MAX_HELD * 64]; size_t n_tasks;
-    struct backend_task *held[MAX_HELD]; size_t n_held;
-    struct backend_answer last_answer; int answers;
+    struct backend_task *tasks[MAX_HELD * 64];
+    size_t n_tasks;
+    struct backend_task *held[MAX_HELD];
+    size_t n_held;
+    struct backend_answer last_answer;
+    int answers;
     int workflow_tasks, activity_tasks, query_tasks, closed, whole_tasks, cancels;
-    enum backend_cancel_reason last_cancel; char last_cancel_token[200];
-    int commits; size_t committed_events;
+    enum backend_cancel_reason last_cancel;
+    char last_cancel_token[200];
+    int commits;
+    size_t committed_events;
     char input_seen[100000];
     char key_seen[64];
     bool worked;
 };
 
-static int64_t fake_wall(void *ud) { return clock_wall(&clock_system) + ((struct fake *)ud)->wall_offset; }
-static int64_t fake_mono(void *ud) { (void)ud; return clock_mono(&clock_system); }
+static int64_t fake_wall(void *ud)
+{
+    return clock_wall(&clock_system) + ((struct fake *)ud)->wall_offset;
+}
+static int64_t fake_mono(void *ud)
+{
+    (void)ud;
+    return clock_mono(&clock_system);
+}
 static struct clock fake_clock;
 static void fake_log(void *ud, int level, struct str text, struct str fields)
 {
-    (void)ud; (void)fields;
+    (void)ud;
+    (void)fields;
     if (getenv("VERBOSE")) fprintf(stderr, "log %d: %.*s\n", level, STR_ARG(text));
 }
 static struct log fake_logger = {fake_log, NULL, 0};
@@ -85,13 +106,24 @@ static void on_cancel(void *ud, struct str token, enum backend_cancel_reason why
     f->last_cancel = why;
     snprintf(f->last_cancel_token, sizeof f->last_cancel_token, "%.*s", STR_ARG(token));
 }
-static void on_closed(void *ud, struct str run_id) { (void)run_id; ((struct fake *)ud)->closed++; }
+static void on_closed(void *ud, struct str run_id)
+{
+    (void)run_id;
+    ((struct fake *)ud)->closed++;
+}
 static void on_commit(void *ud, struct str w, struct str r, struct rec *const *e, size_t n)
 {
     struct fake *f = ud;
-    (void)w; (void)r; (void)e;
+    (void)w;
+    (void)r;
+    (void)e;
     f->commits++;
-    if (getenv("VERBOSE")) { fprintf(stderr, "commit %.3f:", (double)clock_mono(&clock_system) / 1e6); for (size_t i = 0; i < n; i++) fprintf(stderr, " %s", event_name(event_type(e[i]))); fprintf(stderr, "\n"); }
+    if (getenv("VERBOSE")) {
+        fprintf(stderr, "commit %.3f:", (double)clock_mono(&clock_system) / 1e6);
+        for (size_t i = 0; i < n; i++)
+            fprintf(stderr, " %s", event_name(event_type(e[i])));
+        fprintf(stderr, "\n");
+    }
     f->committed_events += n;
 }
 
@@ -100,27 +132,62 @@ static const struct str activity_types[] = {{"act", 3}, {"other", 5}};
 
 static void fake_serve(struct fake *f)
 {
-    struct backend_sink sink = {.ud = f, .on_workflow_task = on_wft, .on_activity_task = on_act, .on_activity_cancel = on_cancel, .on_run_closed = on_closed};
+    struct backend_sink sink = {.ud = f,
+                                .on_workflow_task = on_wft,
+                                .on_activity_task = on_act,
+                                .on_activity_cancel = on_cancel,
+                                .on_run_closed = on_closed};
     struct backend_served q = {STR("default"), workflow_types, 4, activity_types, 1};
     f->b->ops->serve(f->b, &sink, &q, 1);
     f->b->ops->offer(f->b, f->slots_wft, f->slots_act);
 }
 
-static void on_tick(void *ud) { loop_timer_start(((struct fake *)ud)->ticker, NS_PER_MS); }
-static void on_drain(void *ud) { struct fake *f = ud; if (f->store) store_drain(f->store); }
-static void on_wake(void *ud) { struct fake *f = ud; loop_post(f->loop, on_drain, f); }
+static void on_tick(void *ud)
+{
+    loop_timer_start(((struct fake *)ud)->ticker, NS_PER_MS);
+}
+static void on_drain(void *ud)
+{
+    struct fake *f = ud;
+    if (f->store) store_drain(f->store);
+}
+static void on_wake(void *ud)
+{
+    struct fake *f = ud;
+    loop_post(f->loop, on_drain, f);
+}
 
 static void fake_open(struct fake *f)
 {
     struct err e = {0};
     fake_clock = (struct clock){fake_wall, fake_mono, f};
-    struct store_opts so = {.path = f->path, .vfs = f->vfs, .threaded = f->threaded, .migrations = engine_migrations, .n_migrations = engine_migrations_n, .log = &fake_logger, .wake = f->threaded ? on_wake : NULL, .wake_ud = f};
-    if (loop_open(&fake_clock, &f->loop, &e) || store_open(&so, &f->store, &e)) { fprintf(stderr, "open: %s\n", e.text); exit(1); }
+    struct store_opts so = {.path = f->path,
+                            .vfs = f->vfs,
+                            .threaded = f->threaded,
+                            .migrations = engine_migrations,
+                            .n_migrations = engine_migrations_n,
+                            .log = &fake_logger,
+                            .wake = f->threaded ? on_wake : NULL,
+                            .wake_ud = f};
+    if (loop_open(&fake_clock, &f->loop, &e) || store_open(&so, &f->store, &e)) {
+        fprintf(stderr, "open: %s\n", e.text);
+        exit(1);
+    }
     CHECK_INT(loop_timer_open(f->loop, on_tick, f, &f->ticker), 0);
     on_tick(f);
-    struct engine_opts eo = {.loop = f->loop, .store = f->store, .clock = &fake_clock, .entropy = &entropy_system, .log = &fake_logger, .clock_mode = f->mode,
-                             .identity = STR("test@host"), .timers_in_memory = f->timers_in_memory, .runs_in_memory = f->runs_in_memory};
-    if (engine_open(&eo, &f->engine, &e)) { fprintf(stderr, "engine: %s\n", e.text); exit(1); }
+    struct engine_opts eo = {.loop = f->loop,
+                             .store = f->store,
+                             .clock = &fake_clock,
+                             .entropy = &entropy_system,
+                             .log = &fake_logger,
+                             .clock_mode = f->mode,
+                             .identity = STR("test@host"),
+                             .timers_in_memory = f->timers_in_memory,
+                             .runs_in_memory = f->runs_in_memory};
+    if (engine_open(&eo, &f->engine, &e)) {
+        fprintf(stderr, "engine: %s\n", e.text);
+        exit(1);
+    }
     f->b = engine_backend(f->engine);
     engine_on_commit(f->engine, on_commit, f);
     f->slots_wft = f->slots_wft ? f->slots_wft : 100;
@@ -141,8 +208,10 @@ static inline void drop_cache(struct fake *f)
 /* The engine is dropped as if the process had died (but for what the store was given). */
 static void fake_close(struct fake *f)
 {
-    for (size_t i = 0; i < f->n_tasks; i++) backend_task_free(f->tasks[i]);
-    for (size_t i = 0; i < f->n_held; i++) backend_task_free(f->held[i]);
+    for (size_t i = 0; i < f->n_tasks; i++)
+        backend_task_free(f->tasks[i]);
+    for (size_t i = 0; i < f->n_held; i++)
+        backend_task_free(f->held[i]);
     f->n_tasks = f->n_held = 0;
     drop_cache(f);
     engine_close(f->engine);
@@ -171,7 +240,10 @@ static void fake_remove(struct fake *f)
     char p[260];
     fake_close(f);
     const char *ends[] = {"", "-wal", "-shm", "-journal"};
-    for (int i = 0; i < 4; i++) { snprintf(p, sizeof p, "%s%s", f->path, ends[i]); unlink(p); }
+    for (int i = 0; i < 4; i++) {
+        snprintf(p, sizeof p, "%s%s", f->path, ends[i]);
+        unlink(p);
+    }
 }
 
 /* ---- grammar ---- */
@@ -184,68 +256,125 @@ static int64_t find_event(struct rec *const *e, size_t n, int type, int nth)
 static int count_events(struct rec *const *e, size_t n, int type)
 {
     int c = 0;
-    for (size_t i = 0; i < n; i++) c += event_type(e[i]) == type;
+    for (size_t i = 0; i < n; i++)
+        c += event_type(e[i]) == type;
     return c;
 }
 
 static void bad_history(struct rec *const *e, size_t n, size_t at, const char *why)
 {
     fprintf(stderr, "[%s] history: %s at %zu\n", check_case, why, at + 1);
-    for (size_t i = 0; i < n; i++) fprintf(stderr, "  %lld %s\n", (long long)event_id(e[i]), event_name(event_type(e[i])));
+    for (size_t i = 0; i < n; i++)
+        fprintf(stderr, "  %lld %s\n", (long long)event_id(e[i]), event_name(event_type(e[i])));
     exit(1);
 }
 
-/* Gapless ids, one start, at most one end and nothing behind it, tasks in order, every close names what was opened and only once. */
+/* Gapless ids, one start, at most one end and nothing behind it, tasks in order, every close names
+ * what was opened and only once. */
 static void check_history(struct rec *const *e, size_t n)
 {
     int task = 0; /* 0 none, 1 scheduled, 2 started */
     bool commands = false;
     static unsigned char closed[200000];
     memset(closed, 0, sizeof closed);
-    if (!n || event_type(e[0]) != EVENT_TYPE_WORKFLOW_EXECUTION_STARTED) bad_history(e, n, 0, "no start");
+    if (!n || event_type(e[0]) != EVENT_TYPE_WORKFLOW_EXECUTION_STARTED)
+        bad_history(e, n, 0, "no start");
     for (size_t i = 0; i < n; i++) {
         int type = event_type(e[i]);
         const struct rec *a = event_attrs(e[i]);
         int64_t opened = 0, started = 0;
         if (event_id(e[i]) != (int64_t)i + 1) bad_history(e, n, i, "a gap in the ids");
-        if (i && type == EVENT_TYPE_WORKFLOW_EXECUTION_STARTED) bad_history(e, n, i, "a second start");
+        if (i && type == EVENT_TYPE_WORKFLOW_EXECUTION_STARTED)
+            bad_history(e, n, i, "a second start");
         if (event_is_terminal(type) && i + 1 != n) bad_history(e, n, i, "something behind the end");
-        if (event_is_command(type) && !event_is_terminal(type) && !commands) bad_history(e, n, i, "a command event not behind a completed task");
+        if (event_is_command(type) && !event_is_terminal(type) && !commands)
+            bad_history(e, n, i, "a command event not behind a completed task");
         switch (type) {
-        case EVENT_TYPE_WORKFLOW_TASK_SCHEDULED: if (task != 0) bad_history(e, n, i, "a task scheduled twice"); task = 1; break;
-        case EVENT_TYPE_WORKFLOW_TASK_STARTED: if (task != 1) bad_history(e, n, i, "a task started out of order"); task = 2; break;
+        case EVENT_TYPE_WORKFLOW_TASK_SCHEDULED:
+            if (task != 0) bad_history(e, n, i, "a task scheduled twice");
+            task = 1;
+            break;
+        case EVENT_TYPE_WORKFLOW_TASK_STARTED:
+            if (task != 1) bad_history(e, n, i, "a task started out of order");
+            task = 2;
+            break;
         case EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
-        case EVENT_TYPE_WORKFLOW_TASK_FAILED: if (task != 2) bad_history(e, n, i, "a task ended out of order"); task = 0; break;
-        case EVENT_TYPE_ACTIVITY_TASK_COMPLETED: opened = rec_int(a, T(ev_activity_task_completed, scheduled_event_id)); started = rec_int(a, T(ev_activity_task_completed, started_event_id)); break;
-        case EVENT_TYPE_ACTIVITY_TASK_FAILED: opened = rec_int(a, T(ev_activity_task_failed, scheduled_event_id)); started = rec_int(a, T(ev_activity_task_failed, started_event_id)); break;
-        case EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT: opened = rec_int(a, T(ev_activity_task_timed_out, scheduled_event_id)); break;
-        case EVENT_TYPE_ACTIVITY_TASK_CANCELED: opened = rec_int(a, T(ev_activity_task_canceled, scheduled_event_id)); break;
-        case EVENT_TYPE_TIMER_FIRED: opened = rec_int(a, T(ev_timer_fired, started_event_id)); break;
-        case EVENT_TYPE_TIMER_CANCELED: opened = rec_int(a, T(ev_timer_canceled, started_event_id)); break;
-        case EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_COMPLETED: opened = rec_int(a, T(ev_child_workflow_execution_completed, initiated_event_id)); started = rec_int(a, T(ev_child_workflow_execution_completed, started_event_id)); break;
-        case EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_FAILED: opened = rec_int(a, T(ev_child_workflow_execution_failed, initiated_event_id)); started = rec_int(a, T(ev_child_workflow_execution_failed, started_event_id)); break;
-        default: break;
+        case EVENT_TYPE_WORKFLOW_TASK_FAILED:
+            if (task != 2) bad_history(e, n, i, "a task ended out of order");
+            task = 0;
+            break;
+        case EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
+            opened = rec_int(a, T(ev_activity_task_completed, scheduled_event_id));
+            started = rec_int(a, T(ev_activity_task_completed, started_event_id));
+            break;
+        case EVENT_TYPE_ACTIVITY_TASK_FAILED:
+            opened = rec_int(a, T(ev_activity_task_failed, scheduled_event_id));
+            started = rec_int(a, T(ev_activity_task_failed, started_event_id));
+            break;
+        case EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT:
+            opened = rec_int(a, T(ev_activity_task_timed_out, scheduled_event_id));
+            break;
+        case EVENT_TYPE_ACTIVITY_TASK_CANCELED:
+            opened = rec_int(a, T(ev_activity_task_canceled, scheduled_event_id));
+            break;
+        case EVENT_TYPE_TIMER_FIRED:
+            opened = rec_int(a, T(ev_timer_fired, started_event_id));
+            break;
+        case EVENT_TYPE_TIMER_CANCELED:
+            opened = rec_int(a, T(ev_timer_canceled, started_event_id));
+            break;
+        case EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_COMPLETED:
+            opened = rec_int(a, T(ev_child_workflow_execution_completed, initiated_event_id));
+            started = rec_int(a, T(ev_child_workflow_execution_completed, started_event_id));
+            break;
+        case EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_FAILED:
+            opened = rec_int(a, T(ev_child_workflow_execution_failed, initiated_event_id));
+            started = rec_int(a, T(ev_child_workflow_execution_failed, started_event_id));
+            break;
+        default:
+            break;
         }
         if (opened) {
-            if (opened < 1 || opened > (int64_t)i) bad_history(e, n, i, "closes what was never opened");
+            if (opened < 1 || opened > (int64_t)i)
+                bad_history(e, n, i, "closes what was never opened");
             int ot = event_type(e[opened - 1]);
-            if (ot != EVENT_TYPE_ACTIVITY_TASK_SCHEDULED && ot != EVENT_TYPE_TIMER_STARTED && ot != EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED) bad_history(e, n, i, "closes an event of another kind");
+            if (ot != EVENT_TYPE_ACTIVITY_TASK_SCHEDULED && ot != EVENT_TYPE_TIMER_STARTED &&
+                ot != EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED)
+                bad_history(e, n, i, "closes an event of another kind");
             if (closed[opened]++) bad_history(e, n, i, "closes twice");
         }
         if (started) {
-            if (started < 1 || started > (int64_t)i) bad_history(e, n, i, "a started id that is none");
+            if (started < 1 || started > (int64_t)i)
+                bad_history(e, n, i, "a started id that is none");
             int st = event_type(e[started - 1]);
-            if (st != EVENT_TYPE_ACTIVITY_TASK_STARTED && st != EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED) bad_history(e, n, i, "a started id of another kind");
-        } else if (type == EVENT_TYPE_ACTIVITY_TASK_COMPLETED || type == EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_COMPLETED) bad_history(e, n, i, "no started id");
+            if (st != EVENT_TYPE_ACTIVITY_TASK_STARTED &&
+                st != EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED)
+                bad_history(e, n, i, "a started id of another kind");
+        } else if (type == EVENT_TYPE_ACTIVITY_TASK_COMPLETED ||
+                   type == EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_COMPLETED)
+            bad_history(e, n, i, "no started id");
         if (event_is_terminal(type) && task == 2) bad_history(e, n, i, "closed with a task out");
-        commands = type == EVENT_TYPE_WORKFLOW_TASK_COMPLETED || (commands && event_is_command(type)) || (commands && type == EVENT_TYPE_ACTIVITY_TASK_CANCELED);
+        commands = type == EVENT_TYPE_WORKFLOW_TASK_COMPLETED ||
+                   (commands && event_is_command(type)) ||
+                   (commands && type == EVENT_TYPE_ACTIVITY_TASK_CANCELED);
     }
 }
 
 /* ---- waiting for answers ---- */
 struct got {
-    bool done; struct err err; char run_id[64]; bool existing; int status; char json[200000]; char text[200000]; char failure[2000];
-    struct arena a; struct rec *events[100000]; size_t n; char next[64]; int guard;
+    bool done;
+    struct err err;
+    char run_id[64];
+    bool existing;
+    int status;
+    char json[200000];
+    char text[200000];
+    char failure[2000];
+    struct arena a;
+    struct rec *events[100000];
+    size_t n;
+    char next[64];
+    int guard;
 };
 static struct got got;
 static void take(void *ud, const struct backend_reply *r)
@@ -261,8 +390,10 @@ static void take(void *ud, const struct backend_reply *r)
     snprintf(g->next, sizeof g->next, "%.*s", STR_ARG(r->next_page));
     struct str data = payload_data(rec_msg(r->result, T(payloads, payloads)));
     snprintf(g->text, sizeof g->text, "%.*s", STR_ARG(data));
-    snprintf(g->failure, sizeof g->failure, "%.*s", STR_ARG(rec_str(r->failure, T(failure, message))));
-    for (size_t i = 0; i < r->n_events; i++) g->events[g->n++] = rec_clone(&g->a, r->events[i]);
+    snprintf(g->failure, sizeof g->failure, "%.*s",
+             STR_ARG(rec_str(r->failure, T(failure, message))));
+    for (size_t i = 0; i < r->n_events; i++)
+        g->events[g->n++] = rec_clone(&g->a, r->events[i]);
 }
 
 static void fake_work(struct fake *f);
@@ -274,10 +405,16 @@ static void fake_turn(struct fake *f)
 }
 static void wait_got(struct fake *f, struct got *g)
 {
-    for (int i = 0; i < 20000 && !g->done; i++) fake_turn(f);
+    for (int i = 0; i < 20000 && !g->done; i++)
+        fake_turn(f);
     CHECK(g->done);
 }
-static void clear(struct got *g) { arena_free(&g->a); memset(g, 0, sizeof *g); arena_init(&g->a, 0); }
+static void clear(struct got *g)
+{
+    arena_free(&g->a);
+    memset(g, 0, sizeof *g);
+    arena_init(&g->a, 0);
+}
 
 static struct got hist;
 /* The whole history of a run, checked. */
@@ -313,12 +450,14 @@ static struct rec *add_command(struct plan *p, int type, struct rec **attrs)
     return c;
 }
 
-static struct rec *add_activity(struct plan *p, const char *id, const char *type, int64_t start_to_close, struct rec *input)
+static struct rec *add_activity(struct plan *p, const char *id, const char *type,
+                                int64_t start_to_close, struct rec *input)
 {
     struct rec *a;
     add_command(p, COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK, &a);
     rec_set_copy(a, T(cmd_schedule_activity_task, activity_id), str_of(id));
-    rec_set_copy(rec_sub(a, T(cmd_schedule_activity_task, activity_type)), T(activity_type, name), str_of(type));
+    rec_set_copy(rec_sub(a, T(cmd_schedule_activity_task, activity_type)), T(activity_type, name),
+                 str_of(type));
     rec_set_int(a, T(cmd_schedule_activity_task, start_to_close_timeout), start_to_close);
     rec_set_msg(a, T(cmd_schedule_activity_task, input), input);
     return a;
@@ -342,13 +481,15 @@ static inline void add_complete(struct plan *p, const char *json)
 {
     struct rec *a;
     add_command(p, COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION, &a);
-    rec_set_msg(a, T(cmd_complete_workflow_execution, result), payloads_of_json(p->a, arena_str(p->a, str_of(json))));
+    rec_set_msg(a, T(cmd_complete_workflow_execution, result),
+                payloads_of_json(p->a, arena_str(p->a, str_of(json))));
 }
 static inline void add_fail(struct plan *p, const char *type, bool hard)
 {
     struct rec *a;
     add_command(p, COMMAND_TYPE_FAIL_WORKFLOW_EXECUTION, &a);
-    rec_set_msg(a, T(cmd_fail_workflow_execution, failure), failure_app(p->a, str_of(type), STR("it failed"), hard, NULL, NULL));
+    rec_set_msg(a, T(cmd_fail_workflow_execution, failure),
+                failure_app(p->a, str_of(type), STR("it failed"), hard, NULL, NULL));
 }
 
 /* The worker's cache: the run's events so far, when the task goes on where they end. */
@@ -381,7 +522,9 @@ static void do_workflow(struct fake *f, struct backend_task *t)
     size_t n = t->n_events;
     struct backend_query_result results[16];
     for (size_t i = 0; i < t->n_queries; i++) {
-        results[i] = (struct backend_query_result){t->queries[i].id, !str_eqz(t->queries[i].type, "bad"), payloads_of_json(&a, STR("\"answer\"")), NULL, STR("no such query")};
+        results[i] = (struct backend_query_result){
+            t->queries[i].id, !str_eqz(t->queries[i].type, "bad"),
+            payloads_of_json(&a, STR("\"answer\"")), NULL, STR("no such query")};
     }
     if (t->legacy_query) {
         f->b->ops->complete_query(f->b, t->token, &results[0], on_answer_, f);
@@ -390,7 +533,8 @@ static void do_workflow(struct fake *f, struct backend_task *t)
     if (t->n_events) CHECK_INT(event_id(t->events[t->n_events - 1]), t->started_id);
     struct cached *k = f->no_cache ? NULL : cached_run(f, t);
     if (k) {
-        for (size_t i = 0; i < t->n_events && k->n < 12000; i++) k->events[k->n++] = rec_clone(&k->a, t->events[i]);
+        for (size_t i = 0; i < t->n_events && k->n < 12000; i++)
+            k->events[k->n++] = rec_clone(&k->a, t->events[i]);
         events = k->events;
         n = k->n;
     } else if (!t->whole) {
@@ -406,15 +550,18 @@ static void do_workflow(struct fake *f, struct backend_task *t)
         do {
             h.done = false;
             f->b->ops->fetch_history(f->b, &target, true, str_of(next), take, &h);
-            for (int i = 0; i < 5000 && !h.done; i++) loop_turn(f->loop, NS_PER_MS);
+            for (int i = 0; i < 5000 && !h.done; i++)
+                loop_turn(f->loop, NS_PER_MS);
             CHECK(h.done);
             if (h.err.code) goto out; /* the disk is ill: the task is lost */
             snprintf(next, sizeof next, "%s", h.next);
         } while (next[0]);
         events = h.events;
         n = h.n;
-        while (n && event_id(events[n - 1]) > t->started_id) n--;
-        if (!n || event_id(events[n - 1]) != t->started_id) goto out; /* it was taken back meanwhile */
+        while (n && event_id(events[n - 1]) > t->started_id)
+            n--;
+        if (!n || event_id(events[n - 1]) != t->started_id)
+            goto out; /* it was taken back meanwhile */
     }
     check_history(events, n);
     static struct plan p;
@@ -422,14 +569,24 @@ static void do_workflow(struct fake *f, struct backend_task *t)
     p.a = &a;
     f->workflow(f, t, events, n, &p);
     if (p.fail) {
-        f->b->ops->fail_workflow(f->b, t->token, WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE,
-                                 failure_app(&a, STR("LuaError"), STR("flow.lua:3: boom"), false, NULL, NULL), false, STR(""), on_answer_, f);
+        f->b->ops->fail_workflow(
+            f->b, t->token, WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE,
+            failure_app(&a, STR("LuaError"), STR("flow.lua:3: boom"), false, NULL, NULL), false,
+            STR(""), on_answer_, f);
         goto out;
     }
     uint32_t flag = 1;
-    struct backend_workflow_completion c = {.commands = p.commands, .n_commands = p.n, .messages = p.messages, .n_messages = p.n_messages, .force_new_task = p.force,
-                                            .query_results = results, .n_query_results = t->n_queries, .flags = &flag, .n_flags = t->whole ? 1 : 0,
-                                            .bundle_digest = STR("d1"), .pending_json = str_of(p.pending)};
+    struct backend_workflow_completion c = {.commands = p.commands,
+                                            .n_commands = p.n,
+                                            .messages = p.messages,
+                                            .n_messages = p.n_messages,
+                                            .force_new_task = p.force,
+                                            .query_results = results,
+                                            .n_query_results = t->n_queries,
+                                            .flags = &flag,
+                                            .n_flags = t->whole ? 1 : 0,
+                                            .bundle_digest = STR("d1"),
+                                            .pending_json = str_of(p.pending)};
     f->b->ops->complete_workflow(f->b, t->token, &c, on_answer_, f);
 out:
     f->slots_wft++;
@@ -443,7 +600,9 @@ static void finish_activity(struct fake *f, struct backend_task *t, enum act_rep
     struct arena a;
     arena_init(&a, 0);
     struct backend_activity_completion c = {.kind = ACT_COMPLETED};
-    if (how == REPLY_OK) c.result = payloads_of_json(&a, arena_printf(&a, "\"%.*s#%d\"", STR_ARG(t->activity_id), t->attempt));
+    if (how == REPLY_OK)
+        c.result = payloads_of_json(
+            &a, arena_printf(&a, "\"%.*s#%d\"", STR_ARG(t->activity_id), t->attempt));
     if (how == REPLY_FAIL || how == REPLY_FAIL_HARD) {
         c.kind = ACT_FAILED;
         c.failure = failure_app(&a, STR("Boom"), STR("boom"), how == REPLY_FAIL_HARD, NULL, NULL);
@@ -492,11 +651,19 @@ static inline void settle(struct fake *f, bool timers)
         int64_t due = 0;
         fake_turn(f);
         int act = engine_activity(f->engine, &due);
-        if (act == 2 && timers && f->mode == ENGINE_CLOCK_VIRTUAL && !f->n_tasks) { engine_advance(f->engine); quiet = 0; continue; }
-        bool idle = !f->n_tasks && (act == 0 || (act == 2 && !timers) || (act == 1 && f->n_held > 0 && quiet < 50));
+        if (act == 2 && timers && f->mode == ENGINE_CLOCK_VIRTUAL && !f->n_tasks) {
+            engine_advance(f->engine);
+            quiet = 0;
+            continue;
+        }
+        bool idle = !f->n_tasks && (act == 0 || (act == 2 && !timers) ||
+                                    (act == 1 && f->n_held > 0 && quiet < 50));
         quiet = idle ? quiet + 1 : 0;
         if (f->n_held && idle && quiet < 3) loop_turn(f->loop, 5 * NS_PER_MS);
-        if (clock_mono(&clock_system) > end) { fprintf(stderr, "[%s] does not settle (activity %d)\n", check_case, act); exit(1); }
+        if (clock_mono(&clock_system) > end) {
+            fprintf(stderr, "[%s] does not settle (activity %d)\n", check_case, act);
+            exit(1);
+        }
     }
 }
 
@@ -513,7 +680,10 @@ static void start_full(struct fake *f, struct backend_start *s)
 }
 static inline void start(struct fake *f, const char *id, const char *type)
 {
-    struct backend_start s = {.workflow_id = str_of(id), .workflow_type = str_of(type), .task_queue = STR("default"), .entry = STR("/x/flow.lua")};
+    struct backend_start s = {.workflow_id = str_of(id),
+                              .workflow_type = str_of(type),
+                              .task_queue = STR("default"),
+                              .entry = STR("/x/flow.lua")};
     start_full(f, &s);
     CHECK_INT(got.err.code, 0);
 }
@@ -533,5 +703,8 @@ static inline int result(struct fake *f, const char *id)
     wait_got(f, &got);
     return got.err.code ? got.err.code : got.status;
 }
-static inline int last_type(void) { return hist.n ? event_type(hist.events[hist.n - 1]) : 0; }
+static inline int last_type(void)
+{
+    return hist.n ? event_type(hist.events[hist.n - 1]) : 0;
+}
 #endif

@@ -1,4 +1,5 @@
-/* The activity runtime: loading, definitions and programs, calls and their outcomes, waiting, cancellation, heartbeats. */
+/* The activity runtime: loading, definitions and programs, calls and their outcomes, waiting,
+ * cancellation, heartbeats. */
 #include "activity_bench.h"
 
 static void test_calls(void)
@@ -10,12 +11,15 @@ static void test_calls(void)
         "ml.activity('none', function() end)\n"
         "ml.activity('many', function() return 1, nil, 'x' end)\n"
         "ml.activity('slow', function() ml.sleep(0.01) return 'slept' end)\n"
-        "ml.activity('fails', function() ml.fail('gone', { type = 'AssetMissing', retryable = false }) end)\n"
-        "ml.activity('later', function() ml.fail('busy', { type = 'Busy', retry_after = '7s' }) end)\n"
+        "ml.activity('fails', function() ml.fail('gone', { type = 'AssetMissing', retryable = "
+        "false }) end)\n"
+        "ml.activity('later', function() ml.fail('busy', { type = 'Busy', retry_after = '7s' }) "
+        "end)\n"
         "ml.activity('typo', function(a) return a.x.y.z end)\n"
         "ml.activity('bad', function() return { list = { 1, { f = print } } } end)\n"
         "ml.activity('logs', function() ml.log.warn('hello', { n = 1 }) print('a', 1) end)\n"
-        "ml.activity('info', function() local i = ml.info() return { i.activity_type, i.attempt, i.kind } end)\n"
+        "ml.activity('info', function() local i = ml.info() return { i.activity_type, i.attempt, "
+        "i.kind } end)\n"
         "ml.local_activity('loc', function() return ml.info().is_local end)\n"
         "ml.workflow('wf', { task_queue = 'q' }, function() end)\n");
     EXPECT(h, "add", "{\"x\":1,\"y\":2}", "{\"sum\":3}");
@@ -40,7 +44,8 @@ static void test_calls(void)
     outcome_free(&o);
     buf_reset(&bench_log);
     EXPECT(h, "logs", NULL, "");
-    CHECK(strstr(bench_log.p, "warn hello") && strstr(bench_log.p, "\"n\":1") && strstr(bench_log.p, "\"activity\":\"logs\""));
+    CHECK(strstr(bench_log.p, "warn hello") && strstr(bench_log.p, "\"n\":1") &&
+          strstr(bench_log.p, "\"activity\":\"logs\""));
     CHECK_STR(bench_print.p, "a\t1\n");
 
     CASE("what was defined");
@@ -70,15 +75,20 @@ static void test_load_errors(void)
 {
 #define ML "local ml = require 'moonloop'\n"
     CASE("definitions that cannot be");
-    expect_load_error(ML "ml.activity('a', function() end)\nml.activity('a', function() end)", "script.lua:3: ml.activity: \"a\" is defined twice");
+    expect_load_error(ML "ml.activity('a', function() end)\nml.activity('a', function() end)",
+                      "script.lua:3: ml.activity: \"a\" is defined twice");
     expect_load_error(ML "ml.activity('moonloop.x', function() end)", "reserved");
-    expect_load_error(ML "ml.activity('a', { retires = 3 }, function() end)", "unknown option 'retires'");
-    expect_load_error(ML "ml.activity('a', function() end)\nml.http.get('http://127.0.0.1/')", "script.lua:3: ml.http.get: the top of a file defines");
+    expect_load_error(ML "ml.activity('a', { retires = 3 }, function() end)",
+                      "unknown option 'retires'");
+    expect_load_error(ML "ml.activity('a', function() end)\nml.http.get('http://127.0.0.1/')",
+                      "script.lua:3: ml.http.get: the top of a file defines");
     expect_load_error(ML "ml.sleep(0)", "script.lua:2: ml.sleep: this script acts at its top");
     expect_load_error(ML "local x = 1", "defines nothing");
-    expect_load_error(ML "local x = undefined_name", "script.lua:2: undefined global 'undefined_name'");
+    expect_load_error(ML "local x = undefined_name",
+                      "script.lua:2: undefined global 'undefined_name'");
     expect_load_error("local x = = 1", "script.lua:1:");
-    expect_load_error(ML "ml.activity('a', function() end)\nrequire 'nothing.here'", "nothing.here");
+    expect_load_error(ML "ml.activity('a', function() end)\nrequire 'nothing.here'",
+                      "nothing.here");
     expect_load_error(ML "ml.setup(function() error('no luck') end)", "ml.setup");
     expect_load_error(ML "ml.workflw('a', function() end)", "script.lua:2: ml has no 'workflw'");
     struct act_host *h = bench_load_path("/nonexistent/x.lua", false, NULL, 0);
@@ -86,14 +96,18 @@ static void test_load_errors(void)
     act_close(h);
 
     CASE("definitions and workflow names inside functions");
-    h = bench_load(ML "local other = ml.activity('other', function(x) ml.sleep(0) return x + 1 end)\n"
-                      "ml.activity('defines', function() ml.activity('new', function() end) end)\n"
-                      "ml.activity('calls', function() return other(1) end)\n"
-                      "ml.activity('inlines', function() return other:inline(41) end)\n"
-                      "ml.activity('channel', function() ml.channel('x') end)\n"
-                      "ml.activity('exits', function() os.exit(3) end)\n");
-    EXPECT(h, "defines", NULL, "LuaError: script.lua:3: ml.activity: definitions belong to the top");
-    EXPECT(h, "calls", NULL, "LuaError: script.lua:4: calling the activity 'other' here: durability would be lost silently");
+    h = bench_load(ML
+                   "local other = ml.activity('other', function(x) ml.sleep(0) return x + 1 end)\n"
+                   "ml.activity('defines', function() ml.activity('new', function() end) end)\n"
+                   "ml.activity('calls', function() return other(1) end)\n"
+                   "ml.activity('inlines', function() return other:inline(41) end)\n"
+                   "ml.activity('channel', function() ml.channel('x') end)\n"
+                   "ml.activity('exits', function() os.exit(3) end)\n");
+    EXPECT(h, "defines", NULL,
+           "LuaError: script.lua:3: ml.activity: definitions belong to the top");
+    EXPECT(h, "calls", NULL,
+           "LuaError: script.lua:4: calling the activity 'other' here: durability would be lost "
+           "silently");
     EXPECT(h, "inlines", NULL, "42");
     EXPECT(h, "channel", NULL, "LuaError: script.lua:6: ml.channel works in a workflow only");
     EXPECT(h, "exits", NULL, "LuaError: script.lua:7: os.exit ends a program");
@@ -106,7 +120,8 @@ static void test_load_errors(void)
     act_close(h);
 
     CASE("a plain table captured by both kinds is warned about");
-    h = bench_load(ML "local seen, fine = {}, {}\nml.activity('a', function() seen.x = 1 return fine end)\nml.workflow('w', function() return seen.x end)\n");
+    h = bench_load(ML "local seen, fine = {}, {}\nml.activity('a', function() seen.x = 1 return "
+                      "fine end)\nml.workflow('w', function() return seen.x end)\n");
     CHECK(strstr(bench_log.p, "the table 'seen'") && !strstr(bench_log.p, "'fine'"));
     act_close(h);
 }
@@ -119,8 +134,10 @@ static void expect_program(const char *script, int code, const char *printed, co
     CHECK_INT(bench_loaded.exit_code, code);
     CHECK_INT(bench_loaded.kind, ACT_LOAD_PROGRAM);
     CHECK_STR(bench_print.p ? bench_print.p : "", printed);
-    if (error) CHECK(strstr(bench_loaded.err.text, error) != NULL);
-    else CHECK_INT(bench_loaded.err.code, 0);
+    if (error)
+        CHECK(strstr(bench_loaded.err.text, error) != NULL);
+    else
+        CHECK_INT(bench_loaded.err.code, 0);
     CHECK(act_bundle(h) == NULL);
     act_close(h);
 }
@@ -128,23 +145,34 @@ static void expect_program(const char *script, int code, const char *printed, co
 static void test_programs(void)
 {
     CASE("plain programs");
-    expect_program("print(arg[0]:match('[^/]+$'), #arg, arg[1], arg[2], ...)", 0, "prog.lua\t2\tone\ttwo words\tone\ttwo words\n", NULL);
+    expect_program("print(arg[0]:match('[^/]+$'), #arg, arg[1], arg[2], ...)", 0,
+                   "prog.lua\t2\tone\ttwo words\tone\ttwo words\n", NULL);
     expect_program(ML "ml.sleep(0.005) print('slept') os.exit(7)", 7, "slept\n", NULL);
     expect_program("pcall(os.exit, 4) print('never')", 4, "", NULL);
     expect_program("os.exit(true)", 0, "", NULL);
     expect_program("os.exit(false)", 1, "", NULL);
     expect_program("error('oops')", 1, "", "prog.lua:1: oops");
-    expect_program("local x <close> = setmetatable({}, {__close = function() print('closed') end}) error({})", 1, "closed\n", "");
-    expect_program("#!/usr/bin/env moonloop\nerror('second line')", 1, "", "prog.lua:2: second line");
-    expect_program(ML "local f = ml.spawn(function(a) ml.sleep(0.005) return a * 2 end, 21) print(f:await())", 0, "42\n", NULL);
+    expect_program(
+        "local x <close> = setmetatable({}, {__close = function() print('closed') end}) error({})",
+        1, "closed\n", "");
+    expect_program("#!/usr/bin/env moonloop\nerror('second line')", 1, "",
+                   "prog.lua:2: second line");
+    expect_program(
+        ML "local f = ml.spawn(function(a) ml.sleep(0.005) return a * 2 end, 21) print(f:await())",
+        0, "42\n", NULL);
     expect_program("io.write('a', 1, '\\n')", 0, "a1\n", NULL);
     expect_program("print('x')", 0, "x\n", NULL);
     CASE("a definition after an act names the act");
-    struct act_host *h = bench_load_path(bench_file("prog.lua", ML "ml.sleep(0)\nml.activity('a', function() end)"), true, NULL, 0);
-    CHECK(strstr(bench_loaded.err.text, "prog.lua:3: ml.activity: a definition after an act: prog.lua:2 calls ml.sleep") != NULL);
+    struct act_host *h = bench_load_path(
+        bench_file("prog.lua", ML "ml.sleep(0)\nml.activity('a', function() end)"), true, NULL, 0);
+    CHECK(strstr(bench_loaded.err.text,
+                 "prog.lua:3: ml.activity: a definition after an act: prog.lua:2 calls ml.sleep") !=
+          NULL);
     act_close(h);
     CASE("with programs allowed definitions still are definitions");
-    h = bench_load_path(bench_file("prog.lua", ML "print('loading') ml.activity('a', function() return 1 end)"), true, NULL, 0);
+    h = bench_load_path(
+        bench_file("prog.lua", ML "print('loading') ml.activity('a', function() return 1 end)"),
+        true, NULL, 0);
     CHECK_INT(bench_loaded.kind, ACT_LOAD_DEFINITIONS);
     EXPECT(h, "a", NULL, "1");
     act_close(h);
@@ -153,21 +181,30 @@ static void test_programs(void)
 static const char flow_script[] =
     "local ml = require 'moonloop'\n"
     "local function after(d, v) return function() ml.sleep(d) return v end end\n"
-    "ml.activity('all', function() return (ml.all { after(0.01, 'a'), ml.spawn(after(0, 'b')), function() return 'c' end }) end)\n"
+    "ml.activity('all', function() return (ml.all { after(0.01, 'a'), ml.spawn(after(0, 'b')), "
+    "function() return 'c' end }) end)\n"
     "ml.activity('all_fails', function() local ended = {}\n"
-    "  local ok, err = pcall(ml.all, { function() local g <close> = setmetatable({}, {__close=function() ended[1] = 'closed' end}) ml.sleep(60) end,\n"
+    "  local ok, err = pcall(ml.all, { function() local g <close> = setmetatable({}, "
+    "{__close=function() ended[1] = 'closed' end}) ml.sleep(60) end,\n"
     "    function() ml.sleep(0.002) ml.fail('first', {type='X'}) end })\n"
     "  return { ok, err.type, ended[1] } end)\n"
-    "ml.activity('race', function() local i, v = ml.race { after(60, 'slow'), after(0.001, 'fast') } return { i, v } end)\n"
-    "ml.activity('in_time', function() return ml.list { ml.timeout('5s', function(a) ml.sleep(0.001) return a end, 'ok') } end)\n"
-    "ml.activity('too_late', function() return ml.list { ml.timeout(0.005, function() ml.sleep(60) end) } end)\n"
-    "ml.activity('timeout_raises', function() ml.timeout(1, function() ml.fail('inner', {type='Inner'}) end) end)\n"
-    "ml.activity('cancel', function() local f = ml.spawn(function() ml.sleep(60) end) ml.sleep(0) f:cancel()\n"
+    "ml.activity('race', function() local i, v = ml.race { after(60, 'slow'), after(0.001, 'fast') "
+    "} return { i, v } end)\n"
+    "ml.activity('in_time', function() return ml.list { ml.timeout('5s', function(a) "
+    "ml.sleep(0.001) return a end, 'ok') } end)\n"
+    "ml.activity('too_late', function() return ml.list { ml.timeout(0.005, function() ml.sleep(60) "
+    "end) } end)\n"
+    "ml.activity('timeout_raises', function() ml.timeout(1, function() ml.fail('inner', "
+    "{type='Inner'}) end) end)\n"
+    "ml.activity('cancel', function() local f = ml.spawn(function() ml.sleep(60) end) ml.sleep(0) "
+    "f:cancel()\n"
     "  local ok, err = pcall(f.await, f) return { ok, err.type, f:done() } end)\n"
     "ml.activity('saga', function() local log = ml.list {}\n"
-    "  pcall(ml.saga, function(s) s:compensate(function(x) ml.sleep(0) log[#log+1] = x end, 'undo1')\n"
+    "  pcall(ml.saga, function(s) s:compensate(function(x) ml.sleep(0) log[#log+1] = x end, "
+    "'undo1')\n"
     "    s:compensate(function() log[#log+1] = 'undo2' end) ml.fail('x') end) return log end)\n"
-    "ml.activity('wraps', function() local co = coroutine.wrap(function() ml.sleep(0.001) coroutine.yield(1) ml.sleep(0.001) return 2 end)\n"
+    "ml.activity('wraps', function() local co = coroutine.wrap(function() ml.sleep(0.001) "
+    "coroutine.yield(1) ml.sleep(0.001) return 2 end)\n"
     "  return { co(), co() } end)\n"
     "ml.activity('left_over', function() ml.spawn(function() ml.sleep(60) end) return 'done' end)\n"
     "ml.activity('busy', function() local n = 0 for i = 1, 3000000 do n = n + i end return n end)\n"
@@ -202,7 +239,8 @@ static void test_flow(void)
         bench_start(h, &c, "nap", json, &all[i]);
     }
     CHECK_INT(act_running(h), 1000);
-    while (act_running(h)) bench_turn(h);
+    while (act_running(h))
+        bench_turn(h);
     CHECK(clock_mono(&clock_system) - start < 60 * NS_PER_S); /* one after the other: 200 s */
     for (int i = 0; i < 1000; i++) {
         CHECK_INT(atoi(all[i].text.p), i);
@@ -217,27 +255,37 @@ static void test_cancellation(void)
     struct act_host *h = bench_load(
         ML "local notes = ml.list {}\n"
            "ml.activity('notes', function() local n = notes notes = ml.list {} return n end)\n"
-           "ml.activity('sleeps', function() pcall(function() ml.sleep(60) end) notes[1] = 'swallowed' end)\n"
+           "ml.activity('sleeps', function() pcall(function() ml.sleep(60) end) notes[1] = "
+           "'swallowed' end)\n"
            "ml.activity('cleans', function()\n"
-           "  local g <close> = setmetatable({}, { __close = function() ml.sleep(0.002) notes[#notes+1] = 'cleaned' end })\n"
+           "  local g <close> = setmetatable({}, { __close = function() ml.sleep(0.002) "
+           "notes[#notes+1] = 'cleaned' end })\n"
            "  ml.sleep(60) end)\n"
-           "ml.activity('shields', function() local v = ml.shield(function() ml.sleep(0.05) return 'kept' end) return { v, ml.cancel_requested() } end)\n"
-           "ml.activity('shield_then', function() ml.shield(function() ml.sleep(0.02) end) ml.sleep(60) end)\n"
-           "ml.activity('awaits', function() local f = ml.spawn(function() ml.sleep(60) end) f:await() end)\n"
-           "ml.activity('alls', function() ml.all { function() ml.sleep(60) end, function() ml.sleep(60) end } end)\n"
+           "ml.activity('shields', function() local v = ml.shield(function() ml.sleep(0.05) return "
+           "'kept' end) return { v, ml.cancel_requested() } end)\n"
+           "ml.activity('shield_then', function() ml.shield(function() ml.sleep(0.02) end) "
+           "ml.sleep(60) end)\n"
+           "ml.activity('awaits', function() local f = ml.spawn(function() ml.sleep(60) end) "
+           "f:await() end)\n"
+           "ml.activity('alls', function() ml.all { function() ml.sleep(60) end, function() "
+           "ml.sleep(60) end } end)\n"
            "ml.activity('loops', function() while true do end end)\n"
-           "ml.activity('polls', function() while not ml.cancel_requested() do ml.sleep(0.001) end return 'never' end)\n"
+           "ml.activity('polls', function() while not ml.cancel_requested() do ml.sleep(0.001) end "
+           "return 'never' end)\n"
            "ml.activity('process', function() ml.process.run { 'sleep', '60' } end)\n");
-    static const char *const kinds[] = {"sleeps", "cleans", "awaits", "alls", "shield_then", "polls", "process"};
+    static const char *const kinds[] = {"sleeps",      "cleans", "awaits", "alls",
+                                        "shield_then", "polls",  "process"};
     struct outcome o;
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         struct act_call c = {0};
         uint64_t id = bench_start(h, &c, kinds[i], NULL, &o);
-        for (int k = 0; k < 3; k++) bench_turn(h);
+        for (int k = 0; k < 3; k++)
+            bench_turn(h);
         CHECK(!o.done);
         act_cancel(h, id, BACKEND_CANCEL_REQUESTED);
         act_cancel(h, id, BACKEND_CANCEL_REQUESTED);
-        while (!o.done) bench_turn(h);
+        while (!o.done)
+            bench_turn(h);
         CHECK_INT(o.kind, ACT_CANCELED);
         outcome_free(&o);
     }
@@ -246,17 +294,23 @@ static void test_cancellation(void)
     uint64_t id = bench_start(h, &c, "shields", NULL, &o);
     bench_turn(h);
     act_cancel(h, id, BACKEND_CANCEL_REQUESTED);
-    while (!o.done) bench_turn(h);
+    while (!o.done)
+        bench_turn(h);
     CHECK_STR(o.text.p, "[\"kept\",true]");
     outcome_free(&o);
     CASE("a stopping worker and a reset are failures that may be tried again");
-    static const struct { enum backend_cancel_reason why; const char *type; } reasons[] = {
-        {BACKEND_CANCEL_SHUTDOWN, "WorkerShutdown"}, {BACKEND_CANCEL_PAUSED, "ActivityPaused"}, {BACKEND_CANCEL_RESET, "ActivityReset"}};
+    static const struct {
+        enum backend_cancel_reason why;
+        const char *type;
+    } reasons[] = {{BACKEND_CANCEL_SHUTDOWN, "WorkerShutdown"},
+                   {BACKEND_CANCEL_PAUSED, "ActivityPaused"},
+                   {BACKEND_CANCEL_RESET, "ActivityReset"}};
     for (size_t i = 0; i < 3; i++) {
         id = bench_start(h, &c, "sleeps", NULL, &o);
         bench_turn(h);
         act_cancel(h, id, reasons[i].why);
-        while (!o.done) bench_turn(h);
+        while (!o.done)
+            bench_turn(h);
         CHECK_INT(o.kind, ACT_FAILED);
         CHECK(strncmp(o.text.p, reasons[i].type, strlen(reasons[i].type)) == 0 && o.retryable);
         outcome_free(&o);
@@ -264,13 +318,15 @@ static void test_cancellation(void)
     CASE("the time-out of an attempt");
     c.start_to_close_ns = 20 * NS_PER_MS;
     bench_start(h, &c, "sleeps", NULL, &o);
-    while (!o.done) bench_turn(h);
+    while (!o.done)
+        bench_turn(h);
     CHECK_INT(o.kind, ACT_FAILED);
     CHECK(strncmp(o.text.p, "Timeout: ", 9) == 0);
     outcome_free(&o);
     CASE("one that never waits is ended by force");
     bench_start(h, &c, "loops", NULL, &o);
-    while (!o.done) bench_turn(h);
+    while (!o.done)
+        bench_turn(h);
     CHECK(strncmp(o.text.p, "Timeout: ", 9) == 0);
     CHECK_INT(act_running(h), 0);
     outcome_free(&o);
@@ -302,15 +358,19 @@ static void test_heartbeats(void)
 {
     CASE("heartbeats are throttled, the latest details win");
     bench_env.heartbeat = on_beat;
-    struct act_host *h = bench_load(ML "ml.activity('beats', function() for i = 1, 20 do ml.heartbeat(i) ml.sleep(0.005) end ml.sleep(0.3) ml.heartbeat(99) ml.fail('x') end)\n"
-                                       "ml.activity('silent', function() ml.sleep(60) end)\n"
-                                       "ml.activity('resumes', function() return ml.info().heartbeat_details end)\n");
+    struct act_host *h = bench_load(
+        ML "ml.activity('beats', function() for i = 1, 20 do ml.heartbeat(i) ml.sleep(0.005) end "
+           "ml.sleep(0.3) ml.heartbeat(99) ml.fail('x') end)\n"
+           "ml.activity('silent', function() ml.sleep(60) end)\n"
+           "ml.activity('resumes', function() return ml.info().heartbeat_details end)\n");
     struct outcome o;
     struct act_call c = {.heartbeat_ns = 500 * NS_PER_MS};
     bench_start(h, &c, "beats", NULL, &o);
-    while (!beats) bench_turn(h);
+    while (!beats)
+        bench_turn(h);
     CHECK_STR(last_beat, "1");
-    while (!o.done) bench_turn(h);
+    while (!o.done)
+        bench_turn(h);
     CHECK_INT(beats, 2);
     CHECK_STR(last_beat, "20");
     CHECK_STR(o.details.p, "99");
@@ -318,7 +378,8 @@ static void test_heartbeats(void)
     CASE("no heartbeat in time");
     c.heartbeat_ns = 30 * NS_PER_MS;
     bench_start(h, &c, "silent", NULL, &o);
-    while (!o.done) bench_turn(h);
+    while (!o.done)
+        bench_turn(h);
     CHECK(strncmp(o.text.p, "Timeout: the activity sent no heartbeat", 39) == 0);
     outcome_free(&o);
     CASE("the details of the attempt before");
@@ -327,7 +388,8 @@ static void test_heartbeats(void)
     c = (struct act_call){.heartbeat_details = payloads_of_json(&a, STR("{\"at\":3}"))};
     bench_start(h, &c, "resumes", NULL, &o);
     arena_free(&a);
-    while (!o.done) bench_turn(h);
+    while (!o.done)
+        bench_turn(h);
     CHECK_STR(o.text.p, "{\"at\":3}");
     outcome_free(&o);
     act_close(h);
@@ -337,7 +399,8 @@ static void test_heartbeats(void)
 static char asked[400];
 static int answer_code;
 
-static void on_request(void *ud, struct str verb, struct str json, void (*fn)(void *ud, int code, struct str json), void *fn_ud)
+static void on_request(void *ud, struct str verb, struct str json,
+                       void (*fn)(void *ud, int code, struct str json), void *fn_ud)
 {
     (void)ud;
     snprintf(asked, sizeof asked, STR_FMT " " STR_FMT, STR_ARG(verb), STR_ARG(json));
@@ -348,24 +411,30 @@ static void test_async(void)
 {
     CASE("completion later, by token");
     bench_env.request = on_request;
-    struct act_host *h = bench_load(ML "local token\nml.activity('later', function() token = ml.complete_later() return 'ignored' end)\n"
-                                       "ml.activity('finish', function() ml.complete(token, { a = 1 }) return token end)\n"
-                                       "ml.activity('break', function() ml.complete_failed('T', 'bad', { type = 'Broken', retryable = false }) end)\n"
-                                       "ml.local_activity('cannot', function() ml.complete_later() end)\n");
+    struct act_host *h = bench_load(
+        ML "local token\nml.activity('later', function() token = ml.complete_later() return "
+           "'ignored' end)\n"
+           "ml.activity('finish', function() ml.complete(token, { a = 1 }) return token end)\n"
+           "ml.activity('break', function() ml.complete_failed('T', 'bad', { type = 'Broken', "
+           "retryable = false }) end)\n"
+           "ml.local_activity('cannot', function() ml.complete_later() end)\n");
     struct outcome o;
     struct act_call c = {.token = STR("tok\"1")};
     bench_start(h, &c, "later", NULL, &o);
-    while (!o.done) bench_turn(h);
+    while (!o.done)
+        bench_turn(h);
     CHECK_INT(o.kind, ACT_ASYNC);
     outcome_free(&o);
     EXPECT(h, "finish", NULL, "\"tok\\\"1\"");
     CHECK_STR(asked, "complete_activity {\"token\":\"tok\\\"1\",\"json\":\"{\\\"a\\\":1}\"}");
     EXPECT(h, "break", NULL, "");
-    CHECK(strstr(asked, "\"failure\":\"{\\\"message\\\":\\\"bad\\\",\\\"retryable\\\":false,\\\"type\\\":\\\"Broken\\\"}\"") != NULL);
+    CHECK(strstr(asked, "\"failure\":\"{\\\"message\\\":\\\"bad\\\",\\\"retryable\\\":false,"
+                        "\\\"type\\\":\\\"Broken\\\"}\"") != NULL);
     answer_code = ERR_STALE;
     EXPECT(h, "finish", NULL, "NotFound: ml.complete");
     answer_code = 0;
-    EXPECT(h, "cannot", NULL, "LuaError: script.lua:6: ml.complete_later: this activity has no token");
+    EXPECT(h, "cannot", NULL,
+           "LuaError: script.lua:6: ml.complete_later: this activity has no token");
     act_close(h);
     bench_env.request = NULL;
 }
@@ -374,10 +443,12 @@ static void test_memory(void)
 {
     CASE("out of memory fails the one that asked; later calls get a fresh state");
     bench_env.memory_max = 8u << 20;
-    struct act_host *h = bench_load(ML "local n = 0\nml.setup(function() n = 100 end)\n"
-                                       "ml.activity('greedy', function() local t = {} while true do t[#t+1] = ('x'):rep(1000) .. #t end end)\n"
-                                       "ml.activity('count', function() n = n + 1 return n end)\n"
-                                       "ml.activity('nap', function() ml.sleep(0.1) n = n + 1 return n end)\n");
+    struct act_host *h =
+        bench_load(ML "local n = 0\nml.setup(function() n = 100 end)\n"
+                      "ml.activity('greedy', function() local t = {} while true do t[#t+1] = "
+                      "('x'):rep(1000) .. #t end end)\n"
+                      "ml.activity('count', function() n = n + 1 return n end)\n"
+                      "ml.activity('nap', function() ml.sleep(0.1) n = n + 1 return n end)\n");
     struct outcome o, nap;
     struct act_call c = {0};
     EXPECT(h, "count", NULL, "101");
@@ -387,7 +458,8 @@ static void test_memory(void)
     CHECK(strncmp(o.text.p, "OutOfMemory: ", 13) == 0 && o.retryable);
     outcome_free(&o);
     EXPECT(h, "count", NULL, "101");
-    while (!nap.done) bench_turn(h);
+    while (!nap.done)
+        bench_turn(h);
     CHECK_STR(nap.text.p, "102");
     outcome_free(&nap);
     EXPECT(h, "count", NULL, "102");

@@ -1,11 +1,15 @@
-/* The engine's main road: start, tasks, activities, timers, signals, one commit a step, and going on after a reopening. */
+/* The engine's main road: start, tasks, activities, timers, signals, one commit a step, and going
+ * on after a reopening. */
 #include "engine_fake.h"
 
 /* Three activities in a row, then a timer, then the end. */
-static void steps(struct fake *f, const struct backend_task *t, struct rec *const *e, size_t n, struct plan *p)
+static void steps(struct fake *f, const struct backend_task *t, struct rec *const *e, size_t n,
+                  struct plan *p)
 {
-    (void)f; (void)t;
-    int done = count_events(e, n, EVENT_TYPE_ACTIVITY_TASK_COMPLETED), scheduled = count_events(e, n, EVENT_TYPE_ACTIVITY_TASK_SCHEDULED);
+    (void)f;
+    (void)t;
+    int done = count_events(e, n, EVENT_TYPE_ACTIVITY_TASK_COMPLETED),
+        scheduled = count_events(e, n, EVENT_TYPE_ACTIVITY_TASK_SCHEDULED);
     if (scheduled < 3 && done == scheduled) {
         char id[16];
         snprintf(id, sizeof id, "%d", scheduled + 1);
@@ -31,10 +35,13 @@ static void test_steps(bool threaded)
     CHECK_INT(result(&f, "w"), RUN_COMPLETED);
     CHECK_STR(got.text, "\"done\"");
     history(&f, "w", NULL);
-    static const int want[] = {1, 5, 6, 7, 10, 11, 12, 5, 6, 7, 10, 11, 12, 5, 6, 7, 10, 11, 12, 5, 6, 7, 17, 18, 5, 6, 7, 2};
+    static const int want[] = {1, 5, 6,  7,  10, 11, 12, 5, 6,  7,  10, 11, 12, 5,
+                               6, 7, 10, 11, 12, 5,  6,  7, 17, 18, 5,  6,  7,  2};
     CHECK_INT(hist.n, sizeof want / sizeof want[0]);
-    for (size_t i = 0; i < hist.n; i++) CHECK_INT(event_type(hist.events[i]), want[i]);
-    CHECK_INT(f.commits - before, 4); /* the start was one; each result with its task, and the timer, one more */
+    for (size_t i = 0; i < hist.n; i++)
+        CHECK_INT(event_type(hist.events[i]), want[i]);
+    CHECK_INT(f.commits - before,
+              4); /* the start was one; each result with its task, and the timer, one more */
     CHECK_INT(f.activity_tasks, 3);
     CHECK_INT(f.closed, 1);
     CHECK_STR(f.input_seen, "[1,2]");
@@ -44,9 +51,11 @@ static void test_steps(bool threaded)
 /* One activity with a retry policy. */
 static int max_attempts;
 static int64_t start_to_close, heartbeat, to_close, to_start;
-static void one_activity(struct fake *f, const struct backend_task *t, struct rec *const *e, size_t n, struct plan *p)
+static void one_activity(struct fake *f, const struct backend_task *t, struct rec *const *e,
+                         size_t n, struct plan *p)
 {
-    (void)f; (void)t;
+    (void)f;
+    (void)t;
     if (!count_events(e, n, EVENT_TYPE_ACTIVITY_TASK_SCHEDULED)) {
         struct rec *a = add_activity(p, "1", "act", start_to_close, NULL);
         rec_set_int(a, T(cmd_schedule_activity_task, heartbeat_timeout), heartbeat);
@@ -55,15 +64,40 @@ static void one_activity(struct fake *f, const struct backend_task *t, struct re
         add_retry(p, a, 2 * NS_PER_MS, max_attempts);
     } else if (count_events(e, n, EVENT_TYPE_ACTIVITY_TASK_COMPLETED)) {
         add_complete(p, "true");
-    } else if (count_events(e, n, EVENT_TYPE_ACTIVITY_TASK_FAILED) || count_events(e, n, EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT)) {
+    } else if (count_events(e, n, EVENT_TYPE_ACTIVITY_TASK_FAILED) ||
+               count_events(e, n, EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT)) {
         add_fail(p, "Gave up", false);
     }
 }
-static void defaults(void) { max_attempts = 3; start_to_close = 10 * NS_PER_S; heartbeat = to_close = to_start = 0; }
-static enum act_reply fail_twice(struct fake *f, const struct backend_task *t) { (void)f; return t->attempt < 3 ? REPLY_FAIL : REPLY_OK; }
-static enum act_reply fail_always(struct fake *f, const struct backend_task *t) { (void)f; (void)t; return REPLY_FAIL; }
-static enum act_reply fail_hard(struct fake *f, const struct backend_task *t) { (void)f; (void)t; return REPLY_FAIL_HARD; }
-static enum act_reply hold(struct fake *f, const struct backend_task *t) { (void)f; (void)t; return REPLY_HOLD; }
+static void defaults(void)
+{
+    max_attempts = 3;
+    start_to_close = 10 * NS_PER_S;
+    heartbeat = to_close = to_start = 0;
+}
+static enum act_reply fail_twice(struct fake *f, const struct backend_task *t)
+{
+    (void)f;
+    return t->attempt < 3 ? REPLY_FAIL : REPLY_OK;
+}
+static enum act_reply fail_always(struct fake *f, const struct backend_task *t)
+{
+    (void)f;
+    (void)t;
+    return REPLY_FAIL;
+}
+static enum act_reply fail_hard(struct fake *f, const struct backend_task *t)
+{
+    (void)f;
+    (void)t;
+    return REPLY_FAIL_HARD;
+}
+static enum act_reply hold(struct fake *f, const struct backend_task *t)
+{
+    (void)f;
+    (void)t;
+    return REPLY_HOLD;
+}
 
 static const struct rec *attrs_of(int type)
 {
@@ -86,8 +120,11 @@ static void test_retry(void)
     CHECK_INT(result(&f, "w"), RUN_COMPLETED);
     history(&f, "w", NULL);
     CHECK_INT(f.activity_tasks, 3);
-    CHECK_INT(rec_int(attrs_of(EVENT_TYPE_ACTIVITY_TASK_STARTED), T(ev_activity_task_started, attempt)), 3);
-    CHECK(rec_msg(attrs_of(EVENT_TYPE_ACTIVITY_TASK_STARTED), T(ev_activity_task_started, last_failure)) != NULL);
+    CHECK_INT(
+        rec_int(attrs_of(EVENT_TYPE_ACTIVITY_TASK_STARTED), T(ev_activity_task_started, attempt)),
+        3);
+    CHECK(rec_msg(attrs_of(EVENT_TYPE_ACTIVITY_TASK_STARTED),
+                  T(ev_activity_task_started, last_failure)) != NULL);
     CHECK_INT(count_events(hist.events, hist.n, EVENT_TYPE_ACTIVITY_TASK_STARTED), 1);
 
     CASE("attempts run out");
@@ -96,7 +133,9 @@ static void test_retry(void)
     settle(&f, true);
     CHECK_INT(result(&f, "x"), RUN_FAILED);
     history(&f, "x", NULL);
-    CHECK_INT(rec_int(attrs_of(EVENT_TYPE_ACTIVITY_TASK_FAILED), T(ev_activity_task_failed, retry_state)), RETRY_STATE_MAXIMUM_ATTEMPTS_REACHED);
+    CHECK_INT(
+        rec_int(attrs_of(EVENT_TYPE_ACTIVITY_TASK_FAILED), T(ev_activity_task_failed, retry_state)),
+        RETRY_STATE_MAXIMUM_ATTEMPTS_REACHED);
 
     CASE("a failure that must not be retried");
     f.activity = fail_hard;
@@ -106,19 +145,27 @@ static void test_retry(void)
     CHECK_INT(result(&f, "y"), RUN_FAILED);
     CHECK_INT(f.activity_tasks, 1);
     history(&f, "y", NULL);
-    CHECK_INT(rec_int(attrs_of(EVENT_TYPE_ACTIVITY_TASK_FAILED), T(ev_activity_task_failed, retry_state)), RETRY_STATE_NON_RETRYABLE_FAILURE);
+    CHECK_INT(
+        rec_int(attrs_of(EVENT_TYPE_ACTIVITY_TASK_FAILED), T(ev_activity_task_failed, retry_state)),
+        RETRY_STATE_NON_RETRYABLE_FAILURE);
     fake_remove(&f);
 }
 
 static void run_until_closed(struct fake *f, const char *id)
 {
-    for (int i = 0; i < 3000 && result(f, id) == RUN_RUNNING; i++) fake_turn(f);
+    for (int i = 0; i < 3000 && result(f, id) == RUN_RUNNING; i++)
+        fake_turn(f);
 }
 
 static void test_timeouts(void)
 {
-    static const struct { const char *name; int type; } cases[] = {{"start-to-close", TIMEOUT_TYPE_START_TO_CLOSE}, {"heartbeat", TIMEOUT_TYPE_HEARTBEAT},
-                                                                   {"schedule-to-close", TIMEOUT_TYPE_SCHEDULE_TO_CLOSE}, {"schedule-to-start", TIMEOUT_TYPE_SCHEDULE_TO_START}};
+    static const struct {
+        const char *name;
+        int type;
+    } cases[] = {{"start-to-close", TIMEOUT_TYPE_START_TO_CLOSE},
+                 {"heartbeat", TIMEOUT_TYPE_HEARTBEAT},
+                 {"schedule-to-close", TIMEOUT_TYPE_SCHEDULE_TO_CLOSE},
+                 {"schedule-to-start", TIMEOUT_TYPE_SCHEDULE_TO_START}};
     for (size_t i = 0; i < 4; i++) {
         struct fake f;
         CASE(cases[i].name);
@@ -134,7 +181,11 @@ static void test_timeouts(void)
         fake_open(&f);
         if (i == 3) f.b->ops->offer(f.b, 0, 0);
         if (i == 3) { /* nobody serves it */
-            struct backend_sink sink = {.ud = &f, .on_workflow_task = on_wft, .on_activity_task = on_act, .on_activity_cancel = on_cancel, .on_run_closed = on_closed};
+            struct backend_sink sink = {.ud = &f,
+                                        .on_workflow_task = on_wft,
+                                        .on_activity_task = on_act,
+                                        .on_activity_cancel = on_cancel,
+                                        .on_run_closed = on_closed};
             struct backend_served q = {STR("default"), workflow_types, 4, NULL, 0};
             f.b->ops->serve(f.b, &sink, &q, 1);
         }
@@ -142,15 +193,19 @@ static void test_timeouts(void)
         run_until_closed(&f, "w");
         CHECK_INT(result(&f, "w"), RUN_FAILED);
         history(&f, "w", NULL);
-        const struct rec *failure = rec_msg(attrs_of(EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT), T(ev_activity_task_timed_out, failure));
-        CHECK_INT(rec_int(rec_msg(failure, T(failure, timeout_failure_info)), T(timeout_failure_info, timeout_type)), cases[i].type);
+        const struct rec *failure = rec_msg(attrs_of(EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT),
+                                            T(ev_activity_task_timed_out, failure));
+        CHECK_INT(rec_int(rec_msg(failure, T(failure, timeout_failure_info)),
+                          T(timeout_failure_info, timeout_type)),
+                  cases[i].type);
         CHECK_INT(f.cancels, i == 3 ? 0 : 1);
         if (i != 3) CHECK_INT(f.last_cancel, BACKEND_CANCEL_TIMED_OUT);
         if (f.n_held) { /* the late answer is stale */
             struct backend_task *t = f.held[--f.n_held];
             f.answers = 0;
             finish_activity(&f, t, REPLY_OK);
-            for (int k = 0; k < 100 && !f.answers; k++) fake_turn(&f);
+            for (int k = 0; k < 100 && !f.answers; k++)
+                fake_turn(&f);
             CHECK_INT(f.last_answer.kind, BACKEND_STALE);
         }
         fake_remove(&f);
@@ -158,9 +213,11 @@ static void test_timeouts(void)
 }
 
 /* Waits for signals a and b, then ends. */
-static void two_signals(struct fake *f, const struct backend_task *t, struct rec *const *e, size_t n, struct plan *p)
+static void two_signals(struct fake *f, const struct backend_task *t, struct rec *const *e,
+                        size_t n, struct plan *p)
 {
-    (void)f; (void)t;
+    (void)f;
+    (void)t;
     if (count_events(e, n, EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED) >= 2) add_complete(p, "2");
 }
 
@@ -196,10 +253,14 @@ static void test_signals(void)
 }
 
 /* Ends at its first task, unless a signal came. */
-static void hasty(struct fake *f, const struct backend_task *t, struct rec *const *e, size_t n, struct plan *p)
+static void hasty(struct fake *f, const struct backend_task *t, struct rec *const *e, size_t n,
+                  struct plan *p)
 {
-    (void)f; (void)t;
-    add_complete(p, count_events(e, n, EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED) == 2 ? "\"saw both\"" : "\"saw none\"");
+    (void)f;
+    (void)t;
+    add_complete(p, count_events(e, n, EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED) == 2
+                        ? "\"saw both\""
+                        : "\"saw none\"");
 }
 
 static void test_buffered(bool reopen)
@@ -211,16 +272,19 @@ static void test_buffered(bool reopen)
     f.hold_workflows = true;
     fake_open(&f);
     start(&f, "w", "flow");
-    for (int i = 0; i < 100 && !f.n_held; i++) fake_turn(&f);
+    for (int i = 0; i < 100 && !f.n_held; i++)
+        fake_turn(&f);
     CHECK_INT(f.n_held, 1);
     sig(&f, "w", "one", "");
     sig(&f, "w", "two", "");
     history(&f, "w", NULL);
-    CHECK_INT(count_events(hist.events, hist.n, EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED), 0); /* they wait */
+    CHECK_INT(count_events(hist.events, hist.n, EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED),
+              0); /* they wait */
     CHECK_INT(last_type(), EVENT_TYPE_WORKFLOW_TASK_STARTED);
     if (reopen) {
         fake_reopen(&f);
-        for (int i = 0; i < 100 && !f.n_held; i++) fake_turn(&f);
+        for (int i = 0; i < 100 && !f.n_held; i++)
+            fake_turn(&f);
         CHECK_INT(f.n_held, 1);
     }
     f.answers = 0;
@@ -237,7 +301,8 @@ static void test_buffered(bool reopen)
     f.b->ops->complete_workflow(f.b, t->token, &c, on_answer_, &f);
     backend_task_free(t);
     arena_free(&arena);
-    for (int i = 0; i < 100 && !f.answers; i++) loop_turn(f.loop, NS_PER_MS);
+    for (int i = 0; i < 100 && !f.answers; i++)
+        loop_turn(f.loop, NS_PER_MS);
     CHECK_INT(f.last_answer.kind, BACKEND_UNHANDLED_COMMAND);
     settle(&f, false);
     CHECK_INT(result(&f, "w"), RUN_COMPLETED);
@@ -245,13 +310,16 @@ static void test_buffered(bool reopen)
     history(&f, "w", NULL);
     static const int want[] = {1, 5, 6, 9, 26, 26, 5, 6, 7, 2};
     CHECK_INT(hist.n, 10);
-    for (size_t i = 0; i < hist.n; i++) CHECK_INT(event_type(hist.events[i]), want[i]);
+    for (size_t i = 0; i < hist.n; i++)
+        CHECK_INT(event_type(hist.events[i]), want[i]);
     fake_remove(&f);
 }
 
-static void many_timers(struct fake *f, const struct backend_task *t, struct rec *const *e, size_t n, struct plan *p)
+static void many_timers(struct fake *f, const struct backend_task *t, struct rec *const *e,
+                        size_t n, struct plan *p)
 {
-    (void)f; (void)t;
+    (void)f;
+    (void)t;
     if (!count_events(e, n, EVENT_TYPE_TIMER_STARTED)) {
         for (int i = 0; i < 1000; i++) {
             char id[16];

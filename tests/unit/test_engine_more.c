@@ -1,19 +1,30 @@
-/* The rest of the engine: children, other runs, continue-as-new, cron, retried runs, updates, queries, reset, blocked runs,
- * cancellation of activities, asynchronous completion, virtual time, large payloads. */
+/* The rest of the engine: children, other runs, continue-as-new, cron, retried runs, updates,
+ * queries, reset, blocked runs, cancellation of activities, asynchronous completion, virtual time,
+ * large payloads. */
 #include "engine_fake.h"
 
-static int has(struct rec *const *e, size_t n, int type) { return count_events(e, n, type); }
+static int has(struct rec *const *e, size_t n, int type)
+{
+    return count_events(e, n, type);
+}
 static const struct rec *attrs_of(int type)
 {
     int64_t id = find_event(hist.events, hist.n, type, 1);
     CHECK(id > 0);
     return event_attrs(hist.events[id - 1]);
 }
-static enum act_reply hold(struct fake *f, const struct backend_task *t) { (void)f; (void)t; return REPLY_HOLD; }
+static enum act_reply hold(struct fake *f, const struct backend_task *t)
+{
+    (void)f;
+    (void)t;
+    return REPLY_HOLD;
+}
 
 /* ---- children ---- */
-static int policy, child_mode; /* child_mode: 0 completes, 1 fails, 2 waits for a signal or cancellation */
-static void family(struct fake *f, const struct backend_task *t, struct rec *const *e, size_t n, struct plan *p)
+static int policy,
+    child_mode; /* child_mode: 0 completes, 1 fails, 2 waits for a signal or cancellation */
+static void family(struct fake *f, const struct backend_task *t, struct rec *const *e, size_t n,
+                   struct plan *p)
 {
     (void)f;
     struct rec *a;
@@ -30,19 +41,24 @@ static void family(struct fake *f, const struct backend_task *t, struct rec *con
     if (!has(e, n, EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED)) {
         add_command(p, COMMAND_TYPE_START_CHILD_WORKFLOW_EXECUTION, &a);
         rec_set_str(a, T(cmd_start_child_workflow_execution, workflow_id), STR("kid"));
-        rec_set_str(rec_sub(a, T(cmd_start_child_workflow_execution, workflow_type)), T(workflow_type, name), STR("child"));
+        rec_set_str(rec_sub(a, T(cmd_start_child_workflow_execution, workflow_type)),
+                    T(workflow_type, name), STR("child"));
         rec_set_int(a, T(cmd_start_child_workflow_execution, parent_close_policy), policy);
-    } else if (has(e, n, EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED) && !has(e, n, EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED) && child_mode == 2 && policy == 0) {
+    } else if (has(e, n, EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED) &&
+               !has(e, n, EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED) &&
+               child_mode == 2 && policy == 0) {
         add_command(p, COMMAND_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION, &a);
         struct rec *x = rec_sub(a, T(cmd_signal_external_workflow_execution, execution));
         rec_set_str(x, T(workflow_execution, workflow_id), STR("kid"));
         rec_set_str(a, T(cmd_signal_external_workflow_execution, signal_name), STR("go"));
         add_command(p, COMMAND_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION, &a);
-        rec_set_str(rec_sub(a, T(cmd_signal_external_workflow_execution, execution)), T(workflow_execution, workflow_id), STR("nobody"));
+        rec_set_str(rec_sub(a, T(cmd_signal_external_workflow_execution, execution)),
+                    T(workflow_execution, workflow_id), STR("nobody"));
         rec_set_str(a, T(cmd_signal_external_workflow_execution, signal_name), STR("go"));
     } else if (has(e, n, EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_COMPLETED)) {
         add_complete(p, "\"parent saw it\"");
-    } else if (has(e, n, EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_FAILED) || has(e, n, EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_FAILED)) {
+    } else if (has(e, n, EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_FAILED) ||
+               has(e, n, EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_FAILED)) {
         add_complete(p, "\"child failed\"");
     } else if (has(e, n, EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED) && policy) {
         add_complete(p, "\"left\"");
@@ -65,8 +81,11 @@ static void test_children(void)
     CHECK_INT(count_events(hist.events, hist.n, EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED), 1);
     history(&f, "kid", NULL);
     const struct rec *s = event_attrs(hist.events[0]);
-    CHECK(str_eqz(rec_str(rec_msg(s, T(ev_workflow_execution_started, parent_workflow_execution)), T(workflow_execution, workflow_id)), "p"));
-    CHECK(rec_map_get(rec_msg(s, T(ev_workflow_execution_started, header)), T(header, fields), STR("moonloop")) != NULL);
+    CHECK(str_eqz(rec_str(rec_msg(s, T(ev_workflow_execution_started, parent_workflow_execution)),
+                          T(workflow_execution, workflow_id)),
+                  "p"));
+    CHECK(rec_map_get(rec_msg(s, T(ev_workflow_execution_started, header)), T(header, fields),
+                      STR("moonloop")) != NULL);
 
     CASE("a child fails");
     child_mode = 1;
@@ -92,10 +111,16 @@ static void test_children(void)
     settle(&f, false);
     CHECK_INT(result(&f, "p3"), RUN_COMPLETED);
     history(&f, "p3", NULL);
-    CHECK_INT(count_events(hist.events, hist.n, EVENT_TYPE_EXTERNAL_WORKFLOW_EXECUTION_SIGNALED), 1);
-    CHECK_INT(count_events(hist.events, hist.n, EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED), 1);
+    CHECK_INT(count_events(hist.events, hist.n, EVENT_TYPE_EXTERNAL_WORKFLOW_EXECUTION_SIGNALED),
+              1);
+    CHECK_INT(
+        count_events(hist.events, hist.n, EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED), 1);
 
-    static const struct { int policy, status; } ends[] = {{PARENT_CLOSE_POLICY_TERMINATE, RUN_TERMINATED}, {PARENT_CLOSE_POLICY_REQUEST_CANCEL, RUN_CANCELED}, {PARENT_CLOSE_POLICY_ABANDON, RUN_RUNNING}};
+    static const struct {
+        int policy, status;
+    } ends[] = {{PARENT_CLOSE_POLICY_TERMINATE, RUN_TERMINATED},
+                {PARENT_CLOSE_POLICY_REQUEST_CANCEL, RUN_CANCELED},
+                {PARENT_CLOSE_POLICY_ABANDON, RUN_RUNNING}};
     for (int i = 0; i < 3; i++) {
         CASE("parent close policy");
         policy = ends[i].policy;
@@ -119,9 +144,12 @@ static void test_children(void)
 }
 
 /* ---- chains ---- */
-static void loops(struct fake *f, const struct backend_task *t, struct rec *const *e, size_t n, struct plan *p)
+static void loops(struct fake *f, const struct backend_task *t, struct rec *const *e, size_t n,
+                  struct plan *p)
 {
-    (void)f; (void)t; (void)n;
+    (void)f;
+    (void)t;
+    (void)n;
     const struct rec *in = rec_msg(event_attrs(e[0]), T(ev_workflow_execution_started, input));
     struct str v = payload_data(rec_msg(in, T(payloads, payloads)));
     if (v.n >= 5) {
@@ -130,20 +158,30 @@ static void loops(struct fake *f, const struct backend_task *t, struct rec *cons
     }
     struct rec *a;
     add_command(p, COMMAND_TYPE_CONTINUE_AS_NEW_WORKFLOW_EXECUTION, &a);
-    rec_set_msg(a, T(cmd_continue_as_new_workflow_execution, input), payloads_of_json(p->a, arena_printf(p->a, "%.*s1", STR_ARG(v))));
+    rec_set_msg(a, T(cmd_continue_as_new_workflow_execution, input),
+                payloads_of_json(p->a, arena_printf(p->a, "%.*s1", STR_ARG(v))));
 }
 
-static void flaky(struct fake *f, const struct backend_task *t, struct rec *const *e, size_t n, struct plan *p)
+static void flaky(struct fake *f, const struct backend_task *t, struct rec *const *e, size_t n,
+                  struct plan *p)
 {
-    (void)f; (void)t; (void)n;
-    if (rec_int(event_attrs(e[0]), T(ev_workflow_execution_started, attempt)) < 3) add_fail(p, "Flaky", false);
-    else add_complete(p, "3");
+    (void)f;
+    (void)t;
+    (void)n;
+    if (rec_int(event_attrs(e[0]), T(ev_workflow_execution_started, attempt)) < 3)
+        add_fail(p, "Flaky", false);
+    else
+        add_complete(p, "3");
 }
 
 static int cron_runs;
-static void ticks(struct fake *f, const struct backend_task *t, struct rec *const *e, size_t n, struct plan *p)
+static void ticks(struct fake *f, const struct backend_task *t, struct rec *const *e, size_t n,
+                  struct plan *p)
 {
-    (void)f; (void)t; (void)n; (void)e;
+    (void)f;
+    (void)t;
+    (void)n;
+    (void)e;
     cron_runs++;
     add_complete(p, "\"tick\"");
 }
@@ -159,7 +197,10 @@ static void test_chain(void)
     f.workflow = loops;
     f.mode = ENGINE_CLOCK_VIRTUAL;
     fake_open(&f);
-    struct backend_start s = {.workflow_id = STR("c"), .workflow_type = STR("loop"), .task_queue = STR("default"), .input = payloads_of_json(&a, STR("1"))};
+    struct backend_start s = {.workflow_id = STR("c"),
+                              .workflow_type = STR("loop"),
+                              .task_queue = STR("default"),
+                              .input = payloads_of_json(&a, STR("1"))};
     start_full(&f, &s);
     char first[64];
     snprintf(first, sizeof first, "%s", got.run_id);
@@ -171,7 +212,9 @@ static void test_chain(void)
     CHECK_STR(waiting.text, "\"end of chain\"");
     CHECK(strcmp(waiting.run_id, first) != 0);
     history(&f, "c", NULL);
-    CHECK(str_eqz(rec_str(event_attrs(hist.events[0]), T(ev_workflow_execution_started, first_execution_run_id)), first));
+    CHECK(str_eqz(rec_str(event_attrs(hist.events[0]),
+                          T(ev_workflow_execution_started, first_execution_run_id)),
+                  first));
     history(&f, "c", first);
     CHECK_INT(last_type(), EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW);
 
@@ -180,17 +223,24 @@ static void test_chain(void)
     struct rec *retry = rec_new(&a, &rec_type_retry_policy);
     rec_set_int(retry, T(retry_policy, initial_interval), NS_PER_S);
     rec_set_int(retry, T(retry_policy, maximum_attempts), 5);
-    s = (struct backend_start){.workflow_id = STR("r"), .workflow_type = STR("flow"), .task_queue = STR("default"), .retry_policy = retry};
+    s = (struct backend_start){.workflow_id = STR("r"),
+                               .workflow_type = STR("flow"),
+                               .task_queue = STR("default"),
+                               .retry_policy = retry};
     start_full(&f, &s);
     settle(&f, true);
     CHECK_INT(result(&f, "r"), RUN_COMPLETED);
     history(&f, "r", NULL);
     CHECK_INT(rec_int(event_attrs(hist.events[0]), T(ev_workflow_execution_started, attempt)), 3);
-    CHECK_INT(rec_int(event_attrs(hist.events[0]), T(ev_workflow_execution_started, initiator)), CONTINUE_AS_NEW_INITIATOR_RETRY);
+    CHECK_INT(rec_int(event_attrs(hist.events[0]), T(ev_workflow_execution_started, initiator)),
+              CONTINUE_AS_NEW_INITIATOR_RETRY);
 
     CASE("cron");
     f.workflow = ticks;
-    s = (struct backend_start){.workflow_id = STR("k"), .workflow_type = STR("flow"), .task_queue = STR("default"), .cron = STR("0 */6 * * *")};
+    s = (struct backend_start){.workflow_id = STR("k"),
+                               .workflow_type = STR("flow"),
+                               .task_queue = STR("default"),
+                               .cron = STR("0 */6 * * *")};
     start_full(&f, &s);
     CHECK_INT(got.err.code, 0);
     int64_t due = 0, before = engine_now(f.engine);
@@ -214,9 +264,11 @@ static void test_chain(void)
 }
 
 /* ---- ids ---- */
-static void idle(struct fake *f, const struct backend_task *t, struct rec *const *e, size_t n, struct plan *p)
+static void idle(struct fake *f, const struct backend_task *t, struct rec *const *e, size_t n,
+                 struct plan *p)
 {
-    (void)f; (void)t;
+    (void)f;
+    (void)t;
     if (has(e, n, EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED)) add_complete(p, "0");
 }
 
@@ -227,7 +279,10 @@ static void test_ids(void)
     fake_init(&f, "ids");
     f.workflow = idle;
     fake_open(&f);
-    struct backend_start s = {.workflow_id = STR("w"), .workflow_type = STR("flow"), .task_queue = STR("default"), .request_id = STR("q1")};
+    struct backend_start s = {.workflow_id = STR("w"),
+                              .workflow_type = STR("flow"),
+                              .task_queue = STR("default"),
+                              .request_id = STR("q1")};
     start_full(&f, &s);
     CHECK_INT(got.err.code, 0);
     char run[64];
@@ -258,7 +313,10 @@ static void test_ids(void)
     start_full(&f, &s);
     CHECK_INT(got.err.code, ERR_EXISTS);
     CASE("signal with start");
-    s = (struct backend_start){.workflow_id = STR("s"), .workflow_type = STR("flow"), .task_queue = STR("default"), .signal_name = STR("x")};
+    s = (struct backend_start){.workflow_id = STR("s"),
+                               .workflow_type = STR("flow"),
+                               .task_queue = STR("default"),
+                               .signal_name = STR("x")};
     start_full(&f, &s);
     settle(&f, false);
     CHECK_INT(result(&f, "s"), RUN_COMPLETED);
@@ -272,7 +330,8 @@ static void test_ids(void)
     clear(&got);
     f.b->ops->list(f.b, STR("{\"status\":\"Completed\",\"limit\":1}"), take, &got);
     wait_got(&f, &got);
-    CHECK(strstr(got.json, "\"workflowId\":\"s\"") != NULL && !strstr(got.json, "\"workflowId\":\"w\"") && got.next[0]);
+    CHECK(strstr(got.json, "\"workflowId\":\"s\"") != NULL &&
+          !strstr(got.json, "\"workflowId\":\"w\"") && got.next[0]);
     struct backend_target t = {.workflow_id = STR("s")};
     clear(&got);
     f.b->ops->delete_run(f.b, &t, take, &got);
@@ -282,7 +341,10 @@ static void test_ids(void)
     CASE("a start with a batch and a failing guard");
     struct store_batch *b = store_batch_new(f.store);
     store_batch_guard(b, "SELECT 1 WHERE 1 = 2", "");
-    s = (struct backend_start){.workflow_id = STR("g"), .workflow_type = STR("flow"), .task_queue = STR("default"), .batch = b};
+    s = (struct backend_start){.workflow_id = STR("g"),
+                               .workflow_type = STR("flow"),
+                               .task_queue = STR("default"),
+                               .batch = b};
     start_full(&f, &s);
     CHECK_INT(got.err.code, ERR_GUARD);
     CHECK_INT(got.guard, 0);
@@ -299,7 +361,8 @@ static void test_ids(void)
 }
 
 /* ---- updates, queries ---- */
-static struct rec *message(struct plan *p, struct str id, const char *kind, const char *suffix, struct rec *body)
+static struct rec *message(struct plan *p, struct str id, const char *kind, const char *suffix,
+                           struct rec *body)
 {
     struct rec *m = rec_new(p->a, &rec_type_protocol_message);
     rec_set_str(m, T(protocol_message, id), arena_printf(p->a, "%.*s/%s", STR_ARG(id), suffix));
@@ -308,23 +371,31 @@ static struct rec *message(struct plan *p, struct str id, const char *kind, cons
     buf_init(&b, 100000);
     CHECK_INT(rec_encode(body, &b), 0);
     struct rec *any = rec_sub(m, T(protocol_message, body));
-    rec_set_str(any, T(any, type_url), arena_printf(p->a, "type.googleapis.com/temporal.api.update.v1.%s", kind));
+    rec_set_str(any, T(any, type_url),
+                arena_printf(p->a, "type.googleapis.com/temporal.api.update.v1.%s", kind));
     rec_set_copy(any, T(any, value), buf_str(&b));
     buf_free(&b);
     p->messages[p->n_messages++] = m;
     return m;
 }
-static void updates(struct fake *f, const struct backend_task *t, struct rec *const *e, size_t n, struct plan *p)
+static void updates(struct fake *f, const struct backend_task *t, struct rec *const *e, size_t n,
+                    struct plan *p)
 {
     (void)f;
     for (size_t i = 0; i < t->n_messages; i++) {
         struct str id = rec_str(t->messages[i], T(protocol_message, protocol_instance_id));
         struct rec *request = NULL, *a;
-        CHECK_INT(rec_decode(p->a, &rec_type_update_request, rec_str(rec_msg(t->messages[i], T(protocol_message, body)), T(any, value)), &request, NULL), 0);
-        struct str name = rec_str(rec_msg(request, T(update_request, input)), T(update_input, name));
+        CHECK_INT(
+            rec_decode(p->a, &rec_type_update_request,
+                       rec_str(rec_msg(t->messages[i], T(protocol_message, body)), T(any, value)),
+                       &request, NULL),
+            0);
+        struct str name =
+            rec_str(rec_msg(request, T(update_request, input)), T(update_input, name));
         if (str_eqz(name, "refused")) {
             struct rec *r = rec_new(p->a, &rec_type_update_rejection);
-            rec_set_msg(r, T(update_rejection, failure), failure_app(p->a, STR("No"), STR("not today"), true, NULL, NULL));
+            rec_set_msg(r, T(update_rejection, failure),
+                        failure_app(p->a, STR("No"), STR("not today"), true, NULL, NULL));
             message(p, id, "Rejection", "reject", r);
             continue;
         }
@@ -332,22 +403,29 @@ static void updates(struct fake *f, const struct backend_task *t, struct rec *co
         rec_set_msg(acc, T(update_acceptance, accepted_request), request);
         message(p, id, "Acceptance", "accept", acc);
         add_command(p, COMMAND_TYPE_PROTOCOL_MESSAGE, &a);
-        rec_set_str(a, T(cmd_protocol_message, message_id), arena_printf(p->a, "%.*s/accept", STR_ARG(id)));
+        rec_set_str(a, T(cmd_protocol_message, message_id),
+                    arena_printf(p->a, "%.*s/accept", STR_ARG(id)));
         if (str_eqz(name, "slow")) add_timer(p, "9", 2 * NS_PER_MS);
         if (str_eqz(name, "slow")) continue;
         struct rec *res = rec_new(p->a, &rec_type_update_response);
         rec_set_copy(rec_sub(res, T(update_response, meta)), T(update_meta, update_id), id);
-        rec_set_msg(rec_sub(res, T(update_response, outcome)), T(update_outcome, success), payloads_of_json(p->a, STR("\"updated\"")));
+        rec_set_msg(rec_sub(res, T(update_response, outcome)), T(update_outcome, success),
+                    payloads_of_json(p->a, STR("\"updated\"")));
         message(p, id, "Response", "complete", res);
         add_command(p, COMMAND_TYPE_PROTOCOL_MESSAGE, &a);
-        rec_set_str(a, T(cmd_protocol_message, message_id), arena_printf(p->a, "%.*s/complete", STR_ARG(id)));
+        rec_set_str(a, T(cmd_protocol_message, message_id),
+                    arena_printf(p->a, "%.*s/complete", STR_ARG(id)));
     }
-    if (has(e, n, EVENT_TYPE_TIMER_FIRED) && has(e, n, EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED) == 2 && !has(e, n, EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED) &&
+    if (has(e, n, EVENT_TYPE_TIMER_FIRED) &&
+        has(e, n, EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED) == 2 &&
+        !has(e, n, EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED) &&
         event_type(e[n - 3]) == EVENT_TYPE_TIMER_FIRED) {
         struct rec *a;
         struct rec *res = rec_new(p->a, &rec_type_update_response);
-        rec_set_str(rec_sub(res, T(update_response, meta)), T(update_meta, update_id), STR("u-slow"));
-        rec_set_msg(rec_sub(res, T(update_response, outcome)), T(update_outcome, failure), failure_app(p->a, STR("Late"), STR("too late"), true, NULL, NULL));
+        rec_set_str(rec_sub(res, T(update_response, meta)), T(update_meta, update_id),
+                    STR("u-slow"));
+        rec_set_msg(rec_sub(res, T(update_response, outcome)), T(update_outcome, failure),
+                    failure_app(p->a, STR("Late"), STR("too late"), true, NULL, NULL));
         message(p, STR("u-slow"), "Response", "complete", res);
         add_command(p, COMMAND_TYPE_PROTOCOL_MESSAGE, &a);
         rec_set_str(a, T(cmd_protocol_message, message_id), STR("u-slow/complete"));
@@ -415,12 +493,14 @@ static void test_updates(void)
     CASE("a query that comes with a workflow task");
     f.hold_workflows = true;
     sig(&f, "w", "end", "");
-    for (int i = 0; i < 100 && !f.n_held; i++) fake_turn(&f);
+    for (int i = 0; i < 100 && !f.n_held; i++)
+        fake_turn(&f);
     CHECK_INT(f.n_held, 1);
     struct backend_target t = {.workflow_id = STR("w")};
     clear(&waiting);
     f.b->ops->query(f.b, &t, STR("state"), NULL, take, &waiting);
-    for (int i = 0; i < 10; i++) fake_turn(&f);
+    for (int i = 0; i < 10; i++)
+        fake_turn(&f);
     CHECK(!waiting.done);
     f.hold_workflows = false;
     do_workflow(&f, f.held[--f.n_held]);
@@ -439,15 +519,25 @@ static void test_updates(void)
 
 /* ---- blocked ---- */
 static bool broken;
-static void typo(struct fake *f, const struct backend_task *t, struct rec *const *e, size_t n, struct plan *p)
+static void typo(struct fake *f, const struct backend_task *t, struct rec *const *e, size_t n,
+                 struct plan *p)
 {
-    (void)f; (void)t; (void)e; (void)n;
-    if (broken) p->fail = true;
-    else add_complete(p, "\"mended\"");
+    (void)f;
+    (void)t;
+    (void)e;
+    (void)n;
+    if (broken)
+        p->fail = true;
+    else
+        add_complete(p, "\"mended\"");
 }
-static void bad_command(struct fake *f, const struct backend_task *t, struct rec *const *e, size_t n, struct plan *p)
+static void bad_command(struct fake *f, const struct backend_task *t, struct rec *const *e,
+                        size_t n, struct plan *p)
 {
-    (void)f; (void)t; (void)e; (void)n;
+    (void)f;
+    (void)t;
+    (void)e;
+    (void)n;
     add_activity(p, "1", "act", 0, NULL); /* no time-out */
 }
 
@@ -501,16 +591,19 @@ static void test_blocked(void)
     settle(&f, false);
     CHECK_INT(result(&f, "b"), RUN_RUNNING);
     history(&f, "b", NULL);
-    CHECK_INT(rec_int(attrs_of(EVENT_TYPE_WORKFLOW_TASK_FAILED), T(ev_workflow_task_failed, cause)), WORKFLOW_TASK_FAILED_CAUSE_BAD_SCHEDULE_ACTIVITY_ATTRIBUTES);
+    CHECK_INT(rec_int(attrs_of(EVENT_TYPE_WORKFLOW_TASK_FAILED), T(ev_workflow_task_failed, cause)),
+              WORKFLOW_TASK_FAILED_CAUSE_BAD_SCHEDULE_ACTIVITY_ATTRIBUTES);
     CHECK_INT(count_events(hist.events, hist.n, EVENT_TYPE_ACTIVITY_TASK_SCHEDULED), 0);
     fake_remove(&f);
 }
 
 /* ---- cancellation, asynchronous completion ---- */
 static bool cancels_it;
-static void cancel_act(struct fake *f, const struct backend_task *t, struct rec *const *e, size_t n, struct plan *p)
+static void cancel_act(struct fake *f, const struct backend_task *t, struct rec *const *e, size_t n,
+                       struct plan *p)
 {
-    (void)f; (void)t;
+    (void)f;
+    (void)t;
     struct rec *a;
     if (!has(e, n, EVENT_TYPE_ACTIVITY_TASK_SCHEDULED)) {
         add_activity(p, "1", "act", 10 * NS_PER_S, NULL);
@@ -518,9 +611,11 @@ static void cancel_act(struct fake *f, const struct backend_task *t, struct rec 
         add_complete(p, "\"canceled\"");
     } else if (has(e, n, EVENT_TYPE_ACTIVITY_TASK_COMPLETED)) {
         add_complete(p, "\"completed\"");
-    } else if (cancels_it && has(e, n, EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED) == 1 && !has(e, n, EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED)) {
+    } else if (cancels_it && has(e, n, EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED) == 1 &&
+               !has(e, n, EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED)) {
         add_command(p, COMMAND_TYPE_REQUEST_CANCEL_ACTIVITY_TASK, &a);
-        rec_set_int(a, T(cmd_request_cancel_activity_task, scheduled_event_id), find_event(e, n, EVENT_TYPE_ACTIVITY_TASK_SCHEDULED, 1));
+        rec_set_int(a, T(cmd_request_cancel_activity_task, scheduled_event_id),
+                    find_event(e, n, EVENT_TYPE_ACTIVITY_TASK_SCHEDULED, 1));
     }
 }
 static enum act_reply later(struct fake *f, const struct backend_task *t)
@@ -528,7 +623,12 @@ static enum act_reply later(struct fake *f, const struct backend_task *t)
     snprintf(f->last_cancel_token, sizeof f->last_cancel_token, "%.*s", STR_ARG(t->token));
     return REPLY_ASYNC;
 }
-static enum act_reply fails(struct fake *f, const struct backend_task *t) { (void)f; (void)t; return REPLY_FAIL; }
+static enum act_reply fails(struct fake *f, const struct backend_task *t)
+{
+    (void)f;
+    (void)t;
+    return REPLY_FAIL;
+}
 
 static void test_cancel(void)
 {
@@ -540,14 +640,17 @@ static void test_cancel(void)
     f.activity = hold;
     fake_open(&f);
     start(&f, "w", "flow");
-    for (int i = 0; i < 100 && !f.n_held; i++) fake_turn(&f);
+    for (int i = 0; i < 100 && !f.n_held; i++)
+        fake_turn(&f);
     sig(&f, "w", "stop", "");
-    for (int i = 0; i < 200 && !f.cancels; i++) fake_turn(&f);
+    for (int i = 0; i < 200 && !f.cancels; i++)
+        fake_turn(&f);
     CHECK_INT(f.last_cancel, BACKEND_CANCEL_REQUESTED);
     struct backend_task *k = f.held[--f.n_held];
     f.answers = 0;
     f.b->ops->heartbeat(f.b, k->token, NULL, on_answer_, &f);
-    for (int i = 0; i < 100 && !f.answers; i++) fake_turn(&f);
+    for (int i = 0; i < 100 && !f.answers; i++)
+        fake_turn(&f);
     CHECK(f.last_answer.cancel_requested);
     struct backend_activity_completion c = {.kind = ACT_CANCELED};
     f.b->ops->complete_activity(f.b, k->token, &c, on_answer_, &f);
@@ -559,7 +662,8 @@ static void test_cancel(void)
     CASE("cancelling one that waits to be tried again");
     f.activity = fails;
     start(&f, "x", "flow");
-    for (int i = 0; i < 50; i++) fake_turn(&f);
+    for (int i = 0; i < 50; i++)
+        fake_turn(&f);
     sig(&f, "x", "stop", "");
     settle(&f, false);
     CHECK_INT(result(&f, "x"), RUN_COMPLETED);
@@ -577,7 +681,8 @@ static void test_cancel(void)
     settle(&f, false);
     struct arena a;
     arena_init(&a, 0);
-    c = (struct backend_activity_completion){.kind = ACT_COMPLETED, .result = payloads_of_json(&a, STR("7"))};
+    c = (struct backend_activity_completion){.kind = ACT_COMPLETED,
+                                             .result = payloads_of_json(&a, STR("7"))};
     f.b->ops->complete_activity(f.b, str_of(token), &c, on_answer_, &f);
     settle(&f, false);
     CHECK_INT(result(&f, "y"), RUN_COMPLETED);
@@ -592,16 +697,19 @@ static void test_cancel(void)
     CHECK_INT(result(&f, "z"), RUN_COMPLETED);
     f.answers = 0;
     f.b->ops->complete_activity(f.b, str_of(token), &c, on_answer_, &f);
-    for (int i = 0; i < 100 && !f.answers; i++) fake_turn(&f);
+    for (int i = 0; i < 100 && !f.answers; i++)
+        fake_turn(&f);
     CHECK_INT(f.last_answer.kind, BACKEND_STALE);
     arena_free(&a);
     fake_remove(&f);
 }
 
 /* ---- reset ---- */
-static void two_steps(struct fake *f, const struct backend_task *t, struct rec *const *e, size_t n, struct plan *p)
+static void two_steps(struct fake *f, const struct backend_task *t, struct rec *const *e, size_t n,
+                      struct plan *p)
 {
-    (void)f; (void)t;
+    (void)f;
+    (void)t;
     int done = has(e, n, EVENT_TYPE_ACTIVITY_TASK_COMPLETED);
     if (!has(e, n, EVENT_TYPE_TIMER_STARTED)) {
         add_timer(p, "t", NS_PER_S * 1000);
@@ -643,8 +751,10 @@ static void test_reset(void)
     CHECK_STR(got.text, "\"both\"");
     history(&f, "w", fresh);
     CHECK_INT(event_type(hist.events[at - 1]), EVENT_TYPE_WORKFLOW_TASK_FAILED);
-    CHECK_INT(rec_int(event_attrs(hist.events[at - 1]), T(ev_workflow_task_failed, cause)), WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW);
-    CHECK_INT(count_events(hist.events, hist.n, EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED), 1); /* applied again */
+    CHECK_INT(rec_int(event_attrs(hist.events[at - 1]), T(ev_workflow_task_failed, cause)),
+              WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW);
+    CHECK_INT(count_events(hist.events, hist.n, EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED),
+              1); /* applied again */
     CHECK(strcmp(key, f.key_seen) != 0);
     clear(&got);
     f.b->ops->reset(f.b, &t, at, STR("rq"), STR("again"), take, &got);
@@ -660,7 +770,8 @@ static void test_reset(void)
     t.workflow_id = STR("v");
     history(&f, "v", NULL);
     clear(&got);
-    f.b->ops->reset(f.b, &t, find_event(hist.events, hist.n, EVENT_TYPE_WORKFLOW_TASK_COMPLETED, 1), STR(""), STR("again"), take, &got);
+    f.b->ops->reset(f.b, &t, find_event(hist.events, hist.n, EVENT_TYPE_WORKFLOW_TASK_COMPLETED, 1),
+                    STR(""), STR("again"), take, &got);
     wait_got(&f, &got);
     CHECK_INT(got.err.code, 0);
     settle(&f, false);
@@ -672,16 +783,22 @@ static void test_reset(void)
 }
 
 /* ---- virtual time ---- */
-static void fortnight(struct fake *f, const struct backend_task *t, struct rec *const *e, size_t n, struct plan *p)
+static void fortnight(struct fake *f, const struct backend_task *t, struct rec *const *e, size_t n,
+                      struct plan *p)
 {
-    (void)f; (void)t;
-    int timers = has(e, n, EVENT_TYPE_TIMER_STARTED), fired = has(e, n, EVENT_TYPE_TIMER_FIRED), acts = has(e, n, EVENT_TYPE_ACTIVITY_TASK_SCHEDULED);
+    (void)f;
+    (void)t;
+    int timers = has(e, n, EVENT_TYPE_TIMER_STARTED), fired = has(e, n, EVENT_TYPE_TIMER_FIRED),
+        acts = has(e, n, EVENT_TYPE_ACTIVITY_TASK_SCHEDULED);
     char id[16];
     snprintf(id, sizeof id, "%d", timers + 1);
     if (acts == has(e, n, EVENT_TYPE_ACTIVITY_TASK_COMPLETED) && timers == fired) {
-        if (fired == 14) add_complete(p, "14");
-        else if (acts == fired) add_activity(p, id, "act", 10 * NS_PER_S, NULL);
-        else add_timer(p, id, 86400 * NS_PER_S);
+        if (fired == 14)
+            add_complete(p, "14");
+        else if (acts == fired)
+            add_activity(p, id, "act", 10 * NS_PER_S, NULL);
+        else
+            add_timer(p, id, 86400 * NS_PER_S);
     }
 }
 
@@ -696,7 +813,9 @@ static void test_virtual(void)
     start(&f, "w", "flow");
     int64_t began = clock_mono(&clock_system), t0 = engine_now(f.engine);
     for (int day = 0; day < 4; day++) {
-        for (int i = 0; i < 300 && engine_now(f.engine) - t0 < (day * 3 + 1) * INT64_C(86400) * NS_PER_S; i++) {
+        for (int i = 0;
+             i < 300 && engine_now(f.engine) - t0 < (day * 3 + 1) * INT64_C(86400) * NS_PER_S;
+             i++) {
             fake_turn(&f);
             if (!f.n_tasks) engine_advance(f.engine);
         }
@@ -706,7 +825,8 @@ static void test_virtual(void)
     CHECK_INT(result(&f, "w"), RUN_COMPLETED);
     CHECK(clock_mono(&clock_system) - began < 20 * NS_PER_S);
     history(&f, "w", NULL);
-    CHECK_INT(event_time(hist.events[hist.n - 1]) - event_time(hist.events[0]), INT64_C(14) * 86400 * NS_PER_S);
+    CHECK_INT(event_time(hist.events[hist.n - 1]) - event_time(hist.events[0]),
+              INT64_C(14) * 86400 * NS_PER_S);
     CASE("another clock than the file's");
     fake_close(&f);
     struct engine *g = NULL;
@@ -714,16 +834,23 @@ static void test_virtual(void)
     f.mode = ENGINE_CLOCK_FILE;
     fake_open(&f);
     CHECK_INT(engine_clock_mode(f.engine), ENGINE_CLOCK_VIRTUAL);
-    struct engine_opts eo = {.loop = f.loop, .store = f.store, .clock = &fake_clock, .entropy = &entropy_system, .log = &fake_logger, .clock_mode = ENGINE_CLOCK_REAL};
+    struct engine_opts eo = {.loop = f.loop,
+                             .store = f.store,
+                             .clock = &fake_clock,
+                             .entropy = &entropy_system,
+                             .log = &fake_logger,
+                             .clock_mode = ENGINE_CLOCK_REAL};
     CHECK_INT(engine_open(&eo, &g, &e), ERR_ARG);
     fake_remove(&f);
 }
 
 /* ---- large payloads ---- */
 static char big[60000];
-static void large(struct fake *f, const struct backend_task *t, struct rec *const *e, size_t n, struct plan *p)
+static void large(struct fake *f, const struct backend_task *t, struct rec *const *e, size_t n,
+                  struct plan *p)
 {
-    (void)f; (void)t;
+    (void)f;
+    (void)t;
     int done = has(e, n, EVENT_TYPE_ACTIVITY_TASK_COMPLETED);
     if (done == 10) {
         add_complete(p, big);
@@ -733,7 +860,9 @@ static void large(struct fake *f, const struct backend_task *t, struct rec *cons
     struct buf b;
     buf_init(&b, 1 << 20);
     buf_putc(&b, '[');
-    for (int i = 0; i <= done; i++) buf_printf(&b, "%s{\"role\": \"user\", \"text\":\"%.*s [\\\"%d\\\"]\"}", i ? ", " : "", 1000, big + 1, i);
+    for (int i = 0; i <= done; i++)
+        buf_printf(&b, "%s{\"role\": \"user\", \"text\":\"%.*s [\\\"%d\\\"]\"}", i ? ", " : "",
+                   1000, big + 1, i);
     buf_putc(&b, ']');
     char id[16];
     snprintf(id, sizeof id, "%d", done + 1);
@@ -774,16 +903,20 @@ static void test_payloads(void)
     CHECK(number(&f, "SELECT sum(length(events)) FROM history") < 20000);
     history(&f, "w", NULL);
     int64_t at = find_event(hist.events, hist.n, EVENT_TYPE_ACTIVITY_TASK_SCHEDULED, 10);
-    struct str in = payload_data(rec_msg(rec_msg(event_attrs(hist.events[at - 1]), T(ev_activity_task_scheduled, input)), T(payloads, payloads)));
+    struct str in = payload_data(
+        rec_msg(rec_msg(event_attrs(hist.events[at - 1]), T(ev_activity_task_scheduled, input)),
+                T(payloads, payloads)));
     CHECK(str_eqz(in, f.input_seen)); /* the last activity's input, byte by byte */
     CASE("kept by reference when not asked for, with the same digest");
     uint8_t whole[32], ref[32];
-    payloads_digest(rec_msg(event_attrs(hist.events[at - 1]), T(ev_activity_task_scheduled, input)), whole);
+    payloads_digest(rec_msg(event_attrs(hist.events[at - 1]), T(ev_activity_task_scheduled, input)),
+                    whole);
     clear(&got);
     struct backend_target t = {.workflow_id = STR("w")};
     f.b->ops->fetch_history(f.b, &t, false, (struct str){NULL, 0}, take, &got);
     wait_got(&f, &got);
-    const struct rec *input = rec_msg(event_attrs(got.events[at - 1]), T(ev_activity_task_scheduled, input));
+    const struct rec *input =
+        rec_msg(event_attrs(got.events[at - 1]), T(ev_activity_task_scheduled, input));
     CHECK(str_eqz(payload_encoding(rec_msg(input, T(payloads, payloads))), PAYLOAD_REF));
     payloads_digest(input, ref);
     CHECK(memcmp(whole, ref, 32) == 0);
@@ -799,7 +932,11 @@ static void test_rest(void)
     f.mode = ENGINE_CLOCK_VIRTUAL;
     f.workflow = idle;
     fake_open(&f);
-    struct backend_start s = {.workflow_id = STR("w"), .workflow_type = STR("flow"), .task_queue = STR("default"), .start_delay_ns = 3600 * NS_PER_S, .run_timeout_ns = 60 * NS_PER_S};
+    struct backend_start s = {.workflow_id = STR("w"),
+                              .workflow_type = STR("flow"),
+                              .task_queue = STR("default"),
+                              .start_delay_ns = 3600 * NS_PER_S,
+                              .run_timeout_ns = 60 * NS_PER_S};
     int64_t t0 = engine_now(f.engine);
     start_full(&f, &s);
     settle(&f, false);
@@ -809,26 +946,31 @@ static void test_rest(void)
     CHECK_INT(result(&f, "w"), RUN_TIMED_OUT);
     CHECK_INT(engine_now(f.engine) - t0, 3660 * NS_PER_S);
     CASE("a type that nobody serves waits visibly");
-    s = (struct backend_start){.workflow_id = STR("u"), .workflow_type = STR("strange"), .task_queue = STR("default")};
+    s = (struct backend_start){
+        .workflow_id = STR("u"), .workflow_type = STR("strange"), .task_queue = STR("default")};
     start_full(&f, &s);
     settle(&f, true);
     struct backend_target t = {.workflow_id = STR("u")};
     clear(&got);
     f.b->ops->describe(f.b, &t, take, &got);
     wait_got(&f, &got);
-    CHECK(strstr(got.json, "\"waitsFor\":\"no worker serves workflow type strange on queue default\"") != NULL);
+    CHECK(strstr(got.json,
+                 "\"waitsFor\":\"no worker serves workflow type strange on queue default\"") !=
+          NULL);
     CHECK_INT(engine_activity(f.engine, NULL), 0);
     CASE("worker shutdown ends attempts");
     f.workflow = cancel_act;
     f.activity = hold;
     cancels_it = false;
     start(&f, "y", "flow");
-    for (int i = 0; i < 100 && !f.n_held; i++) fake_turn(&f);
+    for (int i = 0; i < 100 && !f.n_held; i++)
+        fake_turn(&f);
     f.worked = false;
     bool done = false;
     void set_done(void *ud);
     f.b->ops->shutdown(f.b, set_done, &done);
-    for (int i = 0; i < 200 && !done; i++) fake_turn(&f);
+    for (int i = 0; i < 200 && !done; i++)
+        fake_turn(&f);
     CHECK(done);
     f.activity = NULL;
     fake_reopen(&f);
@@ -837,11 +979,15 @@ static void test_rest(void)
     history(&f, "y", NULL);
     const struct rec *a = attrs_of(EVENT_TYPE_ACTIVITY_TASK_STARTED);
     CHECK_INT(rec_int(a, T(ev_activity_task_started, attempt)), 2);
-    CHECK(str_eqz(failure_type(rec_msg(a, T(ev_activity_task_started, last_failure))), "WorkerShutdown"));
+    CHECK(str_eqz(failure_type(rec_msg(a, T(ev_activity_task_started, last_failure))),
+                  "WorkerShutdown"));
     fake_remove(&f);
 }
 void set_done(void *ud);
-void set_done(void *ud) { *(bool *)ud = true; }
+void set_done(void *ud)
+{
+    *(bool *)ud = true;
+}
 
 int main(void)
 {

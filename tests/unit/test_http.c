@@ -1,8 +1,8 @@
 /* The HTTP client against a real server on 127.0.0.1. */
-#include "check.h"
-#include "http_server.h"
 #include "base/mem.h"
+#include "check.h"
 #include "http/client.h"
+#include "http_server.h"
 
 static struct loop *loop;
 static struct http_client *client;
@@ -25,7 +25,8 @@ static void on_done(void *ud, const struct http_response *r)
     buf_putstr(&g->body, r->body);
     buf_putstr(&g->url, r->url);
     for (size_t i = 0; i < r->n_headers; i++)
-        buf_printf(&g->head, STR_FMT ": " STR_FMT "\n", STR_ARG(r->headers[i].name), STR_ARG(r->headers[i].value));
+        buf_printf(&g->head, STR_FMT ": " STR_FMT "\n", STR_ARG(r->headers[i].name),
+                   STR_ARG(r->headers[i].value));
 }
 static void on_response(void *ud, const struct http_response *r)
 {
@@ -39,7 +40,8 @@ static void on_data(void *ud)
     http_read(client, g->id, &g->body);
 }
 static const struct http_events plain = {.on_done = on_done};
-static const struct http_events streaming = {.on_response = on_response, .on_data = on_data, .on_done = on_done};
+static const struct http_events streaming = {
+    .on_response = on_response, .on_data = on_data, .on_done = on_done};
 
 static struct http_request get(char url[256], const char *path)
 {
@@ -69,7 +71,8 @@ static void run(const struct http_request *r, struct got *g)
         fprintf(stderr, "%s\n", e.text);
         CHECK(false);
     }
-    while (!g->done) loop_turn(loop, -1);
+    while (!g->done)
+        loop_turn(loop, -1);
     if (r->stream) {
         http_read(client, g->id, &g->body);
         http_cancel(client, g->id);
@@ -107,7 +110,8 @@ static void test_plain(void)
     r.method = STR("POST");
     r.body = STR("a body");
     run(&r, &g);
-    CHECK(has(&g.body, "\"method\": \"POST\"") && has(&g.body, "\"body\": \"a body\"") && !has(&g.body, "content-type"));
+    CHECK(has(&g.body, "\"method\": \"POST\"") && has(&g.body, "\"body\": \"a body\"") &&
+          !has(&g.body, "content-type"));
     got_free(&g);
     r.method = STR("PUT");
     r.body = (struct str){NULL, 0};
@@ -147,7 +151,12 @@ static void test_refused(void)
     r.method = STR("GET /x");
     CHECK_INT(http_start(client, &r, &plain, NULL, &id, &e), ERR_ARG);
     r.method = STR("GET");
-    const char *urls[] = {"file:///etc/passwd", "gopher://127.0.0.1/", "http://127.0.0.1/a b", "http://127.0.0.1/\r\nX: y", "", "ftp://x/"};
+    const char *urls[] = {"file:///etc/passwd",
+                          "gopher://127.0.0.1/",
+                          "http://127.0.0.1/a b",
+                          "http://127.0.0.1/\r\nX: y",
+                          "",
+                          "ftp://x/"};
     for (size_t i = 0; i < 6; i++) {
         r.url = str_of(urls[i]);
         CHECK_INT(http_start(client, &r, &plain, NULL, &id, &e), ERR_ARG);
@@ -191,14 +200,19 @@ static void test_redirects(void)
 
     CASE("secrets go to the same origin only");
     struct test_server other = test_server_start(NULL, NULL);
-    struct http_header h[] = {{STR("Authorization"), STR("Bearer canary"), false}, {STR("X-Key"), STR("canary"), true}, {STR("X-Open"), STR("yes"), false}};
+    struct http_header h[] = {{STR("Authorization"), STR("Bearer canary"), false},
+                              {STR("X-Key"), STR("canary"), true},
+                              {STR("X-Open"), STR("yes"), false}};
     r = get(url, "/redirect/2");
     r.headers = h;
     r.n_headers = 3;
     run(&r, &g);
     CHECK(has(&g.body, "Bearer canary") && has(&g.body, "\"x-key\": \"canary\""));
     got_free(&g);
-    snprintf(path, sizeof path, "/redirect-to/302?url=http://127.0.0.1:%d/redirect-to/302?url=http://127.0.0.1:%d/echo", other.port, server.port);
+    snprintf(
+        path, sizeof path,
+        "/redirect-to/302?url=http://127.0.0.1:%d/redirect-to/302?url=http://127.0.0.1:%d/echo",
+        other.port, server.port);
     r = get(url, path);
     r.headers = h;
     r.n_headers = 3;
@@ -215,7 +229,8 @@ static void test_redirects(void)
     got_free(&g);
 }
 
-static void expect_failure(const char *path, int64_t timeout_ns, size_t max, const char *type, bool retryable)
+static void expect_failure(const char *path, int64_t timeout_ns, size_t max, const char *type,
+                           bool retryable)
 {
     char url[256];
     struct got g;
@@ -276,8 +291,10 @@ static void test_streams(void)
     got_init(&g);
     struct http_events lazy = {.on_response = on_response, .on_done = on_done};
     CHECK_INT(http_start(client, &r, &lazy, &g, &g.id, &e), 0);
-    while (!g.begun) loop_turn(loop, -1);
-    for (int i = 0; i < 50; i++) loop_turn(loop, NS_PER_MS);
+    while (!g.begun)
+        loop_turn(loop, -1);
+    for (int i = 0; i < 50; i++)
+        loop_turn(loop, NS_PER_MS);
     CHECK(!g.done);
     while (!g.done) {
         CHECK(http_read(client, g.id, &g.body) <= (long)HTTP_STREAM_BUFFER + 65536);
@@ -305,9 +322,11 @@ static void test_streams(void)
     got_init(&g);
     r.timeout_ns = 0;
     CHECK_INT(http_start(client, &r, &streaming, &g, &g.id, &e), 0);
-    while (g.body.n == 0) loop_turn(loop, -1);
+    while (g.body.n == 0)
+        loop_turn(loop, -1);
     http_cancel(client, g.id);
-    for (int i = 0; i < 20; i++) loop_turn(loop, NS_PER_MS);
+    for (int i = 0; i < 20; i++)
+        loop_turn(loop, NS_PER_MS);
     CHECK(!g.done);
     CHECK_INT(http_read(client, g.id, &g.body), ERR_STALE);
     got_free(&g);
@@ -326,7 +345,8 @@ static void test_many(void)
         CHECK_INT(http_start(client, &r, &plain, &all[i], &all[i].id, &e), 0);
         if (i % 10 == 9) http_cancel(client, all[i].id);
     }
-    while (http_active(client)) loop_turn(loop, -1);
+    while (http_active(client))
+        loop_turn(loop, -1);
     for (int i = 0; i < N; i++) {
         CHECK_INT(all[i].done, i % 10 != 9);
         CHECK_INT(all[i].status, i % 10 != 9 ? 200 : 0);
@@ -389,7 +409,8 @@ static void test_encode(void)
     struct http_part p = {STR("a\"\r\nb"), STR("value"), STR("f.txt"), STR("text/plain")};
     CHECK_INT(http_multipart_add(&b, STR("XX"), &p, &e), 0);
     http_multipart_end(&b, STR("XX"));
-    CHECK_STR(b.p, "--XX\r\nContent-Disposition: form-data; name=\"a%22%0D%0Ab\"; filename=\"f.txt\"\r\nContent-Type: "
+    CHECK_STR(b.p, "--XX\r\nContent-Disposition: form-data; name=\"a%22%0D%0Ab\"; "
+                   "filename=\"f.txt\"\r\nContent-Type: "
                    "text/plain\r\n\r\nvalue\r\n--XX--\r\n");
     p.content_type = STR("a\r\nb");
     CHECK_INT(http_multipart_add(&b, STR("XX"), &p, &e), ERR_ARG);

@@ -1,4 +1,5 @@
-/* Programs on the loop: output, input, environment, limits, time-outs and the kill of the whole group. */
+/* Programs on the loop: output, input, environment, limits, time-outs and the kill of the whole
+ * group. */
 #include "check.h"
 #include "os/process.h"
 
@@ -52,7 +53,8 @@ static void run(struct got *g, struct process_options *o, const char *script)
 {
     struct err e = {0};
     CHECK_INT(begin(g, o, script, &e), 0);
-    while (!g->done) loop_turn(loop, -1);
+    while (!g->done)
+        loop_turn(loop, -1);
 }
 
 int main(void)
@@ -105,7 +107,8 @@ int main(void)
     CHECK_INT(g.r.err.code, ERR_TIMEOUT);
     int child = atoi(g.out.p);
     CHECK(child > 1);
-    for (int i = 0; i < 200 && kill(child, 0) == 0; i++) loop_turn(loop, 10 * NS_PER_MS);
+    for (int i = 0; i < 200 && kill(child, 0) == 0; i++)
+        loop_turn(loop, 10 * NS_PER_MS);
     char state[64], path[64];
     snprintf(path, sizeof path, "/proc/%d/stat", child);
     FILE *f = fopen(path, "r"); /* gone, or a zombie that nobody here can reap */
@@ -132,7 +135,8 @@ int main(void)
     CHECK_INT(begin(&g, &o, "sleep 300", &e), 0);
     int pid = process_id(g.p);
     finish(&g);
-    while (kill(pid, 0) == 0) loop_turn(loop, 10 * NS_PER_MS);
+    while (kill(pid, 0) == 0)
+        loop_turn(loop, 10 * NS_PER_MS);
     CHECK_INT(errno, ESRCH);
     CHECK(!g.done);
     CASE("a grandchild that keeps the pipes does not keep us");
