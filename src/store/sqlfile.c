@@ -40,6 +40,14 @@ struct sqlfile {
     size_t queued;
 };
 
+/* Asked by SQLite while a statement runs. sqlite3_interrupt alone is not enough: one that comes
+ * just before the first step of a statement is forgotten. */
+static int must_stop(void *ud)
+{
+    struct sqlfile *f = ud;
+    return atomic_load(&f->stop);
+}
+
 int sqlfile_open(struct loop *l, const char *path, struct sqlfile **out, struct err *e)
 {
     store_sqlite_once();
@@ -61,6 +69,7 @@ int sqlfile_open(struct loop *l, const char *path, struct sqlfile **out, struct 
         return code;
     }
     sqlite3_busy_timeout(f->db, SQLFILE_BUSY_MS);
+    sqlite3_progress_handler(f->db, 1000, must_stop, f);
     f->loop = l;
     *out = f;
     return 0;
