@@ -22,7 +22,8 @@ static int connect_to(struct attach *a, struct err *e)
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     int rc = owner_socket_path(a->h->path, addr.sun_path, false, e);
     if (rc) return rc;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    /* not blocking: an owner that does nothing lets its queue of connections fill */
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return err_set(e, ERR_IO, "socket: %s", strerror(errno));
     if (connect(fd, (struct sockaddr *)&addr, sizeof addr) != 0) {
         close(fd);
@@ -84,8 +85,11 @@ static void send_call(struct attach *a, struct hcall *c)
     cJSON_AddItemToObject(f, "args", cJSON_Duplicate(c->args, 1));
     int rc = conn_send(a->conn, f);
     struct err e;
-    if (rc == ERR_LIMIT || rc == ERR_NOMEM) {
-        err_set(&e, rc, "the request is larger than 16 MiB");
+    if (rc == ERR_LIMIT || rc == ERR_NOMEM || rc == ERR_BUSY) {
+        err_set(&e, rc,
+                rc == ERR_LIMIT  ? "the request is larger than 16 MiB"
+                : rc == ERR_BUSY ? "the process that owns the file does not read what it is asked"
+                                 : "out of memory asking the process that owns the file");
         hcall_fail_later(c, &e);
     }
 }
@@ -144,7 +148,7 @@ static void send_pending(struct attach *a)
 {
     for (struct hcall *c = a->h->calls, *next; c; c = next) {
         next = c->next;
-        if (!c->verb->local_only && a->conn) send_call(a, c);
+        if (!c->verb->local_only && !c->ending && a->conn) send_call(a, c);
     }
 }
 
@@ -155,7 +159,7 @@ static void run_pending(ml_host *h)
         c = c->next;
     for (; c; c = next) { /* oldest first; what a verb adds meanwhile comes before `newest` */
         next = c == newest ? NULL : c->prev;
-        if (!c->verb->local_only) hcall_run(c);
+        if (!c->verb->local_only && !c->ending) hcall_run(c);
     }
 }
 
@@ -176,8 +180,8 @@ static void become_owner(struct attach *a)
     attach_close(a);
     int rc = host_open_engine(h, &e);
     if (rc) {
-        while (h->calls)
-            hcall_fail(h->calls, rc, "%s", e.text);
+        host_fail_calls(h, &e);
+        host_give_up(h, &e);
     } else {
         host_say(h, ML_EVENT_ATTACHED, "",
                  "the owner is gone: this process owns the file now and goes on");
@@ -249,8 +253,9 @@ static void on_try(void *ud)
 static void next_try(struct attach *a)
 {
     if (!a->timer && loop_timer_open(a->h->loop, on_try, a, &a->timer)) {
-        while (a->h->calls)
-            hcall_fail(a->h->calls, ML_E_NOMEM, "out of memory");
+        struct err e;
+        err_set(&e, ERR_NOMEM, "out of memory waiting for the file");
+        host_fail_calls(a->h, &e);
         return;
     }
     loop_timer_start(a->timer, RACE_NS);
@@ -262,9 +267,10 @@ static void on_lost(void *ud)
     a->conn = NULL;
     a->reloading = 0;
     if (!a->loads) {
-        while (a->h->calls)
-            hcall_fail(a->h->calls, ML_E_CLOSED,
-                       "the process that owned %s has ended before it answered", a->h->path);
+        struct err e;
+        err_set(&e, ERR_CLOSED, "the process that owned %s has ended before it answered",
+                a->h->path);
+        host_fail_calls(a->h, &e);
     }
     next_try(a);
 }

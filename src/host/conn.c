@@ -120,6 +120,11 @@ int conn_new(struct loop *l, int fd, conn_frame_fn on_frame, conn_closed_fn on_c
     return 0;
 }
 
+void conn_hang_up(struct conn *c)
+{
+    shutdown(c->fd, SHUT_RDWR); /* the next turn reads the end */
+}
+
 int conn_send(struct conn *c, cJSON *frame)
 {
     int rc = frame ? 0 : ERR_NOMEM;
@@ -132,12 +137,18 @@ int conn_send(struct conn *c, cJSON *frame)
     if (rc == 0 && c->dead) rc = ERR_CLOSED;
     if (rc == 0) {
         uint8_t head[4] = {(uint8_t)(n >> 24), (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n};
+        if (c->out_at > c->out.n / 2) { /* sent already: not counted as waiting */
+            memmove(c->out.p, c->out.p + c->out_at, c->out.n - c->out_at);
+            c->out.n -= c->out_at;
+            c->out_at = 0;
+        }
         size_t before = c->out.n;
         buf_put(&c->out, head, 4);
         rc = buf_put(&c->out, text, n);
         if (rc) { /* a peer that does not read: what it has not got yet stays whole frames */
             c->out.n = before;
             c->out.code = 0;
+            rc = rc == ERR_LIMIT ? ERR_BUSY : rc;
         } else if (!c->busy) {
             if (flush_out(c) == 0) want(c); /* a broken connection is noticed by the next read */
         }

@@ -10,7 +10,9 @@
 void host_event(ml_host *h, const ml_event *ev)
 {
     if (h->closing) return;
+    h->in_callback++;
     if (h->cfg.event) h->cfg.event(h->cfg.event_ud, ev);
+    h->in_callback--;
     if (h->server) server_event(h->server, ev);
 }
 

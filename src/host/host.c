@@ -54,6 +54,19 @@ int host_fail(ml_host *h, const struct err *e)
     return e->code;
 }
 
+int host_gone(ml_host *h)
+{
+    if (!h->gone.code) return 0;
+    return err_set(&h->last, ERR_CLOSED, "%s", h->gone.text);
+}
+
+void host_give_up(ml_host *h, const struct err *e)
+{
+    const char *what = h->path ? h->path : "the snapshot";
+    err_set(&h->gone, e->code, "cannot go on with %s: %s", what, e->text);
+    owner_unlock(h);
+}
+
 /* ---- ports ---- */
 static int64_t host_wall(void *ud)
 {
@@ -135,7 +148,7 @@ static void on_script_error(void *ud, struct str workflow_id, struct str text)
     mem_free(t);
 }
 
-static int open_store(ml_host *h, struct err *e)
+static int open_store(ml_host *h, struct store **out, struct err *e)
 {
     bool threaded = !h->snapshot && !(h->cfg.flags & ML_NO_THREADS);
     struct store_opts o = {.path = h->snapshot ? ":memory:" : h->path,
@@ -146,20 +159,25 @@ static int open_store(ml_host *h, struct err *e)
                            .wake = host_store_wake,
                            .wake_ud = h,
                            .log = &h->log};
-    return store_open(&o, &h->store, e);
+    return store_open(&o, out, e);
 }
 
-static int open_engine(ml_host *h, struct err *e)
+static int engine_on(ml_host *h, struct store *s, struct engine **out, struct err *e)
 {
     struct engine_opts o = {.loop = h->loop,
-                            .store = h->store,
+                            .store = s,
                             .clock = &h->clock,
                             .entropy = &entropy_system,
                             .log = &h->log,
                             .clock_mode = clock_of(h->cfg.clock),
                             .until_ns = h->cfg.until_ns,
                             .identity = str_of(h->identity)};
-    int rc = engine_open(&o, &h->engine, e);
+    return engine_open(&o, out, e);
+}
+
+static int open_engine(ml_host *h, struct err *e)
+{
+    int rc = engine_on(h, h->store, &h->engine, e);
     if (rc) return rc;
     h->b = engine_backend(h->engine);
     engine_on_commit(h->engine, host_on_commit, h);
@@ -195,7 +213,7 @@ int host_open_engine(ml_host *h, struct err *e)
 {
     int rc = 0;
     h->store_wake_off = false;
-    if ((rc = open_store(h, e)) != 0) goto out;
+    if ((rc = open_store(h, &h->store, e)) != 0) goto out;
     if (h->snapshot && h->path && (rc = store_load_from(h->store, h->path, e)) != 0) goto out;
     if ((rc = open_engine(h, e)) != 0) goto out;
     if ((rc = open_worker(h, e)) != 0) goto out;
@@ -299,7 +317,7 @@ static int copy_config(ml_host *h, const ml_config *c, struct err *e)
     if (gethostname(host, sizeof host - 1)) host[0] = '?';
     snprintf(text, sizeof text, "%ld@%s", (long)getpid(), host);
     h->identity = str_dup(str_of(text));
-    h->path = path ? str_dup(str_of(path)) : NULL;
+    h->path = !path ? NULL : h->snapshot ? str_dup(str_of(path)) : owner_real_path(path);
     h->task_queue = str_dup(str_of(c->task_queue ? c->task_queue : "default"));
     if (!h->identity || !h->task_queue || (path && !h->path))
         return err_set(e, ERR_NOMEM, "out of memory opening a host");
@@ -398,26 +416,41 @@ void ml_close(ml_host *h)
     mem_free(h);
 }
 
+/* An engine opens on the snapshot: its version, its clock and its rows are looked at. */
+static int try_snapshot(ml_host *h, const char *snapshot, struct err *e)
+{
+    struct store *s = NULL;
+    struct engine *g = NULL;
+    int rc = open_store(h, &s, e);
+    if (rc == 0) rc = store_load_from(s, snapshot, e);
+    if (rc == 0) rc = engine_on(h, s, &g, e);
+    engine_close(g);
+    store_close(s);
+    return rc;
+}
+
 /* The content is replaced under the worker, whose scripts and activities stay. The old engine goes
- * first: it stands on the content it knows. */
+ * first: it stands on the content it knows. A snapshot that cannot be used changes nothing. */
 int host_reopen_engine(ml_host *h, const char *snapshot, struct err *e)
 {
+    int rc = try_snapshot(h, snapshot, e);
+    if (rc) return rc;
     store_flush(h->store);
     store_drain(h->store);
-    struct err gone;
-    err_set(&gone, ERR_CLOSED, "another snapshot was loaded");
-    for (struct hcall *c = h->calls; c; c = c->next)
-        hcall_fail_later(c, &gone);
     worker_unbind(h->worker);
     engine_close(h->engine);
     h->engine = NULL;
-    int rc = store_load_from(h->store, snapshot, e);
+    h->b = NULL;
+    struct err gone;
+    err_set(&gone, ERR_CLOSED, "another snapshot was loaded");
+    host_fail_calls(h, &gone); /* the engine that would have answered is closed */
+    rc = store_load_from(h->store, snapshot, e);
     struct err why = {0};
-    if (open_engine(
-            h,
-            &why)) { /* a bad snapshot has left the old content, or nothing can be saved any more */
+    if (open_engine(h, &why)) { /* no memory */
         if (!rc) *e = why;
-        return rc ? rc : why.code;
+        host_close_engine(h, false);
+        host_give_up(h, e);
+        return e->code;
     }
     map_free(&h->bundles_put);
     map_init(&h->bundles_put);

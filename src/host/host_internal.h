@@ -11,7 +11,6 @@
 #include "moonloop.h"
 #include "worker/worker.h"
 #include <cjson/cJSON.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <sys/types.h>
 
@@ -41,6 +40,7 @@ struct hcall {
     void (*drop)(void *ud); /* frees ud of a call that is never answered; may be NULL */
     uint64_t id;            /* name on the socket */
     bool sent;              /* to the owner */
+    bool ending;            /* its answer is on its way: nothing else may end it */
     struct err err;         /* for answers that fail at once */
     struct arena arena;     /* of the verb */
     void *state;            /* of the verb, in the arena */
@@ -142,12 +142,14 @@ struct ml_host {
     struct map bundles_put;    /* digests that the file has */
     struct map activity_names; /* run id and scheduled event -> owned type, for progress */
     struct err last;
+    struct err gone; /* why the file could not be opened again; code 0: it is open */
     char *identity;
     int stop_fd;
     struct loop_io *stop_io;
-    volatile sig_atomic_t stop;
+    atomic_int stop; /* written by other threads and by signal handlers */
     atomic_bool drain_posted;
     bool drive_all, read_only, snapshot, closing, store_wake_off;
+    int in_callback; /* inside an answer or an event: the engine is in the middle of something */
     size_t n_driven;
     size_t
         reloads; /* scripts to load again after this host became the owner, before requests go on */
@@ -158,20 +160,26 @@ struct ml_host {
 
 /* host.c */
 int host_fail(ml_host *h, const struct err *e); /* keeps the text, returns the code */
+int host_gone(ml_host *h); /* ERR_CLOSED, with text, when the file could not be opened again */
+void host_give_up(ml_host *h, const struct err *e); /* from now on host_gone; the file is free */
 int host_open_engine(ml_host *h,
                      struct err *e); /* store, engine, worker, server: the host owns the file */
 void host_close_engine(ml_host *h, bool orderly);
 void host_store_wake(void *ud);
 int host_reopen_engine(ml_host *h, const char *snapshot, struct err *e);
 /* owner.c */
+char *owner_real_path(const char *path);   /* owned: the file's one name; NULL out of memory */
 int owner_lock(ml_host *h, struct err *e); /* ERR_BUSY: somebody else has it */
 void owner_unlock(ml_host *h);
 int owner_socket_path(const char *db, char out[108], bool make_folder, struct err *e);
 /* conn.c */
 int conn_new(struct loop *l, int fd, conn_frame_fn on_frame, conn_closed_fn on_closed, void *ud,
              struct conn **out);
-int conn_send(struct conn *c, cJSON *frame); /* takes the frame; ERR_LIMIT when too large */
-void conn_free(struct conn *c);              /* no callback after this */
+/* Takes the frame. ERR_LIMIT: it is too large; ERR_BUSY: the peer has not read what it got before.
+ */
+int conn_send(struct conn *c, cJSON *frame);
+void conn_hang_up(struct conn *c); /* on_closed comes in a later turn */
+void conn_free(struct conn *c);    /* no callback after this */
 /* socket.c */
 int server_open(ml_host *h, struct server **out, struct err *e);
 void server_close(struct server *s);
@@ -196,6 +204,8 @@ void hcall_fail(struct hcall *c, int code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void hcall_fail_err(struct hcall *c, const struct err *e);
 void hcall_fail_later(struct hcall *c, const struct err *e);
+int hcall_post(struct hcall *c, void (*fn)(void *ud)); /* fn(c) ends it in a later turn */
+void host_fail_calls(ml_host *h, const struct err *e); /* all that wait, in a later turn */
 void hcall_free(struct hcall *c);
 const char *arg_str(const cJSON *args, const char *name); /* NULL when absent */
 bool arg_bool(const cJSON *args, const char *name);

@@ -136,6 +136,7 @@ int ml_load(ml_host *h, const char *path, const char *const *program_args, size_
     struct err e = {0};
     if (!path || !*path) return err_set(&h->last, ERR_ARG, "load: a path is missing");
     if (h->attach) return attach_load(h, path, program_args, argc, fn, ud);
+    if (host_gone(h)) return ERR_CLOSED;
     int rc = load_here(h, path, program_args, argc, fn, ud, &e);
     return rc ? host_fail(h, &e) : ML_OK;
 }

@@ -6,10 +6,45 @@
 #include "host/host_internal.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
+
+/* Links and the current folder are resolved once: one file has one lock, and stays the same file.
+ */
+char *owner_real_path(const char *path)
+{
+    char real[PATH_MAX], folder[PATH_MAX];
+    struct buf b;
+    const char *slash = strrchr(path, '/');
+    if (realpath(path, real)) return str_dup(str_of(real));
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1,
+             slash ? path : ".");
+    if (strlen(path) >= sizeof folder || !realpath(folder, real)) return str_dup(str_of(path));
+    buf_init(&b, 8192);
+    buf_printf(&b, "%s/%s", strcmp(real, "/") ? real : "", slash ? slash + 1 : path);
+    char *out = b.code ? NULL : buf_take(&b, NULL);
+    buf_free(&b);
+    return out;
+}
+
+/* The lock counts only while everybody finds the same lock file. Somebody may have removed it, or
+ * the file has a second name: the socket goes by the file itself. */
+static bool somebody_listens(const char *db)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    struct err e;
+    if (owner_socket_path(db, a.sun_path, false, &e)) return false;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) return false;
+    bool yes = connect(fd, (struct sockaddr *)&a, sizeof a) == 0 || errno == EAGAIN;
+    close(fd);
+    return yes;
+}
 
 int owner_lock(ml_host *h, struct err *e)
 {
@@ -32,6 +67,12 @@ int owner_lock(ml_host *h, struct err *e)
                 : err_set(e, ERR_IO, "cannot lock %s: %s", h->lock_path, strerror(errno));
         close(fd);
         return rc;
+    }
+    if (somebody_listens(h->path)) {
+        close(fd);
+        return err_set(e, ERR_BUSY,
+                       "%s is in use by another process; stop it, or use another file with --db",
+                       h->path);
     }
     h->lock_fd = fd;
     return 0;

@@ -122,7 +122,7 @@ int verb_replay_run(struct hcall *c, struct err *e)
 {
     if (!arg_str(c->args, "history") || !arg_str(c->args, "script"))
         return err_set(e, ERR_ARG, "replay: a history and a script are needed");
-    return loop_post(c->h->loop, replay_posted, c) ? err_set(e, ERR_NOMEM, "out of memory") : 0;
+    return hcall_post(c, replay_posted) ? err_set(e, ERR_NOMEM, "out of memory") : 0;
 }
 
 /* ---- query ---- */

@@ -21,6 +21,10 @@ int ml_restore(ml_host *h, const char *path)
     if (!h->snapshot)
         return err_set(&h->last, ERR_UNSUPPORTED,
                        "restore: only a host of durability SNAPSHOT can go back to a snapshot");
+    if (host_gone(h)) return ERR_CLOSED;
+    if (h->in_callback)
+        return err_set(&h->last, ERR_BUSY,
+                       "restore: not from inside an answer or an event; use ml_post");
     if (worker_busy(h->worker))
         return err_set(
             &h->last, ERR_BUSY,

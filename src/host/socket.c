@@ -54,12 +54,14 @@ static void on_reply(void *ud, const ml_reply *r)
 {
     struct remote *q = ud;
     struct server_client *k = q->h->server ? idmap_get(&q->h->server->ids, q->client) : NULL;
-    if (k && conn_send(k->conn, reply_frame(q->id, r)) == ERR_LIMIT) {
+    int rc = k ? conn_send(k->conn, reply_frame(q->id, r)) : 0;
+    if (rc == ERR_LIMIT) {
         ml_reply big = {.code = ML_E_LIMIT,
                         .text = "the answer is larger than 16 MiB; ask the process that owns the "
                                 "file, or stop it first"};
-        conn_send(k->conn, reply_frame(q->id, &big));
+        rc = conn_send(k->conn, reply_frame(q->id, &big));
     }
+    if (rc) conn_hang_up(k->conn); /* it would wait for ever for an answer that cannot be sent */
     mem_free(q);
 }
 
@@ -83,6 +85,7 @@ static void on_frame(void *ud, cJSON *frame)
     struct remote *q = k->hello && verb && cJSON_IsNumber(id) ? mem_zalloc(sizeof *q) : NULL;
     if (!q) {
         cJSON_Delete(args);
+        if (k->hello && verb) conn_hang_up(k->conn); /* out of memory, or nothing to answer to */
         return;
     }
     *q = (struct remote){k->s, h, k->id, id->valuedouble};

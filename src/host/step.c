@@ -102,7 +102,7 @@ static void on_count(void *ud, const struct backend_reply *r)
  * returns. */
 static int ended(ml_host *h)
 {
-    if (h->attach) return h->calls ? -1 : 0;
+    if (h->attach) return h->calls || h->programs ? -1 : 0;
     if (ml_idle_state(h) != 0) {
         h->open_count = -1;
         return -1;
@@ -125,9 +125,9 @@ int ml_run(ml_host *h, int (*while_fn)(void *ud), void *ud)
         }
         int more = ml_step(h, RUN_BUDGET_NS);
         if (more < 0) return more;
-        if (while_fn) {
-            if (!while_fn(ud)) return 0;
-        } else if (!more) {
+        if (while_fn && !while_fn(ud)) return 0;
+        if (!h->calls && !h->programs && host_gone(h)) return ERR_CLOSED;
+        if (!while_fn && !more) {
             int rc = ended(h);
             if (rc >= 0) return rc;
         }

@@ -71,9 +71,12 @@ void hcall_reply(struct hcall *c, const ml_reply *r)
     full.status = or_empty(r->status);
     full.workflow_id = or_empty(r->workflow_id ? r->workflow_id : arg_str(c->args, "id"));
     full.run_id = or_empty(r->run_id);
+    c->ending = true;
     if (c->fn && !c->h->closing) {
         c->drop = NULL;
+        c->h->in_callback++;
         c->fn(c->ud, &full);
+        c->h->in_callback--;
     }
     hcall_free(c);
 }
@@ -101,11 +104,29 @@ static void fail_posted(void *ud)
     hcall_fail_err(c, &c->err);
 }
 
+int hcall_post(struct hcall *c, void (*fn)(void *ud))
+{
+    int rc = loop_post(c->h->loop, fn, c);
+    c->ending = c->ending || rc == 0;
+    return rc;
+}
+
 void hcall_fail_later(struct hcall *c, const struct err *e)
 {
+    if (c->ending) return;
     c->err = *e;
-    if (loop_post(c->h->loop, fail_posted, c))
+    if (hcall_post(c, fail_posted))
         log_printf(&c->h->log, LOG_ERROR, "out of memory: a request stays unanswered: %s", e->text);
+}
+
+/* Later, and not those that come meanwhile: an answer may ask again. Oldest first. */
+void host_fail_calls(ml_host *h, const struct err *e)
+{
+    struct hcall *c = h->calls;
+    while (c && c->next)
+        c = c->next;
+    for (; c; c = c->prev)
+        hcall_fail_later(c, e);
 }
 
 void hcall_run(struct hcall *c)
@@ -134,6 +155,10 @@ int host_verb_owned(ml_host *h, const char *verb, cJSON *args, ml_reply_fn fn, v
     if (!v) {
         cJSON_Delete(args);
         return err_set(&h->last, ERR_ARG, "no verb '%s'", verb);
+    }
+    if (!v->local_only && host_gone(h)) {
+        cJSON_Delete(args);
+        return ERR_CLOSED;
     }
     struct hcall *c = hcall_new(h, v, args, fn, ud);
     if (!c) return err_set(&h->last, ERR_NOMEM, "out of memory");
