@@ -232,10 +232,9 @@ ML_API int ml_doctor(ml_host *h, ml_reply_fn fn, void *ud);
 
 /* ---- snapshots (durability SNAPSHOT; also a consistent copy of a file) ---- */
 ML_API int ml_save(ml_host *h, const char *path); /* blocks; written beside and renamed */
-ML_API int
-ml_restore(ml_host *h,
-           const char *path); /* SNAPSHOT hosts without open tasks: replaces the content. ML_E_BUSY
-                                 inside a reply or an event: ml_post it */
+ML_API int ml_restore(ml_host *h,
+                      const char *path); /* SNAPSHOT hosts without open tasks: replaces the content.
+                                            ML_E_BUSY inside a reply or an event: ml_post it */
 
 #ifdef __cplusplus
 }
