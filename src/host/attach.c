@@ -81,8 +81,13 @@ static void send_call(struct attach *a, struct hcall *c)
     cJSON *f = cJSON_CreateObject();
     c->sent = true;
     cJSON_AddNumberToObject(f, "id", (double)c->id);
-    cJSON_AddStringToObject(f, "verb", c->verb->name);
-    cJSON_AddItemToObject(f, "args", cJSON_Duplicate(c->args, 1));
+    arg_add(f, "verb", c->verb->name);
+    cJSON *args = cJSON_Duplicate(c->args, 1);
+    if (!cJSON_AddItemToObject(f, "args", args)) { /* no half a request */
+        cJSON_Delete(args);
+        cJSON_Delete(f);
+        f = NULL;
+    }
     int rc = conn_send(a->conn, f);
     struct err e;
     if (rc == ERR_LIMIT || rc == ERR_NOMEM || rc == ERR_BUSY) {

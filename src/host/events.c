@@ -39,8 +39,11 @@ static void remember(ml_host *h, struct str run_id, int64_t id, struct str name)
     char key[128];
     size_t n = name_key(key, sizeof key, run_id, id);
     if (!n || h->activity_names.n >= NAMES_MAX) return; /* then progress shows no name */
-    char *copy = str_dup(name);
-    if (copy && map_set(&h->activity_names, str_make(key, n), copy)) mem_free(copy);
+    char *copy = str_dup(name), *old = map_get(&h->activity_names, str_make(key, n));
+    if (copy && map_set(&h->activity_names, str_make(key, n), copy))
+        mem_free(copy);
+    else if (copy)
+        mem_free(old); /* scheduled again, after going back to a snapshot */
 }
 
 static const char *recall(ml_host *h, struct str run_id, int64_t id)

@@ -74,6 +74,7 @@ struct server_client {
 struct server {
     ml_host *h;
     int fd;
+    int spare; /* a descriptor kept for when no other is free */
     struct loop_io *io;
     char *path;
     struct idmap ids;
@@ -212,6 +213,7 @@ bool arg_bool(const cJSON *args, const char *name);
 int64_t arg_i64(const cJSON *args, const char *name);
 struct str arg_view(const cJSON *args, const char *name);
 void arg_add(cJSON *args, const char *name, const char *value); /* nothing when NULL */
+void arg_add_true(cJSON *args, const char *name);
 const struct verb *verb_find(const char *name);
 int verb_start_run(struct hcall *c, struct err *e); /* start.c */
 int verb_drive_run(struct hcall *c, struct err *e);

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "host/host_internal.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -38,15 +39,15 @@ struct remote {
 static cJSON *reply_frame(double id, const ml_reply *r)
 {
     cJSON *f = cJSON_CreateObject(), *o = cJSON_AddObjectToObject(f, "reply");
-    cJSON_AddNumberToObject(f, "id", id);
-    cJSON_AddNumberToObject(o, "code", r->code);
+    bool fine = cJSON_AddNumberToObject(f, "id", id) && cJSON_AddNumberToObject(o, "code", r->code);
+    if (f && !fine) f->type = cJSON_Invalid; /* as arg_add does */
     arg_add(o, "text", r->text);
     arg_add(o, "workflowId", r->workflow_id);
     arg_add(o, "runId", r->run_id);
     arg_add(o, "status", r->status);
     arg_add(o, "json", r->json);
     arg_add(o, "failure", r->failure_json);
-    if (r->existing) cJSON_AddTrueToObject(o, "existing");
+    if (r->existing) arg_add_true(o, "existing");
     return f;
 }
 
@@ -107,12 +108,26 @@ static bool same_user(int fd, pid_t *pid)
     return cred.uid == getuid();
 }
 
+/* No descriptor is free: left waiting, the peer would keep the loop turning. */
+static void turn_away(struct server *s)
+{
+    if (s->spare < 0) return;
+    close(s->spare);
+    int fd = accept4(s->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) close(fd);
+    s->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
 static void on_accept(void *ud, int events, int error)
 {
     struct server *s = ud;
     (void)events;
     if (error) return;
     int fd = accept4(s->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE)) {
+        turn_away(s);
+        return;
+    }
     if (fd < 0) return;
     pid_t pid = 0;
     struct server_client *k =
@@ -160,6 +175,7 @@ int server_open(ml_host *h, struct server **out, struct err *e)
     if (!s) return err_set(e, ERR_NOMEM, "out of memory opening the socket");
     s->h = h;
     s->fd = -1;
+    s->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
     idmap_init(&s->ids);
     int rc = listen_on(s, e);
     if (rc) {
@@ -180,6 +196,7 @@ void server_close(struct server *s)
     }
     if (s->io) loop_io_close(s->io);
     if (s->fd >= 0) close(s->fd);
+    if (s->spare >= 0) close(s->spare);
     if (s->path) unlink(s->path);
     mem_free(s->path);
     idmap_free(&s->ids);

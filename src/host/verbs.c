@@ -26,15 +26,21 @@ int64_t arg_i64(const cJSON *args, const char *name)
     return cJSON_IsNumber(j) ? (int64_t)j->valuedouble : 0;
 }
 
+/* Out of memory is kept in the object's type: nothing is asked or answered with a part left out. */
 void arg_add(cJSON *args, const char *name, const char *value)
 {
-    if (value) cJSON_AddStringToObject(args, name, value);
+    if (args && value && !cJSON_AddStringToObject(args, name, value)) args->type = cJSON_Invalid;
+}
+
+void arg_add_true(cJSON *args, const char *name)
+{
+    if (args && !cJSON_AddTrueToObject(args, name)) args->type = cJSON_Invalid;
 }
 
 /* ---- calls ---- */
 struct hcall *hcall_new(ml_host *h, const struct verb *v, cJSON *args, ml_reply_fn fn, void *ud)
 {
-    struct hcall *c = args ? mem_zalloc(sizeof *c) : NULL;
+    struct hcall *c = args && !cJSON_IsInvalid(args) ? mem_zalloc(sizeof *c) : NULL;
     if (!c) {
         cJSON_Delete(args);
         return NULL;
@@ -440,8 +446,8 @@ int ml_start(ml_host *h, const ml_start_options *o, ml_reply_fn fn, void *ud)
     arg_add(a, "id", o->id);
     arg_add(a, "input", o->input_json);
     arg_add(a, "options", o->options_json);
-    if (o->resume) cJSON_AddTrueToObject(a, "resume");
-    if (o->drive) cJSON_AddTrueToObject(a, "drive");
+    if (o->resume) arg_add_true(a, "resume");
+    if (o->drive) arg_add_true(a, "drive");
     add_request_id(h, a, o->request_id);
     return host_verb(h, "start", a, fn, ud);
 }
@@ -473,7 +479,7 @@ int ml_update(ml_host *h, const char *id, const char *run_id, const char *name,
     arg_add(a, "name", name);
     arg_add(a, "args", args_json);
     arg_add(a, "updateId", update_id);
-    if (wait_completed) cJSON_AddTrueToObject(a, "wait");
+    if (wait_completed) arg_add_true(a, "wait");
     add_request_id(h, a, NULL);
     return host_verb(h, "update", a, fn, ud);
 }
@@ -498,7 +504,7 @@ int ml_terminate(ml_host *h, const char *id, const char *run_id, const char *rea
 int ml_result(ml_host *h, const char *id, const char *run_id, int wait, ml_reply_fn fn, void *ud)
 {
     cJSON *a = target_args(id, run_id);
-    if (wait) cJSON_AddTrueToObject(a, "wait");
+    if (wait) arg_add_true(a, "wait");
     return host_verb(h, "result", a, fn, ud);
 }
 

@@ -1,5 +1,6 @@
 /* Faults that a reading of the host and its socket found, and peers that send anything: the owner
  * goes on serving, a request is answered once, a file has one owner. */
+#include "base/mem.h"
 #include "host_helpers.h"
 #include <dirent.h>
 #include <errno.h>
@@ -7,6 +8,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -331,6 +333,82 @@ static void slow(void)
     wipe();
 }
 
+static void no_descriptors(void)
+{
+    begin("an owner without free descriptors turns a peer away instead of turning round it", waits);
+    ml_host *owner = open_host(ML_CLOCK_REAL, 0);
+    load_script(owner);
+    serves(owner, "before");
+    struct rlimit was, tight;
+    int fd = try_peer();
+    CHECK(fd >= 0);
+    CHECK_INT(getrlimit(RLIMIT_NOFILE, &was), 0);
+    int next = dup(fd);
+    close(next);
+    tight = (struct rlimit){(rlim_t)next, was.rlim_max};
+    CHECK_INT(setrlimit(RLIMIT_NOFILE, &tight), 0);
+    char byte;
+    ssize_t n = -1;
+    for (int i = 0; i < 100 && n < 0; i++) {
+        step2(owner, NULL);
+        n = recv(fd, &byte, 1, MSG_DONTWAIT);
+    }
+    CHECK_INT(setrlimit(RLIMIT_NOFILE, &was), 0);
+    CHECK_INT(n, 0);
+    close(fd);
+    serves(owner, "after");
+    ml_close(owner);
+    wipe();
+}
+
+/* Every allocation of asking fails once: the input arrives whole, or the caller is told. */
+static void ask_without_memory(ml_host *asks, ml_host *owner, const char *name)
+{
+    char id[40];
+    int told = 0, n = 1;
+    for (bool failed = true; failed && n < 2000; n++) {
+        snprintf(id, sizeof id, "%s%d", name, n);
+        ml_start_options o = {.workflow = "echo", .id = id, .input_json = "\"in\"", .drive = 1};
+        reply_reset(&rep);
+        long before = mem_alloc_count();
+        mem_fail_at(n, false);
+        int rc = ml_start(asks, &o, on_reply, &rep);
+        failed = mem_alloc_count() - before >= n;
+        mem_fail_at(0, false);
+        if (rc) {
+            CHECK_INT(rc, ML_E_NOMEM);
+            told++;
+            continue;
+        }
+        until(asks, owner, &rep.done);
+        if (rep.code) {
+            told++;
+            continue;
+        }
+        struct reply result = {0};
+        CHECK_INT(ml_result(asks, id, NULL, 1, on_reply, &result), 0);
+        until(asks, owner, &result.done);
+        CHECK_STR(result.json, "\"in\"");
+        reply_reset(&result);
+    }
+    CHECK(told > 5);
+    CHECK(n < 2000);
+}
+
+static void no_memory(void)
+{
+    begin("a start that lost part of what was asked for lack of memory is not made",
+          "ml.workflow('echo', function(x) return x end)");
+    ml_host *owner = open_host(ML_CLOCK_REAL, 0);
+    load_script(owner);
+    ml_host *guest = guest_of(owner);
+    ask_without_memory(guest, owner, "guest");
+    ask_without_memory(owner, NULL, "owner");
+    ml_close(guest);
+    ml_close(owner);
+    wipe();
+}
+
 /* ---- clients of an owner that goes ---- */
 
 static void too_large(void)
@@ -618,6 +696,47 @@ static void restoring(void)
     wipe();
 }
 
+/* Sends the run on until its activity has failed once and waits for its next attempt. */
+static void fail_once(ml_host *h)
+{
+    events[0] = 0;
+    reply_reset(&rep);
+    CHECK_INT(ml_signal(h, "r", NULL, "go", "1", NULL, on_reply, &rep), 0);
+    until(h, NULL, &rep.done);
+    time_t end = time(NULL) + 60;
+    while (!strstr(events, "ActivityTaskScheduled:f") && time(NULL) < end)
+        step2(h, NULL);
+    CHECK(strstr(events, "ActivityTaskScheduled:f"));
+}
+
+static void back_twice(void)
+{
+    begin("going back over an activity that is open",
+          "local f = ml.activity('f', {timeout='5s', "
+          "retry={initial='1h'}}, function() error('no') end)\n"
+          "ml.workflow('w', function() ml.channel('go'):receive() f() end)");
+    snprintf(snap, sizeof snap, "%s/snap.db", dir);
+    ml_host *h = in_memory(ML_CLOCK_REAL);
+    load_script(h);
+    start(h, "r", NULL);
+    time_t end = time(NULL) + 60;
+    while (ml_idle_state(h) == 1 && time(NULL) < end)
+        step2(h, NULL);
+    CHECK_INT(ml_save(h, snap), 0);
+    for (int i = 0; i < 3; i++) {
+        fail_once(h);
+        int rc = ML_E_BUSY;
+        while (rc == ML_E_BUSY && time(NULL) < end) {
+            step2(h, NULL);
+            rc = ml_restore(h, snap);
+        }
+        CHECK_INT(rc, 0);
+        ml_drive(h, NULL);
+    }
+    ml_close(h);
+    wipe();
+}
+
 /* ---- another thread ---- */
 
 static atomic_bool running;
@@ -656,10 +775,20 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         void (*fn)(void);
-    } all[] = {{"killed", killed},       {"hostile", hostile},     {"slow", slow},
-               {"too_large", too_large}, {"insists", insists},     {"damaged", damaged},
-               {"crowded", crowded},     {"one_owner", one_owner}, {"restoring", restoring},
-               {"program", program},     {"stopped", stopped}};
+    } all[] = {{"killed", killed},
+               {"hostile", hostile},
+               {"slow", slow},
+               {"too_large", too_large},
+               {"insists", insists},
+               {"damaged", damaged},
+               {"crowded", crowded},
+               {"one_owner", one_owner},
+               {"restoring", restoring},
+               {"program", program},
+               {"no_descriptors", no_descriptors},
+               {"no_memory", no_memory},
+               {"back_twice", back_twice},
+               {"stopped", stopped}};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (argc < 2 || strcmp(argv[1], all[i].name) == 0) all[i].fn();
     reply_reset(&rep);
