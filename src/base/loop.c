@@ -130,9 +130,11 @@ static void *uv_mem_realloc(void *p, size_t n)
     return h + 1;
 }
 
+/* A program may have loops of its own already, whose memory is plain. */
 static void uv_mem_once(void)
 {
-    uv_replace_allocator(uv_mem_malloc, uv_mem_realloc, uv_mem_calloc, uv_mem_free);
+    if (mem_is_ours())
+        uv_replace_allocator(uv_mem_malloc, uv_mem_realloc, uv_mem_calloc, uv_mem_free);
 }
 
 /* ---- posts ---- */

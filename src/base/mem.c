@@ -15,6 +15,15 @@ void mem_set_hook(mem_hook_fn fn, void *ud)
     hook_ud = ud;
 }
 
+bool mem_is_ours(void)
+{
+#ifdef ML_TESTING
+    return true;
+#else
+    return hook != NULL;
+#endif
+}
+
 #ifdef ML_TESTING
 static atomic_long count;   /* allocations asked for since the start */
 static atomic_long fail_at; /* the count that fails; 0: none */

@@ -10,6 +10,7 @@
 typedef void *(*mem_hook_fn)(void *ud, void *p, size_t n);
 
 void mem_set_hook(mem_hook_fn fn, void *ud); /* NULL restores realloc/free */
+bool mem_is_ours(void);                      /* a hook or the test port: not plain realloc/free */
 void *mem_alloc(size_t n);                   /* owned or NULL; n 0 is treated as 1 */
 void *mem_zalloc(size_t n);                  /* zeroed */
 void *mem_realloc(void *p, size_t n);        /* n > 0; NULL leaves p as it was */
