@@ -396,7 +396,7 @@ static void embedding(void)
     ml_host *h = open_host(ML_CLOCK_REAL, 0);
     load_script(h);
     start(h, "p", NULL);
-    CHECK(allocs > 100);
+    CHECK(__atomic_load_n(&allocs, __ATOMIC_RELAXED) > 100);
     pthread_t t;
     CHECK_INT(pthread_create(&t, NULL, poster, h), 0);
     CHECK_INT(ml_run(h, forever, NULL), 0);
