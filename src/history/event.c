@@ -95,19 +95,19 @@ static const struct kind events[] = {
        activity_properties_modified_externally, 0)
     EV(WORKFLOW_PROPERTIES_MODIFIED, "WorkflowPropertiesModified", workflow_properties_modified,
        COMMAND)
-    EV_BARE(NEXUS_OPERATION_SCHEDULED, "NexusOperationScheduled", COMMAND)
-    EV_BARE(NEXUS_OPERATION_STARTED, "NexusOperationStarted", 0)
-    EV_BARE(NEXUS_OPERATION_COMPLETED, "NexusOperationCompleted", 0)
-    EV_BARE(NEXUS_OPERATION_FAILED, "NexusOperationFailed", 0)
-    EV_BARE(NEXUS_OPERATION_CANCELED, "NexusOperationCanceled", 0)
-    EV_BARE(NEXUS_OPERATION_TIMED_OUT, "NexusOperationTimedOut", 0)
-    EV_BARE(NEXUS_OPERATION_CANCEL_REQUESTED, "NexusOperationCancelRequested", COMMAND)
+    EV(NEXUS_OPERATION_SCHEDULED, "NexusOperationScheduled", nexus_operation_scheduled, COMMAND)
+    EV(NEXUS_OPERATION_STARTED, "NexusOperationStarted", nexus_operation_started, 0)
+    EV(NEXUS_OPERATION_COMPLETED, "NexusOperationCompleted", nexus_operation_completed, 0)
+    EV(NEXUS_OPERATION_FAILED, "NexusOperationFailed", nexus_operation_failed, 0)
+    EV(NEXUS_OPERATION_CANCELED, "NexusOperationCanceled", nexus_operation_canceled, 0)
+    EV(NEXUS_OPERATION_TIMED_OUT, "NexusOperationTimedOut", nexus_operation_timed_out, 0)
+    EV(NEXUS_OPERATION_CANCEL_REQUESTED, "NexusOperationCancelRequested", nexus_operation_cancel_requested, COMMAND)
     EV(WORKFLOW_EXECUTION_OPTIONS_UPDATED, "WorkflowExecutionOptionsUpdated",
        workflow_execution_options_updated, SKIPPABLE)
-    EV_BARE(NEXUS_OPERATION_CANCEL_REQUEST_COMPLETED, "NexusOperationCancelRequestCompleted", 0)
-    EV_BARE(NEXUS_OPERATION_CANCEL_REQUEST_FAILED, "NexusOperationCancelRequestFailed", 0)
-    EV_BARE(WORKFLOW_EXECUTION_PAUSED, "WorkflowExecutionPaused", SKIPPABLE)
-    EV_BARE(WORKFLOW_EXECUTION_UNPAUSED, "WorkflowExecutionUnpaused", SKIPPABLE)
+    EV(NEXUS_OPERATION_CANCEL_REQUEST_COMPLETED, "NexusOperationCancelRequestCompleted", nexus_operation_cancel_request_completed, 0)
+    EV(NEXUS_OPERATION_CANCEL_REQUEST_FAILED, "NexusOperationCancelRequestFailed", nexus_operation_cancel_request_failed, 0)
+    EV(WORKFLOW_EXECUTION_PAUSED, "WorkflowExecutionPaused", workflow_execution_paused, SKIPPABLE)
+    EV(WORKFLOW_EXECUTION_UNPAUSED, "WorkflowExecutionUnpaused", workflow_execution_unpaused, SKIPPABLE)
     EV_BARE(WORKFLOW_EXECUTION_TIME_SKIPPING_TRANSITIONED,
        "WorkflowExecutionTimeSkippingTransitioned", SKIPPABLE)
 };
@@ -115,8 +115,6 @@ static const struct kind events[] = {
 #define CMD(type, pascal, field, flags, event) \
     [COMMAND_TYPE_##type] = {pascal, TAG_command__##field##_command_attributes, flags, \
                              EVENT_TYPE_##event},
-#define CMD_BARE(type, pascal, flags, event) \
-    [COMMAND_TYPE_##type] = {pascal, 0, flags, EVENT_TYPE_##event},
 static const struct kind commands[] = {
     CMD(SCHEDULE_ACTIVITY_TASK, "ScheduleActivityTask", schedule_activity_task, 0,
        ACTIVITY_TASK_SCHEDULED)
@@ -145,9 +143,8 @@ static const struct kind commands[] = {
     CMD(PROTOCOL_MESSAGE, "ProtocolMessage", protocol_message, 0, UNSPECIFIED)
     CMD(MODIFY_WORKFLOW_PROPERTIES, "ModifyWorkflowProperties", modify_workflow_properties, 0,
        WORKFLOW_PROPERTIES_MODIFIED)
-    CMD_BARE(SCHEDULE_NEXUS_OPERATION, "ScheduleNexusOperation", 0, NEXUS_OPERATION_SCHEDULED)
-    CMD_BARE(REQUEST_CANCEL_NEXUS_OPERATION, "RequestCancelNexusOperation", 0,
-       NEXUS_OPERATION_CANCEL_REQUESTED)
+    CMD(SCHEDULE_NEXUS_OPERATION, "ScheduleNexusOperation", schedule_nexus_operation, 0, NEXUS_OPERATION_SCHEDULED)
+    CMD(REQUEST_CANCEL_NEXUS_OPERATION, "RequestCancelNexusOperation", request_cancel_nexus_operation, 0, NEXUS_OPERATION_CANCEL_REQUESTED)
 };
 /* clang-format on */
 

@@ -30,7 +30,7 @@ enum rec_kind {
 #define REC_MAP 2u        /* repeated entry message {1 key, 2 value}; a JSON object */
 #define REC_WIDE 4u       /* a 64-bit integer: a string in JSON */
 #define REC_PRESENCE 8u   /* a scalar of a oneof: zero, when set, is written */
-#define REC_FIELDS_MAX 64 /* fields a message may declare */
+#define REC_FIELDS_MAX 80 /* fields a message may declare */
 
 struct rec_enum_value {
     const char *name;

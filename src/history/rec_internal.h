@@ -26,12 +26,12 @@ static inline size_t rec_field_index(const struct rec *r, const struct rec_field
 /* Repeated values may lie apart in the list; writers gather them at the first and skip the rest by
  * this set. */
 struct rec_done {
-    uint64_t bits;
+    uint64_t bits[(REC_FIELDS_MAX + 63) / 64];
 };
 static inline bool rec_done_mark(struct rec_done *d, size_t i)
 {
-    bool was = d->bits >> i & 1;
-    d->bits |= UINT64_C(1) << i;
+    bool was = d->bits[i / 64] >> (i % 64) & 1;
+    d->bits[i / 64] |= UINT64_C(1) << (i % 64);
     return was;
 }
 

@@ -33,7 +33,7 @@ static void test_events(void)
         terminal += event_is_terminal(type);
         CHECK(!event_is_command(type) || !event_is_ignorable(ev));
     }
-    CHECK(with == 48 && without == 12 && commands == 19 && terminal == 6);
+    CHECK(with == 59 && without == 1 && commands == 19 && terminal == 6);
     CHECK_STR(event_name(0), "Unknown");
     CHECK_STR(event_name(-5), "Unknown");
     CHECK_STR(event_name(100000), "Unknown");
@@ -66,7 +66,7 @@ static void test_commands(void)
         if (event) CHECK(event_is_command(event));
         CHECK(event_is_terminal(event) == command_is_terminal(type));
     }
-    CHECK(with == 15 && terminal == 4 && recorded == 16);
+    CHECK(with == 17 && terminal == 4 && recorded == 16);
     CHECK_STR(command_name(COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK), "ScheduleActivityTask");
     CHECK_INT(command_event_type(COMMAND_TYPE_PROTOCOL_MESSAGE), 0);
     CHECK_INT(command_event_type(COMMAND_TYPE_START_TIMER), EVENT_TYPE_TIMER_STARTED);
