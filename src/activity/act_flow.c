@@ -14,6 +14,13 @@ struct sleep_op {
     bool engine;
 };
 
+/* Whether the engine's clock counts the wait. Not for a local activity: it runs inside a workflow
+ * task, and virtual time stands still while one is under way, so its waits take real time. */
+static bool on_engine(lua_State *L)
+{
+    return act_host_of(L)->env.sleep_until && !act_current(L)->info.local;
+}
+
 static void sleep_done(void *ud)
 {
     struct sleep_op *s = ud;
@@ -44,7 +51,7 @@ static int sleep_for(lua_State *L, int64_t ns, const char *fname)
     act_act(L, fname);
     struct sleep_op *s = act_op_new(L, sizeof *s, sleep_release, sleep_push, sleep_release);
     s->op.done = false;
-    if (h->env.sleep_until) {
+    if (on_engine(L)) {
         s->engine = true;
         h->env.sleep_until(h->env.ud, act_now(h) + (ns > 0 ? ns : 0), sleep_done, s, &s->id);
     } else {
@@ -297,7 +304,7 @@ static int wait_for(lua_State *L, int list, int mode, bool steady, int64_t limit
     s->op.done = settled(s, &at);
     if (!s->op.done) {
         struct act_env *env = &s->op.h->env;
-        if (limit_ns >= 0 && env->sleep_until) {
+        if (limit_ns >= 0 && on_engine(L)) {
             s->engine = true;
             env->sleep_until(env->ud, act_now(s->op.h) + limit_ns, settle_over, s, &s->sleep_id);
         } else if (limit_ns >= 0) {

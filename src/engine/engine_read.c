@@ -485,11 +485,23 @@ static void fill_result(struct arena *a, const struct rec *ev, struct backend_re
     }
 }
 
+/* Whether the end of the run is not durable yet. Later transitions of a closed run (answers to what
+ * it sent) do not make it open again. */
+static bool closing(const struct run *r)
+{
+    for (const struct effect *f = r->txn ? r->txn->fx_first : NULL; f; f = f->next) {
+        if (f->kind == FX_CLOSED) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* How the chain that begins with m's run ended; 1: it is open (its current run in *r). */
 static int chain_end(struct engine *g, struct run **r, struct arena *a, struct backend_reply *reply)
 {
     for (int hops = 0; hops < 100000; hops++) {
-        if ((*r)->status == RUN_RUNNING || (*r)->txn) {
+        if ((*r)->status == RUN_RUNNING || closing(*r)) {
             return 1;
         }
         struct rec *ev = NULL;

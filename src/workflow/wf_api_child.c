@@ -16,7 +16,8 @@ struct child_handle {
     uint64_t result;
 };
 struct external {
-    struct str id, run_id;
+    struct str id, run_id, reason;
+    bool child_only;
 };
 
 static int ml_child(lua_State *L)
@@ -242,15 +243,19 @@ static int ml_external(lua_State *L)
 {
     struct wf_run *r = api_read(L, "ml.external");
     struct str id = script_text(r, api_str(L, 1));
-    struct str run = {0}, v;
+    struct str run = {0}, reason = {0}, v;
+    bool child_only = false;
     if (lua_istable(L, 2)) {
         api_check_options(L, 2, "external", "ml.external");
         if (api_opt_str(L, 2, "run_id", &v)) run = script_text(r, v);
+        if (api_opt_str(L, 2, "reason", &v)) reason = script_text(r, v);
+        lua_getfield(L, 2, "child_only");
+        child_only = lua_toboolean(L, -1);
     } else if (!lua_isnoneornil(L, 2)) {
         run = script_text(r, api_str(L, 2));
     }
     struct external *x = lua_newuserdatauv(L, sizeof *x, 0);
-    *x = (struct external){id, run};
+    *x = (struct external){id, run, reason, child_only};
     luaL_setmetatable(L, EXTERNAL_CLASS);
     return 1;
 }
@@ -258,7 +263,7 @@ static int ml_external(lua_State *L)
 static int external_signal(lua_State *L)
 {
     struct external *x = luaL_checkudata(L, 1, EXTERNAL_CLASS);
-    return send_signal(L, x->id, x->run_id, false, "external:signal");
+    return send_signal(L, x->id, x->run_id, x->child_only, "external:signal");
 }
 
 static int external_cancel(lua_State *L)
@@ -266,12 +271,13 @@ static int external_cancel(lua_State *L)
     struct external *x = luaL_checkudata(L, 1, EXTERNAL_CLASS);
     struct wf_run *r = api_act(L, "external:cancel");
     api_checkpoint(L);
-    struct str reason =
-        lua_isnoneornil(L, 2) ? STR("canceled by another workflow") : api_out(L, api_str(L, 2));
+    struct str reason = !lua_isnoneornil(L, 2) ? api_out(L, api_str(L, 2))
+                        : x->reason.n          ? x->reason
+                                               : STR("canceled by another workflow");
     struct future_box *b = api_future(L, WF_PENDING_EXTERNAL, x->id);
     struct err e = {0};
     uint64_t future = b->id;
-    if (wf_op_cancel_external(r, x->id, x->run_id, reason, future, &e) != 0) {
+    if (wf_op_cancel_external(r, x->id, x->run_id, x->child_only, reason, future, &e) != 0) {
         wf_future_fail(r, future, NULL, false);
         wf_future_release(r, future);
         return api_error(L, &e, "external:cancel");

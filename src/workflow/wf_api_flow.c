@@ -101,8 +101,8 @@ static int ml_await_k(lua_State *L, int status, lua_KContext ctx)
     return 1;
 }
 
-/* How long to wait: a duration, or options {timeout} or {till}; -1 for ever. */
-static int64_t await_limit(lua_State *L, struct wf_run *r, int idx)
+/* How long to wait: a duration, or options {timeout} or {till}, {summary}; -1 for ever. */
+static int64_t await_limit(lua_State *L, struct wf_run *r, int idx, struct str *summary)
 {
     static const char fname[] = "ml.await";
     int64_t ns = -1;
@@ -112,6 +112,8 @@ static int64_t await_limit(lua_State *L, struct wf_run *r, int idx)
         return ns < 0 ? 0 : ns;
     }
     api_check_options(L, idx, "await", fname);
+    struct str s;
+    if (api_opt_str(L, idx, "summary", &s)) *summary = api_out(L, s);
     if (api_opt_duration(L, idx, "timeout", fname, &ns)) return ns < 0 ? 0 : ns;
     if (lua_getfield(L, idx, "till") != LUA_TNIL) {
         ns = api_check_time(L, lua_gettop(L), fname) - r->now_ns;
@@ -125,7 +127,8 @@ static int ml_await(lua_State *L)
 {
     struct wf_run *r = api_act(L, "ml.await");
     luaL_checktype(L, 1, LUA_TFUNCTION);
-    int64_t limit = await_limit(L, r, 2);
+    struct str summary = {0};
+    int64_t limit = await_limit(L, r, 2, &summary);
     lua_settop(L, 1);
     api_checkpoint(L);
     lua_pushvalue(L, 1);
@@ -142,7 +145,7 @@ static int ml_await(lua_State *L)
     lua_pushvalue(L, 1);
     b->predicate_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     cond_add(r, b);
-    if (limit > 0) ids[1] = start_timer(L, limit, (struct str){0}, "ml.await");
+    if (limit > 0) ids[1] = start_timer(L, limit, summary, "ml.await");
     lua_pushinteger(L, (lua_Integer)ids[0]);
     lua_pushinteger(L, (lua_Integer)ids[1]);
     return api_wait(L, ids, ids[1] ? 2 : 1, false, 0, ml_await_k);
@@ -327,7 +330,8 @@ static int ml_cancel_requested(lua_State *L)
 
 /* ---- recorded values and patches ---- */
 
-/* Each side effect of a task draws from the task's chance and from what the ones before it drew. */
+/* A side effect draws from the task's chance and its own number in the run, and from nothing else:
+ * the same task done again, on a kept run or on a fresh one, draws the same. */
 static const char *entropy_hex(struct wf_run *r)
 {
     char *hex = arena_alloc(&r->out_arena, 2 * sizeof r->entropy + 1);
@@ -357,6 +361,7 @@ static int ml_side_effect(lua_State *L)
     struct err e = {0};
     const struct rec *known = NULL;
     luaL_checktype(L, 1, LUA_TFUNCTION);
+    uint64_t number = ++r->script->side_effects;
     int rc = wf_op_side_effect_recorded(r, &known, &e);
     if (rc < 0) return api_error(L, &e, "ml.side_effect");
     if (rc == 1) {
@@ -364,8 +369,7 @@ static int ml_side_effect(lua_State *L)
         return api_push_payloads(L, known);
     }
     rng_seed(&r->script->chance,
-             arena_printf(&r->out_arena, "%llu/%s",
-                          (unsigned long long)rng_next(&r->script->chance), entropy_hex(r)));
+             arena_printf(&r->out_arena, "%llu/%s", (unsigned long long)number, entropy_hex(r)));
     int args = lua_gettop(L) - 1;
     enum sandbox_status st = script_call(r, L, CONTEXT_SIDE_EFFECT, args, LUA_MULTRET);
     if (st != SANDBOX_DONE) return side_effect_failed(L, r, st);

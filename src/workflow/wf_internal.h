@@ -78,7 +78,7 @@ int wf_op_signal_external(struct wf_run *r, struct str workflow_id, struct str r
                           bool child_only, struct str name, const struct rec *input,
                           uint64_t future, struct err *e);
 int wf_op_cancel_external(struct wf_run *r, struct str workflow_id, struct str run_id,
-                          struct str reason, uint64_t future, struct err *e);
+                          bool child_only, struct str reason, uint64_t future, struct err *e);
 int wf_op_search_attributes(struct wf_run *r, struct rec *search_attributes, struct err *e);
 int wf_op_memo(struct wf_run *r, struct rec *memo, struct err *e);
 bool wf_op_patched(struct wf_run *r, struct str id, bool deprecated,

@@ -298,7 +298,7 @@ int wf_op_signal_external(struct wf_run *r, struct str workflow_id, struct str r
 }
 
 int wf_op_cancel_external(struct wf_run *r, struct str workflow_id, struct str run_id,
-                          struct str reason, uint64_t future, struct err *e)
+                          bool child_only, struct str reason, uint64_t future, struct err *e)
 {
     int rc = wf_op_guard(r, e);
     if (rc) return rc;
@@ -313,6 +313,8 @@ int wf_op_cancel_external(struct wf_run *r, struct str workflow_id, struct str r
         return err_set(e, ERR_LIMIT, "cannot send one more cancel request");
     }
     op->cmd = c;
+    rec_set_int(at, T(cmd_request_cancel_external_workflow_execution, child_workflow_only),
+                child_only);
     rec_set_copy(at, T(cmd_request_cancel_external_workflow_execution, workflow_id), workflow_id);
     rec_set_copy(at, T(cmd_request_cancel_external_workflow_execution, run_id), run_id);
     rec_set_copy(at, T(cmd_request_cancel_external_workflow_execution, reason), reason);

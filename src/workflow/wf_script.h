@@ -171,6 +171,7 @@ struct wf_script {
     struct map texts;   /* interned places and names -> char * in keep */
     int64_t start_ns;
     struct rng chance;                /* inside ml.side_effect */
+    uint64_t side_effects;            /* asked for, recorded or not */
     int memo_ref, search_ref;         /* tables of values */
     const struct rec *memory_failure; /* made at open, in keep */
     bool nomem; /* something small could not be kept: the task fails after this step */

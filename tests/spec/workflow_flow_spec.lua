@@ -73,6 +73,10 @@ describe("ml.local_activity", function()
     end
     assert.equal("core_local_activity", marker)
   end)
+  it("may wait, in virtual time too: that stands still meanwhile", function()
+    assert.same({ 5, true }, t.workflow("return nap(5)", {
+      top = "local nap = ml.local_activity('nap', { timeout = '5s' }, function(n) ml.sleep(0.1) return { n, (ml.timeout('5s', function() ml.sleep(0.1) end)) } end)" }))
+  end)
 end)
 
 describe("activity:async", function()
@@ -270,6 +274,24 @@ describe("handle:cancel", function()
     assert.equal(false, v[1])
     assert.equal("ChildWorkflowFailure", v[2])
     assert.equal("Canceled", v[3])
+  end)
+end)
+
+describe("a run that ends while answers to what it sent are on their way", function()
+  it("is seen as ended by who waits for its result", function()
+    for _ = 1, 8 do
+      assert.equal(1, t.workflow([[
+        local lost = ml.child("inner", { task_queue = "nobody", cancel = "abandon" }):start()
+        lost:cancel()
+        local function short(options)
+          return function()
+            local h = ml.child("inner", options):start()
+            h:cancel()
+          end
+        end
+        ml.all { short { cron = "0 0 1 1 *" }, short {}, short { parent_close = "abandon" } }
+        return 1]], { top = waiter, args = { "--workflow", "w" } }))
+    end
   end)
 end)
 

@@ -285,7 +285,7 @@ static void p_external(struct wf_run *r, struct fake *f)
     wf_op_signal_external(r, STR("other"), (struct str){NULL, 0}, false, STR("hi"), NULL, f->v[0],
                           &e);
     f->v[1] = fut(r, "flow.lua:2");
-    wf_op_cancel_external(r, STR("other"), (struct str){NULL, 0}, STR("r"), f->v[1], &e);
+    wf_op_cancel_external(r, STR("other"), (struct str){NULL, 0}, false, STR("r"), f->v[1], &e);
     AWAIT(settled(r, f->v[0]) && settled(r, f->v[1]))
     CHECK(!is_ok(r, f->v[0]) && is_ok(r, f->v[1]));
     CHECK(str_eqz(failure_type(wf_future_get(r, f->v[0])->failure), "ExternalWorkflowNotFound"));

@@ -119,13 +119,13 @@ int wf_op_signal_external(struct wf_run *r, struct str id, struct str run, bool 
         STR_ARG(id), STR_ARG(run), STR_ARG(name), text_of(input));
     return 0;
 }
-int wf_op_cancel_external(struct wf_run *r, struct str id, struct str run, struct str reason,
-                          uint64_t future, struct err *e)
+int wf_op_cancel_external(struct wf_run *r, struct str id, struct str run, bool child_only,
+                          struct str reason, uint64_t future, struct err *e)
 {
     READ_ONLY();
     size_t n = op_new(r, future, CANCEL_TRY, "external");
-    say("cancelext#%zu(" STR_FMT "/" STR_FMT "," STR_FMT ")", n, STR_ARG(id), STR_ARG(run),
-        STR_ARG(reason));
+    say("cancelext#%zu(%s" STR_FMT "/" STR_FMT "," STR_FMT ")", n, child_only ? "child " : "",
+        STR_ARG(id), STR_ARG(run), STR_ARG(reason));
     return 0;
 }
 static void say_map(const char *what, const struct rec *m, int tag, int key, int value)

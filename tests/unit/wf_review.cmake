@@ -2,8 +2,3 @@
 ml_unit_test(wf_review ${CMAKE_SOURCE_DIR}/tests/unit/test_wf_review.c room_workflow room_script room_history room_base)
 target_sources(test_wf_review PRIVATE
   ${CMAKE_SOURCE_DIR}/tests/unit/wf_history.c ${CMAKE_SOURCE_DIR}/tests/unit/wf_prove.c)
-
-ml_unit_test(replay_random ${CMAKE_SOURCE_DIR}/tests/replay/test_replay_random.c
-  room_workflow room_script room_history room_base)
-target_sources(test_replay_random PRIVATE
-  ${CMAKE_SOURCE_DIR}/tests/replay/random_program.c ${CMAKE_SOURCE_DIR}/tests/unit/wf_history.c)
