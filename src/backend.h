@@ -143,6 +143,8 @@ struct backend_start {
     /* signal-with-start */
     struct str signal_name;
     const struct rec *signal_input;
+    /* a Temporal server only; all may be absent */
+    const struct rec *user_metadata, *priority, *versioning_override;
 };
 struct backend_target {
     struct str workflow_id, run_id /* absent: the current run */;

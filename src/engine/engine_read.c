@@ -118,9 +118,6 @@ static void read_history(struct engine *g, struct msg *m)
 }
 
 /* ---- JSON ---- */
-static const char *const status_names[] = {"Unknown",  "Running",    "Completed",      "Failed",
-                                           "Canceled", "Terminated", "ContinuedAsNew", "TimedOut"};
-
 static void put_key(struct buf *b, const char *key, struct str value)
 {
     buf_printf(b, ",\"%s\":", key);
@@ -219,7 +216,7 @@ static void put_run(struct engine *g, struct store_read *q, struct buf *b)
     buf_put_json(b, store_read_str(q, 1));
     put_key(b, "runId", store_read_str(q, 2));
     put_key(b, "type", type);
-    put_key(b, "status", str_of(status > 0 && status < 8 ? status_names[status] : status_names[0]));
+    put_key(b, "status", str_of(outcome_status_name((int)status)));
     put_key(b, "taskQueue", queue);
     put_time(b, "startTime", store_read_i64(q, 6));
     put_time(b, "closeTime", store_read_i64(q, 7));
@@ -337,8 +334,8 @@ static int parse_filter(struct str json, struct filter *f, struct err *e)
         f->status = RUN_RUNNING;
     } else if (status.n) {
         for (int i = 1; i < 8; i++) {
-            f->status = strlen(status_names[i]) == status.n &&
-                                strncasecmp(status_names[i], status.p, status.n) == 0
+            const char *name = outcome_status_name(i);
+            f->status = strlen(name) == status.n && strncasecmp(name, status.p, status.n) == 0
                             ? i
                             : f->status;
         }
@@ -420,8 +417,7 @@ static void read_count(struct engine *g, struct msg *m)
     while (rc == 0 && (rc = store_read_next(q)) == 1) {
         rc = 0;
         int64_t status = store_read_i64(q, 0);
-        buf_printf(&b, total ? ",\"%s\":%lld" : "\"%s\":%lld",
-                   status > 0 && status < 8 ? status_names[status] : "Unknown",
+        buf_printf(&b, total ? ",\"%s\":%lld" : "\"%s\":%lld", outcome_status_name((int)status),
                    (long long)store_read_i64(q, 1));
         total += store_read_i64(q, 1);
         blocked += store_read_i64(q, 2);
@@ -437,54 +433,6 @@ static void read_count(struct engine *g, struct msg *m)
 }
 
 /* ---- results ---- */
-static struct str next_run(const struct rec *ev)
-{
-    const struct rec *a = event_attrs(ev);
-    switch (event_type(ev)) {
-    case EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED:
-        return rec_str(a, T(ev_workflow_execution_completed, new_execution_run_id));
-    case EVENT_TYPE_WORKFLOW_EXECUTION_FAILED:
-        return rec_str(a, T(ev_workflow_execution_failed, new_execution_run_id));
-    case EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT:
-        return rec_str(a, T(ev_workflow_execution_timed_out, new_execution_run_id));
-    case EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW:
-        return rec_str(a, T(ev_workflow_execution_continued_as_new, new_execution_run_id));
-    default:
-        return (struct str){NULL, 0};
-    }
-}
-
-static void fill_result(struct arena *a, const struct rec *ev, struct backend_reply *reply)
-{
-    const struct rec *at = event_attrs(ev);
-    switch (event_type(ev)) {
-    case EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED:
-        reply->result = rec_msg(at, T(ev_workflow_execution_completed, result));
-        break;
-    case EVENT_TYPE_WORKFLOW_EXECUTION_FAILED:
-        reply->failure = rec_msg(at, T(ev_workflow_execution_failed, failure));
-        break;
-    case EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED:
-        reply->failure = failure_canceled(a, STR("the workflow was cancelled"),
-                                          rec_msg(at, T(ev_workflow_execution_canceled, details)));
-        break;
-    case EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT:
-        reply->failure = failure_timeout(a, TIMEOUT_TYPE_START_TO_CLOSE,
-                                         STR("the workflow timed out"), NULL, NULL);
-        break;
-    case EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED: {
-        struct rec *f = rec_new(a, &rec_type_failure);
-        struct str reason = rec_str(at, T(ev_workflow_execution_terminated, reason));
-        rec_set_str(f, T(failure, message), reason.n ? reason : STR("the workflow was terminated"));
-        rec_sub(f, T(failure, terminated_failure_info));
-        reply->failure = f;
-        break;
-    }
-    default:
-        break;
-    }
-}
-
 /* Whether the end of the run is not durable yet. Later transitions of a closed run (answers to what
  * it sent) do not make it open again. */
 static bool closing(const struct run *r)
@@ -509,10 +457,10 @@ static int chain_end(struct engine *g, struct run **r, struct arena *a, struct b
         if (rc) {
             return rc;
         }
-        struct str next = next_run(ev);
+        struct str next = outcome_next_run(ev);
         if (!next.n) {
             rc = eng_resolve_event(g, a, ev, true, &reply->err);
-            fill_result(a, ev, reply);
+            outcome_read(a, ev, &reply->result, &reply->failure);
             reply->run_id = (*r)->run_id;
             reply->status = (enum backend_run_status)(*r)->status;
             return rc;

@@ -27,6 +27,18 @@ bool event_is_terminal(int type); /* closes the run */
 bool event_is_ignorable(
     const struct rec *ev); /* worker_may_ignore or a type known to be skippable */
 
+/* ---- outcomes: of the event that closes a run ---- */
+/* The run that goes on in its place (continue-as-new, retry, cron); absent when none does. */
+struct str outcome_next_run(const struct rec *ev);
+/* The result (a `payloads` message) or the failure, made for ends that have none of their own
+ * (cancelled, timed out, terminated). Left alone when there is neither. */
+void outcome_read(struct arena *a, const struct rec *ev, const struct rec **result,
+                  const struct rec **failure);
+
+/* "Completed"; "Unknown" for a number that is none. Numbers as in Temporal's API, from 1. */
+#define OUTCOME_STATUSES 8
+const char *outcome_status_name(int status);
+
 /* ---- commands ---- */
 struct rec *command_new(struct arena *a, int type, struct rec **attrs);
 static inline int command_type(const struct rec *c)

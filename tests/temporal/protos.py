@@ -115,7 +115,12 @@ def check_protos(protoc, counts):
 # Full names of the messages that the others are reached from.
 ROOTS = {"history": "history.v1.History", "command": "command.v1.Command", "protocol_message": "protocol.v1.Message",
          "update_acceptance": "update.v1.Acceptance", "update_rejection": "update.v1.Rejection", "update_response": "update.v1.Response",
-         "workflow_query": "query.v1.WorkflowQuery", "workflow_query_result": "query.v1.WorkflowQueryResult"}
+         "workflow_query": "query.v1.WorkflowQuery", "workflow_query_result": "query.v1.WorkflowQueryResult",
+         "describe_schedule_response": "workflowservice.v1.DescribeScheduleResponse",
+         "schedule_patch": "schedule.v1.SchedulePatch", "list_schedules_response": "workflowservice.v1.ListSchedulesResponse",
+         "describe_worker_deployment_response": "workflowservice.v1.DescribeWorkerDeploymentResponse",
+         "list_worker_deployments_response": "workflowservice.v1.ListWorkerDeploymentsResponse",
+         "describe_namespace_response": "workflowservice.v1.DescribeNamespaceResponse"}
 KINDS = {"INT": {F.TYPE_INT32, F.TYPE_INT64, F.TYPE_UINT32, F.TYPE_UINT64}, "BOOL": {F.TYPE_BOOL}, "ENUM": {F.TYPE_ENUM},
          "DOUBLE": {F.TYPE_DOUBLE}, "FLOAT": {F.TYPE_FLOAT}, "STR": {F.TYPE_STRING}, "BYTES": {F.TYPE_BYTES},
          "MSG": {F.TYPE_MESSAGE}, "TIME": {F.TYPE_MESSAGE}, "DURATION": {F.TYPE_MESSAGE}}

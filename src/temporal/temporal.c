@@ -1,0 +1,194 @@
+/* Opens and closes the port on a Temporal server: the channel, retries over it, and the table of
+ * what can be asked. */
+#include "temporal/temporal.h"
+#include "base/mem.h"
+#include "temporal/call.h"
+#include <assert.h>
+
+/* ---- the wire of the client half ---- */
+static int wire_send(void *ud, const char *path, struct str request, const struct rpc_options *o,
+                     rpc_fn fn, void *fn_ud, uint64_t *id, struct err *e)
+{
+    return rpc_call(ud, path, request, o, fn, fn_ud, id, e);
+}
+
+static void wire_cancel(void *ud, uint64_t id)
+{
+    rpc_cancel(ud, id);
+}
+
+/* ---- what the worker half does not do yet ---- */
+static void no_worker_answer(struct temporal *t, backend_answer_fn fn, void *ud)
+{
+    struct call *c = call_new_answer(t, fn, ud, "complete a task", (struct str){NULL, 0});
+    if (c) call_fail_later(c, ERR_UNSUPPORTED, "this connection serves no task queue");
+}
+
+static void no_serve(struct backend *b, const struct backend_sink *sink,
+                     const struct backend_served *queues, size_t n)
+{
+    (void)b, (void)sink, (void)queues, (void)n;
+}
+
+static void no_offer(struct backend *b, int workflow_slots, int activity_slots)
+{
+    (void)b, (void)workflow_slots, (void)activity_slots;
+}
+
+static void no_complete_workflow(struct backend *b, struct str token,
+                                 const struct backend_workflow_completion *c, backend_answer_fn fn,
+                                 void *ud)
+{
+    (void)token, (void)c;
+    no_worker_answer(temporal_of(b), fn, ud);
+}
+
+static void no_fail_workflow(struct backend *b, struct str token, int cause,
+                             const struct rec *failure, bool limit, struct str pending_json,
+                             backend_answer_fn fn, void *ud)
+{
+    (void)token, (void)cause, (void)failure, (void)limit, (void)pending_json;
+    no_worker_answer(temporal_of(b), fn, ud);
+}
+
+static void no_complete_query(struct backend *b, struct str token,
+                              const struct backend_query_result *q, backend_answer_fn fn, void *ud)
+{
+    (void)token, (void)q;
+    no_worker_answer(temporal_of(b), fn, ud);
+}
+
+static void no_progress(struct backend *b, struct str token, struct str chunk)
+{
+    (void)b, (void)token, (void)chunk;
+}
+
+static void no_sleep_until(struct backend *b, int64_t due_ns, void (*fn)(void *ud), void *ud,
+                           uint64_t *id)
+{
+    (void)b, (void)due_ns, (void)fn, (void)ud;
+    *id = 0;
+}
+
+static void no_sleep_cancel(struct backend *b, uint64_t id)
+{
+    (void)b, (void)id;
+}
+
+static int no_bundle_put(struct backend *b, const char *digest, struct str json,
+                         const struct str *texts, const char *const *shas, size_t n, struct err *e)
+{
+    (void)b, (void)digest, (void)json, (void)texts, (void)shas, (void)n;
+    return err_set(e, ERR_UNSUPPORTED, "a Temporal server keeps no scripts");
+}
+
+static int no_bundle_get(struct backend *b, struct str digest, struct buf *json, struct err *e)
+{
+    (void)b, (void)digest, (void)json;
+    return err_set(e, ERR_UNSUPPORTED, "a Temporal server keeps no scripts");
+}
+
+static int no_text_get(struct backend *b, const char *sha, struct buf *text, struct err *e)
+{
+    (void)b, (void)sha, (void)text;
+    return err_set(e, ERR_UNSUPPORTED, "a Temporal server keeps no scripts");
+}
+
+static void no_retry_blocked(struct backend *b, struct str run_id, struct str digest,
+                             backend_reply_fn fn, void *ud)
+{
+    struct call *c = call_new(temporal_of(b), fn, ud, "go on with run", run_id);
+    (void)digest;
+    if (c)
+        call_fail_later(c, ERR_UNSUPPORTED, "the server tries a failing workflow task by itself");
+}
+
+static int64_t wall_now(struct backend *b)
+{
+    return clock_wall(loop_clock(temporal_of(b)->loop));
+}
+
+/* ---- shutdown ---- */
+static void shutdown_turn(void *ud)
+{
+    struct temporal *t = ud;
+    if (t->calls && loop_post(t->loop, shutdown_turn, t) == 0)
+        return; /* answers are on their way */
+    t->done(t->done_ud);
+}
+
+static void temporal_shutdown(struct backend *b, void (*done)(void *ud), void *ud)
+{
+    struct temporal *t = temporal_of(b);
+    struct err e = {0};
+    err_set(&e, ERR_CLOSED, "the connection to the server is closing");
+    t->closing = true;
+    t->done = done;
+    t->done_ud = ud;
+    calls_close(t, &e);
+    if (loop_post(t->loop, shutdown_turn, t)) shutdown_turn(t);
+}
+
+static const struct backend_ops ops = {.serve = no_serve,
+                                       .offer = no_offer,
+                                       .complete_workflow = no_complete_workflow,
+                                       .fail_workflow = no_fail_workflow,
+                                       .complete_query = no_complete_query,
+                                       .complete_activity = client_complete_activity,
+                                       .complete_activity_by_id = client_complete_activity_by_id,
+                                       .heartbeat = client_heartbeat,
+                                       .progress = no_progress,
+                                       .sleep_until = no_sleep_until,
+                                       .sleep_cancel = no_sleep_cancel,
+                                       .now_ns = wall_now,
+                                       .fetch_history = client_history,
+                                       .bundle_put = no_bundle_put,
+                                       .bundle_get = no_bundle_get,
+                                       .text_get = no_text_get,
+                                       .retry_blocked = no_retry_blocked,
+                                       .start = client_start,
+                                       .signal = client_signal,
+                                       .query = client_query,
+                                       .update = client_update,
+                                       .cancel = client_cancel,
+                                       .terminate = client_terminate,
+                                       .reset = client_reset,
+                                       .delete_run = client_delete,
+                                       .describe = client_describe,
+                                       .list = client_list,
+                                       .count = client_count,
+                                       .result = client_result,
+                                       .shutdown = temporal_shutdown};
+
+int temporal_open(const struct temporal_options *o, struct backend **out, struct err *e)
+{
+    struct temporal *t = mem_zalloc(sizeof *t);
+    if (!t) return err_set(e, ERR_NOMEM, "out of memory opening a connection");
+    t->b.ops = &ops;
+    t->loop = o->loop;
+    t->entropy = o->entropy ? o->entropy : &entropy_system;
+    t->log = o->log;
+    t->ns = str_dup(o->settings->ns);
+    t->identity = str_dup(o->identity);
+    int rc = t->ns && t->identity ? 0 : err_set(e, ERR_NOMEM, "out of memory opening a connection");
+    if (!rc) rc = channel_open(t->loop, &o->settings->channel, &t->channel, e);
+    if (!rc) rc = rpc_open(t->loop, t->channel, t->entropy, &t->rpc, e);
+    t->wire = (struct wire){wire_send, wire_cancel, t->rpc};
+    if (rc)
+        temporal_close(&t->b);
+    else
+        *out = &t->b;
+    return rc;
+}
+
+void temporal_close(struct backend *b)
+{
+    struct temporal *t = b ? temporal_of(b) : NULL;
+    if (!t) return;
+    assert(!t->calls);
+    if (t->rpc) rpc_close(t->rpc);
+    if (t->channel) channel_close(t->channel);
+    mem_free(t->ns);
+    mem_free(t->identity);
+    mem_free(t);
+}
