@@ -187,7 +187,8 @@ void rec_add_str(struct rec *r, int tag, struct str s)
 void rec_add_int(struct rec *r, int tag, int64_t v)
 {
     if (!r) return;
-    assert(type_of(r, tag)->kind == REC_INT || type_of(r, tag)->kind == REC_ENUM);
+    int kind = type_of(r, tag)->kind;
+    assert(kind == REC_INT || kind == REC_ENUM || kind == REC_TIME || kind == REC_DURATION);
     struct rec_field *f = rec_append(r, type_of(r, tag));
     if (f) f->v.i = v;
 }

@@ -128,7 +128,7 @@ struct rec *rec_sub(struct rec *r, int tag);             /* the sub-message, mad
 struct rec *rec_add(struct rec *r, int tag);             /* a new element of a repeated message */
 void rec_add_msg(struct rec *r, int tag, struct rec *m);
 void rec_add_str(struct rec *r, int tag, struct str s);
-void rec_add_int(struct rec *r, int tag, int64_t v); /* repeated INT or ENUM */
+void rec_add_int(struct rec *r, int tag, int64_t v); /* repeated INT, ENUM, TIME */
 struct rec *rec_map_set(struct rec *r, int tag,
                         struct str key); /* map<string, message>: the (new) value message */
 void rec_map_set_str(struct rec *r, int tag, struct str key,
