@@ -3,11 +3,12 @@
  *
  * Which codes are worth another try, and after how long, is the official core's policy. A normal
  * call: DATA_LOSS, INTERNAL, UNKNOWN, RESOURCE_EXHAUSTED, ABORTED, OUT_OF_RANGE and UNAVAILABLE,
- * after 100 ms growing by 1.7 up to 5 s, for 10 s or 10 tries in all, each of 30 s at most. A poll:
- * CANCELLED and DEADLINE_EXCEEDED too, and in its first minute everything (proxies that start up),
- * after 200 ms growing by 2 up to 10 s, without end. RESOURCE_EXHAUSTED waits at least 1 s growing
- * by 2 up to 10 s, and is final when the message says that a message is too large. Each wait
- * differs by up to a fifth, by chance. */
+ * after 100 ms growing by 1.7 up to 5 s, for 10 s or 10 tries in all, each of 30 s at most. What a
+ * server holds for a while (RPC_LONG, RPC_POLL): CANCELLED and DEADLINE_EXCEEDED too, after 200 ms
+ * growing by 2 up to 10 s, without end; a worker's poll in its first minute after everything
+ * (proxies that start up), and for ever after a transport that cannot work, since somebody may
+ * mend it. RESOURCE_EXHAUSTED waits at least 1 s growing by 2 up to 10 s, and is final when the
+ * message says that a message is too large. Each wait differs by up to a fifth, by chance. */
 #ifndef ML_TEMPORAL_RPC_H
 #define ML_TEMPORAL_RPC_H
 #include "temporal/channel.h"
@@ -20,9 +21,8 @@
 
 enum rpc_class {
     RPC_CALL,
-    RPC_LONG, /* held by the server for a while, and of bounded use: a normal call's codes with a
-                 poll's timeout and lane */
-    RPC_POLL, /* for a worker's polls: never gives up */
+    RPC_LONG, /* held by the server for a while: results, updates */
+    RPC_POLL, /* a worker's poll */
     RPC_ONCE  /* one try */
 };
 struct rpc_options {

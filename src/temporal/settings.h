@@ -1,5 +1,9 @@
-/* How to reach a server: from flags and from the environment variables of the official tools. Flags
- * win. Secrets (API key, private key, password) are never in a message. */
+/* How to reach a server: from flags and from the environment variables of the official tools
+ * (TEMPORAL_ADDRESS, _NAMESPACE, _API_KEY, _TLS, _TLS_CLIENT_CERT_PATH and _DATA,
+ * _TLS_CLIENT_KEY_PATH and _DATA, _TLS_SERVER_CA_CERT_PATH and _DATA, _TLS_SERVER_NAME,
+ * _TLS_DISABLE_HOST_VERIFICATION, _GRPC_META_*). Flags win. The configuration file of those tools
+ * is not read: TEMPORAL_CONFIG_FILE and TEMPORAL_PROFILE are an error that says so, unless a flag
+ * gives the address. Secrets (API key, keys, password, metadata) are never in a message. */
 #ifndef ML_TEMPORAL_SETTINGS_H
 #define ML_TEMPORAL_SETTINGS_H
 #include "base/mem.h"
@@ -7,12 +11,12 @@
 
 /* Absent strings: not given on the command line. */
 struct settings_flags {
-    struct str address, ns, api_key, identity;
+    struct str address, ns, api_key;
     enum channel_tls tls;
     struct str ca_file, cert_file, key_file, server_name;
     bool no_host_verification;
     struct str proxy;           /* [user:password@]host:port */
-    const struct str *metadata; /* "name=value" each */
+    const struct str *metadata; /* "name=value" each; names in any case */
     size_t n_metadata;
 };
 struct settings {
@@ -20,9 +24,9 @@ struct settings {
     struct str ns;                  /* "default" when nothing says otherwise */
     struct arena arena;
 };
-/* `environ_` is a NULL-terminated list of NAME=VALUE, as the process has it. ERR_ARG with the name
- * of the setting that cannot be used. */
-int settings_read(const struct settings_flags *f, const char *const *environ_, struct settings *out,
+/* `env` is a NULL-terminated list of NAME=VALUE, as the process has it; empty values count as not
+ * set. ERR_ARG with the name of the setting that cannot be used, ERR_NOMEM; *out is freed then. */
+int settings_read(const struct settings_flags *f, char *const *env, struct settings *out,
                   struct err *e);
 void settings_free(struct settings *s);
 

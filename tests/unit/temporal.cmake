@@ -1,0 +1,6 @@
+add_library(h2_server STATIC ${CMAKE_SOURCE_DIR}/tests/support/h2_server.c)
+target_include_directories(h2_server PUBLIC ${CMAKE_SOURCE_DIR}/tests/support)
+target_link_libraries(h2_server PUBLIC room_base PkgConfig::NGHTTP2 PkgConfig::UV)
+target_include_directories(h2_server PRIVATE ${CMAKE_SOURCE_DIR}/src)
+ml_unit_test(grpc ${CMAKE_SOURCE_DIR}/tests/unit/test_grpc.c room_temporal)
+ml_unit_test(channel ${CMAKE_SOURCE_DIR}/tests/unit/test_channel.c room_temporal h2_server)
