@@ -1,7 +1,7 @@
 /* Named fault points: a test build can stop the process dead at the k-th hit of a point
  * (environment ML_FAULTS="name:k", k from 1), to prove that every gap between two effects is
- * survivable. Without ML_FAULTS in the environment at fault_init a point costs one predictable
- * branch. */
+ * survivable. ML_FAULTS=count says on stderr at exit how often each point was hit. Without
+ * ML_FAULTS in the environment at fault_init a point costs one predictable branch. */
 #ifndef ML_BASE_FAULT_H
 #define ML_BASE_FAULT_H
 #include <stdbool.h>

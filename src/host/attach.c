@@ -266,12 +266,19 @@ static void next_try(struct attach *a)
     loop_timer_start(a->timer, RACE_NS);
 }
 
+static bool load_pending(const ml_host *h)
+{
+    for (const struct hcall *c = h->calls; c; c = c->next)
+        if (strcmp(c->verb->name, "load") == 0 && !c->ending) return true;
+    return false;
+}
+
 static void on_lost(void *ud)
 {
     struct attach *a = ud;
     a->conn = NULL;
     a->reloading = 0;
-    if (!a->loads) {
+    if (!a->loads && !load_pending(a->h)) {
         struct err e;
         err_set(&e, ERR_CLOSED, "the process that owned %s has ended before it answered",
                 a->h->path);

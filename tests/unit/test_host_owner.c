@@ -124,6 +124,32 @@ static void succession(void)
     wipe();
 }
 
+static void succession_while_loading(void)
+{
+    fresh("when the owner goes before it has loaded what a client asked for, the client loads it",
+          waits);
+    ml_host *owner = open_host(ML_CLOCK_REAL, 0);
+    ml_config c = config(ML_CLOCK_REAL);
+    c.flags = ML_ATTACH;
+    ml_host *guest = open_with(&c);
+    loaded = (struct load){0};
+    CHECK_INT(ml_load(guest, script_path, NULL, 0, on_load, &loaded), 0);
+    for (int i = 0; i < 5; i++)
+        CHECK(ml_step(guest, 1000000) >= 0);
+    CHECK(!loaded.done);
+    ml_close(owner); /* it has not taken a step since */
+    both_until(guest, NULL, &loaded.done);
+    CHECK_INT(loaded.code, 0);
+    CHECK_INT(ml_attached(guest), 0);
+    ml_drive(guest, NULL);
+    start(guest, "s", NULL);
+    ASK(guest, ml_signal(guest, "s", NULL, "go", "\"on\"", NULL, on_reply, &rep));
+    ASK(guest, ml_result(guest, "s", NULL, 1, on_reply, &rep));
+    CHECK_STR(rep.json, "\"on\"");
+    ml_close(guest);
+    wipe();
+}
+
 static void looking(void)
 {
     fresh("looking only never makes a file", waits);
@@ -150,6 +176,7 @@ int main(int argc, char **argv)
     } all[] = {{"exclusive", exclusive},
                {"socket", through_the_socket},
                {"succession", succession},
+               {"succession_while_loading", succession_while_loading},
                {"looking", looking}};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (argc < 2 || strcmp(argv[1], all[i].name) == 0) all[i].fn();
