@@ -165,9 +165,10 @@ static void on_reply(void *ud, const struct channel_reply *reply)
     }
     loop_timer_start(p->timer, wait);
     if (p->o.on_retry) {
-        p->r->in_fn++;
+        struct rpc *r = p->r;
+        r->in_fn++;
         p->o.on_retry(p->ud, reply, p->tries, wait); /* may cancel it */
-        p->r->in_fn--;
+        r->in_fn--;
     }
 }
 

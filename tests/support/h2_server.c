@@ -53,6 +53,7 @@ static void free_server(struct h2_server *s)
 {
     if (!s->closing || s->tcp_open || s->peers_left) return;
     buf_free(&s->state.seen);
+    buf_free(&s->state.body);
     free(s);
 }
 
@@ -277,6 +278,8 @@ static void answer(struct stream *x)
 {
     struct peer *p = x->peer;
     struct h2_server *s = p->s;
+    buf_reset(&s->state.body);
+    buf_putstr(&s->state.body, buf_str(&x->body));
     answer_messages(x);
     if (is(x, "hold")) {
         x->held = true;
@@ -292,6 +295,11 @@ static void answer(struct stream *x)
             frame(x, 0, "", 0, 0);
             reply(x, 0);
         }
+    } else if (is(x, "code") || (is(x, "fail") && s->refused++ < number(x->path))) {
+        reply(x, is(x, "code") ? number(x->path) : 14);
+    } else if (is(x, "fail")) {
+        frame(x, 0, "", 0, 0);
+        reply(x, 0);
     } else if (is(x, "http") || is(x, "html")) {
         buf_puts(&x->out, "<html>a page</html>");
         headers(x, is(x, "html") ? "200" : strrchr(x->path, '/') + 1, "text/html", true);
@@ -504,6 +512,7 @@ struct h2_server *h2_open(struct loop *l, const struct h2_options *o, int *port)
     s->loop = l;
     if (o) s->o = *o;
     buf_init(&s->state.seen, 1u << 20);
+    buf_init(&s->state.body, 16u << 20);
     struct sockaddr_in at;
     uv_ip4_addr("127.0.0.1", *port, &at);
     uv_tcp_init(loop_uv(l), &s->tcp);

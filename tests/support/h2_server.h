@@ -11,6 +11,7 @@
  *   /t/http/N        HTTP status N with a page          /t/html       HTTP 200 with a page
  *   /t/early         status 8 before the body is read   /t/headers    more than 1 MiB of headers
  *   /t/goaway        GOAWAY that lets this call end     /t/goaway0    GOAWAY as if it had not come
+ *   /t/fail/N        the first N with status 14         /t/code/N     status N, always
  *   /t/close         the connection is closed           /t/mute       no answer, ever */
 #ifndef ML_TESTS_H2_SERVER_H
 #define ML_TESTS_H2_SERVER_H
@@ -33,6 +34,7 @@ void h2_release(struct h2_server *s); /* answers what is held */
 void h2_goaway_all(struct h2_server *s);
 
 struct h2_state {
+    struct buf body;   /* of the last request, with gRPC's frame around it */
     struct buf seen;   /* "name: value\n" of the last request */
     int calls, held;   /* requests that came, and that are held */
     int connections;   /* accepted so far */

@@ -4,3 +4,5 @@ target_link_libraries(h2_server PUBLIC room_base PkgConfig::NGHTTP2 PkgConfig::U
 target_include_directories(h2_server PRIVATE ${CMAKE_SOURCE_DIR}/src)
 ml_unit_test(grpc ${CMAKE_SOURCE_DIR}/tests/unit/test_grpc.c room_temporal)
 ml_unit_test(channel ${CMAKE_SOURCE_DIR}/tests/unit/test_channel.c room_temporal h2_server)
+ml_unit_test(rpc ${CMAKE_SOURCE_DIR}/tests/unit/test_rpc.c room_temporal h2_server)
+ml_unit_test(settings ${CMAKE_SOURCE_DIR}/tests/unit/test_settings.c room_temporal)
