@@ -10,6 +10,25 @@ foreach(spec ${specs})
            COMMAND ${LUA54} /usr/bin/busted --lpath=tests/spec/?.lua -o plainTerminal ${spec})
   set_tests_properties(spec.${name} PROPERTIES LABELS spec TIMEOUT 900 ENVIRONMENT "${spec_env}")
 endforeach()
+
+# The same specs where the program forgets as much as it can: every run rebuilt from its history before each task, one run in
+# memory, one timer in memory. Left out: coverage, which compares lists and files.
+if(ML_TESTING AND NOT ML_ASAN AND NOT ML_TSAN)
+  foreach(config EVICT_ALWAYS CACHE_RUNS TIMERS_IN_MEMORY)
+    string(TOLOWER ${config} config_name)
+    foreach(spec ${specs})
+      get_filename_component(name ${spec} NAME_WE)
+      string(REPLACE "_spec" "" name ${name})
+      if(name STREQUAL "coverage")
+        continue()
+      endif()
+      add_test(NAME spec_config.${config_name}.${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}
+               COMMAND ${LUA54} /usr/bin/busted --lpath=tests/spec/?.lua -o plainTerminal ${spec})
+      set_tests_properties(spec_config.${config_name}.${name} PROPERTIES LABELS config TIMEOUT 900
+                           ENVIRONMENT "${spec_env};ML_${config}=1")
+    endforeach()
+  endforeach()
+endif()
 if(ML_TESTING AND NOT ML_ASAN AND NOT ML_TSAN)
   foreach(shard 1 2)
     add_test(NAME mutants.${shard} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR} COMMAND ${LUA54} tests/mutants.lua ${shard}/2)

@@ -172,6 +172,10 @@ static int engine_on(ml_host *h, struct store *s, struct engine **out, struct er
                             .clock_mode = clock_of(h->cfg.clock),
                             .until_ns = h->cfg.until_ns,
                             .identity = str_of(h->identity)};
+#ifdef ML_TESTING
+    const char *timers = getenv("ML_TIMERS_IN_MEMORY");
+    if (timers && *timers) o.timers_in_memory = (int)strtol(timers, NULL, 10);
+#endif
     return engine_open(&o, out, e);
 }
 
