@@ -62,6 +62,15 @@ struct wf_run *api_read(lua_State *L, const char *name)
     return r;
 }
 
+struct str api_defined(struct wf_run *r, lua_State *co)
+{
+    lua_Debug ar;
+    lua_pushvalue(co, 1);
+    lua_getinfo(co, ">S", &ar);
+    if (ar.linedefined <= 0) return (struct str){0};
+    return arena_printf(&r->keep, "%s:%d", ar.short_src, ar.linedefined);
+}
+
 struct str api_where(lua_State *L)
 {
     struct wf_run *r = run_of(L);

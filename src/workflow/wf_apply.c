@@ -249,7 +249,7 @@ static int look_ahead(struct wf_run *r)
     int rc = wf_marker_lookahead(r, m->events + from, end - from);
     for (size_t i = from; i < end && !rc; i++) {
         if (event_type(m->events[i]) == EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED)
-            rc = wf_update_from_accepted(r, event_attrs(m->events[i]));
+            rc = wf_update_from_accepted(r, m->events[i]);
     }
     return rc;
 }

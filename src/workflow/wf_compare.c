@@ -18,7 +18,7 @@ static void marker_identity(struct arena *a, const struct rec *at, struct wf_ide
     if (str_eqz(out->name, WF_MARKER_PATCH))
         out->id = wf_marker_patch_id(a, at, &out->deprecated);
     else if (str_eqz(out->name, WF_MARKER_LOCAL))
-        out->id = arena_printf(a, "%lld", (long long)wf_marker_local_seq(at));
+        out->id = wf_marker_local_id(a, at);
     else if (str_eqz(out->name, WF_MARKER_SIDE_EFFECT))
         out->id = wf_marker_data(at, "side-effect-id");
 }

@@ -161,7 +161,7 @@ static bool add_marker(struct wf_run *r, struct wf_op *op, const struct wf_local
         while (res->result && (f = rec_each(res->result, T(payloads, payloads), f)))
             payloads_add(out, rec_clone(A(r), f->v.m));
     }
-    wf_cmd_identity(r, c, arena_printf(A(r), "%u", op->local->seq), STR(WF_MARKER_LOCAL), NULL);
+    wf_cmd_identity(r, c, wf_local_id(A(r), op->local->seq, op->name), STR(WF_MARKER_LOCAL), NULL);
     return true;
 }
 

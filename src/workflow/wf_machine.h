@@ -102,6 +102,7 @@ struct wf_update {
     struct wf_update *next;
     struct str id, message_id;
     int64_t sequencing_id;
+    int64_t accepted_id;       /* the event, when replayed */
     bool replayed;             /* already accepted in history: no validator, no messages */
     const struct rec *request; /* update_request, in the update's arena */
     enum wf_update_state state;
@@ -250,6 +251,8 @@ void wf_merge_memo(struct wf_run *r, const struct rec *memo);
 int wf_marker_lookahead(struct wf_run *r, const struct rec *const *events, size_t n);
 struct str wf_marker_patch_id(struct arena *a, const struct rec *marker, bool *deprecated);
 int64_t wf_marker_local_seq(const struct rec *marker);
+struct str wf_marker_local_id(struct arena *a, const struct rec *marker); /* for comparing */
+struct str wf_local_id(struct arena *a, uint32_t seq, struct str type);
 struct str wf_marker_data(const struct rec *marker,
                           const char *key); /* data of the first payload of a detail */
 bool wf_is_change_version(const struct rec *search_attributes);
@@ -264,7 +267,7 @@ void wf_local_abandon_all(struct wf_run *r); /* the run ends */
 void wf_local_free(struct wf_local *l);
 /* wf_update.c */
 int wf_update_from_message(struct wf_run *r, const struct rec *message);
-int wf_update_from_accepted(struct wf_run *r, const struct rec *attrs);
+int wf_update_from_accepted(struct wf_run *r, const struct rec *ev);
 int wf_update_admit(struct wf_run *r, const struct rec *ev, bool deliver);
 /* Those sequenced before event_id. Sets *any for replayed ones, *fresh for new ones. */
 void wf_update_deliver_before(struct wf_run *r, int64_t event_id, bool *any, bool *fresh);

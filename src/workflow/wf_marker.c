@@ -33,6 +33,20 @@ int64_t wf_marker_local_seq(const struct rec *marker)
     return wf_json_get(wf_marker_data(marker, "data"), "seq", &raw) ? wf_json_int(raw, 0) : 0;
 }
 
+/* Number and type decide: one that is cancelled before anybody was asked is never looked up. */
+struct str wf_marker_local_id(struct arena *a, const struct rec *marker)
+{
+    struct str raw, type = {NULL, 0};
+    if (wf_json_get(wf_marker_data(marker, "data"), "activity_type", &raw))
+        type = wf_json_string(a, raw);
+    return wf_local_id(a, (uint32_t)wf_marker_local_seq(marker), type);
+}
+
+struct str wf_local_id(struct arena *a, uint32_t seq, struct str type)
+{
+    return arena_printf(a, "%u, type \"" STR_FMT "\"", seq, STR_ARG(type));
+}
+
 bool wf_is_change_version(const struct rec *sa)
 {
     const struct rec_field *f = rec_each(sa, T(search_attributes, indexed_fields), NULL);

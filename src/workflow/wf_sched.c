@@ -87,6 +87,7 @@ struct task *task_new(struct wf_run *r, enum task_kind kind, struct task *parent
     t->nargs = nargs;
     t->parent = parent;
     t->serial = ++s->serial;
+    if (kind == TASK_MAIN || kind == TASK_UPDATE) t->defined = api_defined(r, co);
     t->validator_ref = t->args_ref = LUA_NOREF;
     for (int i = 0; i < WAIT_MAX; i++)
         t->waits[i].task = t;
@@ -573,7 +574,7 @@ static enum sandbox_status task_step(struct task *t)
     r->sandbox.scope = NULL;
     s->context = CONTEXT_TOP;
     s->running = NULL;
-    r->op_where = (struct str){0};
+    r->op_where = st == SANDBOX_BLOCKED ? (struct str){0} : t->defined; /* of an end */
     switch (st) {
     case SANDBOX_SLICE:
         s->sliced = t;

@@ -90,6 +90,7 @@ struct task {
     struct str cancel_reason; /* in keep */
     struct wf_waiter waits[WAIT_MAX];
     struct str where;         /* of the wait; in keep */
+    struct str defined;       /* MAIN, UPDATE: where its function stands; in keep */
     struct task *parent;      /* NULL: a root (main, handlers) */
     struct task *prev, *next; /* all living ones, as made */
     struct task *ready_next;
@@ -261,7 +262,9 @@ struct str api_keep(struct wf_run *r, lua_State *L,
                     struct str s); /* copy in keep; raises out of memory */
 void api_push_time(lua_State *L, int64_t ns);
 void api_set_str(lua_State *L, const char *key,
-                 struct str s);     /* table on top; absent sets nothing */
+                 struct str s); /* table on top; absent sets nothing */
+/* "file.lua:12", where the function at the bottom of a new coroutine is defined; in keep. */
+struct str api_defined(struct wf_run *r, lua_State *co);
 struct str api_where(lua_State *L); /* interned "file.lua:12" */
 struct rec *api_payloads(lua_State *L, int first, int n,
                          const char *root);                      /* in out_arena; raises */

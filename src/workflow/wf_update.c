@@ -69,17 +69,21 @@ int wf_update_from_message(struct wf_run *r, const struct rec *message)
                       rec_int(message, T(protocol_message, event_id)), request, false);
 }
 
-int wf_update_from_accepted(struct wf_run *r, const struct rec *at)
+int wf_update_from_accepted(struct wf_run *r, const struct rec *ev)
 {
+    const struct rec *at = event_attrs(ev);
     struct str id = rec_str(at, T(ev_workflow_execution_update_accepted, protocol_instance_id));
     const struct rec *request =
         rec_msg(at, T(ev_workflow_execution_update_accepted, accepted_request));
     if (!request) request = map_get(&r->machines->admitted, id);
     if (!request) return 0; /* the comparison tells */
-    return update_add(
+    int rc = update_add(
         r, id, rec_str(at, T(ev_workflow_execution_update_accepted, accepted_request_message_id)),
         rec_int(at, T(ev_workflow_execution_update_accepted, accepted_request_sequencing_event_id)),
         request, true);
+    struct wf_update *u = update_find(r, id);
+    if (u) u->accepted_id = event_id(ev);
+    return rc;
 }
 
 /* An update that the engine admitted before (a reset brings them along). Live it stands for the
@@ -186,10 +190,13 @@ int wf_op_update_reject(struct wf_run *r, struct str update_id, const struct rec
     int rc = answerable(r, update_id, UPDATE_DELIVERED, &u, e);
     if (rc) return rc;
     if (r->replaying) {
-        wf_task_failf(r, WORKFLOW_TASK_FAILED_CAUSE_NON_DETERMINISTIC_ERROR, "NonDeterminism",
-                      "history and script differ: update \"" STR_FMT
-                      "\" was accepted, the script now has no handler for it",
-                      STR_ARG(update_id));
+        wf_task_failf(
+            r, WORKFLOW_TASK_FAILED_CAUSE_NON_DETERMINISTIC_ERROR, "NonDeterminism",
+            "history and script differ at event %lld: recorded "
+            "WorkflowExecutionUpdateAccepted (id " STR_FMT
+            "), but the script now has no handler \"" STR_FMT "\" for it",
+            (long long)u->accepted_id, STR_ARG(update_id),
+            STR_ARG(rec_str(rec_msg(u->request, T(update_request, input)), T(update_input, name))));
         return err_set(e, ERR_NONDET, "the update was accepted in history");
     }
     struct rec *body = rec_new(A(r), &rec_type_update_rejection);
