@@ -3,10 +3,10 @@
  *
  * Asynchronous and pushing: the worker says what it serves and offers slots; the engine pushes
  * tasks while it has credit; every completion and every request is answered later, never inside the
- * call. All calls and callbacks happen on the loop's thread. Requests carry a request id that stays
- * the same over retries. Strings and records given to a call are borrowed for the duration of the
- * call; those given to a callback are borrowed for the duration of the callback, except tasks
- * (owned). */
+ * call (only without memory for that: then inside, with STORAGE or ERR_NOMEM). All calls and
+ * callbacks happen on the loop's thread. Requests carry a request id that stays the same over
+ * retries. Strings and records given to a call are borrowed for the duration of the call; those
+ * given to a callback are borrowed for the duration of the callback, except tasks (owned). */
 #ifndef ML_BACKEND_H
 #define ML_BACKEND_H
 #include "base/err.h"
@@ -185,11 +185,16 @@ struct backend_served {
 
 struct backend_ops {
     /* worker side */
-    void (*serve)(struct backend *b, const struct backend_sink *sink,
-                  const struct backend_served *queues,
-                  size_t n); /* replaces what was served; a queue's types: others wait visibly */
+    /* Replaces what was served; a queue's types: others wait visibly. ERR_NOMEM: nothing changed.
+     */
+    int (*serve)(struct backend *b, const struct backend_sink *sink,
+                 const struct backend_served *queues, size_t n);
     void (*offer)(struct backend *b, int workflow_slots,
                   int activity_slots); /* more credit; each pushed task uses one */
+    /* Gives a task back that could not be begun or finished here, for want of memory or of the
+     * disk: it is pushed again later, as if it had not been. Needs no memory. An activity is given
+     * back only when its attempt has not begun. */
+    void (*release)(struct backend *b, struct str token, const struct err *why);
     void (*complete_workflow)(struct backend *b, struct str token,
                               const struct backend_workflow_completion *c, backend_answer_fn fn,
                               void *ud);

@@ -54,6 +54,8 @@ static int sleep_for(lua_State *L, int64_t ns, const char *fname)
     if (on_engine(L)) {
         s->engine = true;
         h->env.sleep_until(h->env.ud, act_now(h) + (ns > 0 ? ns : 0), sleep_done, s, &s->id);
+        s->engine = s->id != 0;
+        if (!s->engine) return act_misuse(L, "%s: out of memory", fname);
     } else {
         if (loop_timer_open(h->env.loop, sleep_done, s, &s->timer) < 0)
             return act_misuse(L, "%s: out of memory", fname);
@@ -307,6 +309,8 @@ static int wait_for(lua_State *L, int list, int mode, bool steady, int64_t limit
         if (limit_ns >= 0 && on_engine(L)) {
             s->engine = true;
             env->sleep_until(env->ud, act_now(s->op.h) + limit_ns, settle_over, s, &s->sleep_id);
+            s->engine = s->sleep_id != 0;
+            if (!s->engine) return act_misuse(L, "out of memory");
         } else if (limit_ns >= 0) {
             if (loop_timer_open(act_host_of(L)->env.loop, settle_over, s, &s->timer) < 0)
                 return act_misuse(L, "out of memory");

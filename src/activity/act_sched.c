@@ -7,16 +7,11 @@
 
 /* ---- ready queue ---- */
 
-static void on_woken(void *ud)
-{
-    (void)ud;
-}
-
 void act_wake(struct act_host *h)
 {
     if (h->ready_fn) h->ready_fn(h->ready_ud);
     /* a turn of the loop that waits without bound polls after its timers have run: end that wait */
-    if (!h->in_step) loop_post(h->env.loop, on_woken, NULL);
+    if (!h->in_step) loop_wake(h->env.loop);
 }
 
 static void enqueue(struct act_co **first, struct act_co **last, struct act_co *co)

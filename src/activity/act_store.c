@@ -15,6 +15,7 @@ struct store_op {
     struct store_answer answer;
     const char *fname;
     bool existed_matters;
+    bool sent; /* the link is the store's: freed with its answer */
     /* set: slices of what stands in the frame that waits */
     struct str ns, key, value;
     int64_t ttl_ns, expect;
@@ -28,6 +29,7 @@ static void on_answer(void *ud, const struct store_answer *a)
     mem_free(l);
     if (!o) return;
     o->link = NULL;
+    o->sent = false;
     o->answer = *a;
     act_op_done(&o->op);
 }
@@ -35,7 +37,10 @@ static void on_answer(void *ud, const struct store_answer *a)
 static void cut(struct act_op *op)
 {
     struct store_op *o = (struct store_op *)op;
-    if (o->link) o->link->op = NULL;
+    if (o->link && o->sent)
+        o->link->op = NULL;
+    else
+        mem_free(o->link);
     o->link = NULL;
 }
 
@@ -151,6 +156,7 @@ static int try_set(lua_State *L, struct store_op *o)
     if (!o->link && !(o->link = act_link_new(&o->op))) return act_misuse(L, "out of memory");
     o->expect = found ? version : 0;
     o->op.done = false;
+    o->sent = true;
     kv_set(h->env.store, o->ns, o->key, o->value, o->expect, expires(h, o->ttl_ns), act_now(h),
            on_answer, o->link);
     return act_op_wait(L, o);
@@ -201,6 +207,7 @@ static int store_cas(lua_State *L)
     struct str value = encode(L, 4, "ml.store.cas");
     struct store_op *o = new_op(L, "ml.store.cas", push_answer);
     o->op.done = false;
+    o->sent = true;
     kv_set(s, ns, key, value, version, expires(h, ttl), act_now(h), on_answer, o->link);
     return act_op_wait(L, o);
 }
@@ -215,6 +222,7 @@ static int store_delete(lua_State *L)
     struct store_op *o = new_op(L, "ml.store.delete", push_answer);
     o->existed_matters = true;
     o->op.done = false;
+    o->sent = true;
     kv_delete(s, ns, key, -1, act_now(act_host_of(L)), on_answer, o->link);
     return act_op_wait(L, o);
 }

@@ -9,12 +9,6 @@
 #include <stdlib.h>
 #include <uv.h>
 
-struct post {
-    loop_fn fn;
-    void *ud;
-    struct post *next;
-};
-
 struct work {
     uv_work_t req;
     struct loop *loop;
@@ -33,7 +27,7 @@ struct loop {
     bool embedded; /* somebody polls loop_fd(): a turn must leave every descriptor registered */
     bool closing;
     pthread_mutex_t lock; /* over the three below */
-    struct post *first, *last;
+    struct loop_post *first, *last;
     bool closed;
 };
 
@@ -142,14 +136,14 @@ static void uv_mem_once(void)
 static void run_posts(struct loop *l)
 {
     pthread_mutex_lock(&l->lock);
-    struct post *p = l->first;
+    struct loop_post *p = l->first;
     l->first = l->last = NULL;
     pthread_mutex_unlock(&l->lock);
     while (p) {
-        struct post *next = p->next;
-        p->fn(p->ud);
-        mem_free(p);
-        p = next;
+        struct loop_post x = *p; /* its owner may let go of it, or post it again */
+        if (x.ours) mem_free(p);
+        x.fn(x.ud);
+        p = x.next;
     }
 }
 
@@ -158,19 +152,16 @@ static void on_async(uv_async_t *h)
     run_posts(h->data);
 }
 
-int loop_post(struct loop *l, loop_fn fn, void *ud)
+int loop_post_in(struct loop *l, struct loop_post *p, loop_fn fn, void *ud)
 {
-    struct post *p = mem_alloc(sizeof *p);
-    if (!p) {
-        return ERR_NOMEM;
-    }
-    *p = (struct post){fn, ud, NULL};
     pthread_mutex_lock(&l->lock);
     if (l->closed) {
         pthread_mutex_unlock(&l->lock);
-        mem_free(p);
         return ERR_CLOSED;
     }
+    p->fn = fn;
+    p->ud = ud;
+    p->next = NULL;
     if (l->last) {
         l->last->next = p;
     } else {
@@ -180,6 +171,27 @@ int loop_post(struct loop *l, loop_fn fn, void *ud)
     uv_async_send(&l->async); /* under the lock: the handle cannot be closed meanwhile */
     pthread_mutex_unlock(&l->lock);
     return 0;
+}
+
+void loop_wake(struct loop *l)
+{
+    if (!l->closed) {
+        uv_async_send(&l->async);
+    }
+}
+
+int loop_post(struct loop *l, loop_fn fn, void *ud)
+{
+    struct loop_post *p = mem_alloc(sizeof *p);
+    if (!p) {
+        return ERR_NOMEM;
+    }
+    p->ours = true;
+    int rc = loop_post_in(l, p, fn, ud);
+    if (rc) {
+        mem_free(p);
+    }
+    return rc;
 }
 
 /* ---- opening and closing ---- */

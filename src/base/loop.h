@@ -45,5 +45,15 @@ int loop_work(struct loop *l, void (*work)(void *ud), void (*done)(void *ud, int
 /* Runs fn on the loop thread in the next turn; safe from any thread. 0 or ERR_NOMEM / ERR_CLOSED.
  */
 int loop_post(struct loop *l, loop_fn fn, void *ud);
+/* The same in the caller's memory, for what must arrive also without any: *p stays until fn runs,
+ * which may free it or post it again. 0 or ERR_CLOSED. */
+struct loop_post {
+    loop_fn fn;
+    void *ud;
+    struct loop_post *next;
+    bool ours; /* of loop_post: freed when run */
+};
+int loop_post_in(struct loop *l, struct loop_post *p, loop_fn fn, void *ud);
+void loop_wake(struct loop *l); /* ends the wait of a turn; on the loop's thread */
 
 #endif

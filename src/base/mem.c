@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+static _Thread_local unsigned long refused;
 static mem_hook_fn hook;
 static void *hook_ud;
 
@@ -13,6 +14,11 @@ void mem_set_hook(mem_hook_fn fn, void *ud)
 {
     hook = fn;
     hook_ud = ud;
+}
+
+unsigned long mem_refused(void)
+{
+    return refused;
 }
 
 bool mem_is_ours(void)
@@ -26,6 +32,7 @@ bool mem_is_ours(void)
 
 #ifdef ML_TESTING
 static atomic_long count;   /* allocations asked for since the start */
+static atomic_long live;    /* allocations that are not freed */
 static atomic_long fail_at; /* the count that fails; 0: none */
 static atomic_bool fail_on; /* and all after it */
 
@@ -36,9 +43,26 @@ void mem_fail_at(long n, bool from_then_on)
     if (n > 0) atomic_store(&fail_at, atomic_load(&count) + n);
 }
 
+static void (*on_fail)(void);
+
+void mem_on_fail(void (*fn)(void))
+{
+    on_fail = fn;
+}
+
 long mem_alloc_count(void)
 {
     return atomic_load(&count);
+}
+
+long mem_live_count(void)
+{
+    return atomic_load(&live);
+}
+
+static void count_live(long by)
+{
+    atomic_fetch_add_explicit(&live, by, memory_order_relaxed);
 }
 
 static bool must_fail(void)
@@ -46,6 +70,7 @@ static bool must_fail(void)
     long now = atomic_fetch_add_explicit(&count, 1, memory_order_relaxed) + 1;
     long at = atomic_load_explicit(&fail_at, memory_order_relaxed);
     if (at == 0 || now < at) return false;
+    if (now == at && on_fail) on_fail();
     return now == at || atomic_load_explicit(&fail_on, memory_order_relaxed);
 }
 #else
@@ -55,9 +80,24 @@ void mem_fail_at(long n, bool from_then_on)
     (void)from_then_on;
 }
 
+void mem_on_fail(void (*fn)(void))
+{
+    (void)fn;
+}
+
 long mem_alloc_count(void)
 {
     return 0;
+}
+
+long mem_live_count(void)
+{
+    return 0;
+}
+
+static void count_live(long by)
+{
+    (void)by;
 }
 
 static bool must_fail(void)
@@ -69,8 +109,10 @@ static bool must_fail(void)
 void *mem_realloc(void *p, size_t n)
 {
     if (n == 0) n = 1;
-    if (n > PTRDIFF_MAX || must_fail()) return NULL;
-    return hook ? hook(hook_ud, p, n) : realloc(p, n);
+    void *q = n > PTRDIFF_MAX || must_fail() ? NULL : hook ? hook(hook_ud, p, n) : realloc(p, n);
+    if (!q) refused++;
+    if (!p && q) count_live(1);
+    return q;
 }
 
 void *mem_alloc(size_t n)
@@ -88,6 +130,7 @@ void *mem_zalloc(size_t n)
 void mem_free(void *p)
 {
     if (!p) return;
+    count_live(-1);
     if (hook) {
         hook(hook_ud, p, 0);
         return;

@@ -17,9 +17,15 @@ void *mem_realloc(void *p, size_t n);        /* n > 0; NULL leaves p as it was *
 void mem_free(void *p);                      /* NULL is fine */
 void *mem_dup(const void *p, size_t n);      /* owned copy or NULL */
 
+/* How many allocations of this thread were refused so far. What a stretch of work came to while it
+ * grew may be incomplete: who can, throws it away and does it again later. */
+unsigned long mem_refused(void);
+
 /* Test port: the n-th allocation from now fails (once, or from then on). 0 turns it off. */
 void mem_fail_at(long n, bool from_then_on);
-long mem_alloc_count(void); /* allocations and resizes asked for since the start */
+void mem_on_fail(void (*fn)(void)); /* called where the first one fails */
+long mem_alloc_count(void);         /* allocations and resizes asked for since the start */
+long mem_live_count(void);          /* allocations that are not freed */
 
 /* An arena: many small things freed at once. Allocation failure is sticky: calls return a usable
  * zeroed scratch object or NULL as documented, and arena_failed() tells at the end; check it before

@@ -46,9 +46,7 @@ struct msg *eng_msg(struct engine *g, int kind)
 {
     struct msg *m = mem_zalloc(sizeof *m);
     if (!m) {
-        struct err e;
-        err_set(&e, ERR_NOMEM, "out of memory");
-        eng_sick(g, &e);
+        eng_starved(g);
         return NULL;
     }
     m->kind = kind;
@@ -76,6 +74,17 @@ void eng_post(struct engine *g, struct msg *m)
     g->queue_last = m;
     g->queued++;
     eng_kick(g);
+}
+
+/* Before all others: it could not be applied in its turn. */
+void eng_post_front(struct engine *g, struct msg *m)
+{
+    m->next = g->queue;
+    g->queue = m;
+    if (!g->queue_last) {
+        g->queue_last = m;
+    }
+    g->queued++;
 }
 
 /* Answers a message that cannot be applied, and frees it. */
@@ -116,7 +125,7 @@ void eng_dispatch(struct engine *g, struct msg *m)
              : m->run_id.n ? eng_run_by_id(g, m->run_id, &r, &e)
                            : eng_run_current(g, m->workflow_id, &r, &e);
     if (rc && rc != ERR_NOTFOUND && rc != ERR_CORRUPT) {
-        eng_post(g, m); /* not lost: read again when the disk works */
+        eng_post_front(g, m); /* not lost: read again when the disk works */
         eng_sick(g, &e);
         return;
     }
@@ -143,12 +152,21 @@ void eng_sick(struct engine *g, const struct err *e)
     if (g->sick_until) {
         return; /* others of the same group */
     }
-    g->sick_backoff = g->sick_backoff ? g->sick_backoff * 2 : SICK_FIRST;
+    g->sick_backoff = g->sick_backoff ? g->sick_backoff * 2 : g->sick_first;
     g->sick_backoff = g->sick_backoff > SICK_LAST ? SICK_LAST : g->sick_backoff;
     g->sick_until = eng_mono(g) + g->sick_backoff;
     log_printf(g->log, LOG_ERROR, "engine: %s; trying again in %lld ms", e->text,
                (long long)(g->sick_backoff / NS_PER_MS));
     eng_kick(g);
+}
+
+/* Something could not be done for want of memory: it is looked for again after the wait. */
+void eng_starved(struct engine *g)
+{
+    struct err e;
+    g->shaken = true;
+    err_set(&e, ERR_NOMEM, "out of memory");
+    eng_sick(g, &e);
 }
 
 /* This run's memory was thrown away: it is taken up again from the file. */
@@ -158,7 +176,8 @@ void eng_broken(struct engine *g, int64_t row)
         size_t cap = g->cap_broken ? g->cap_broken * 2 : 16;
         int64_t *all = mem_realloc(g->broken, cap * sizeof *all);
         if (!all) {
-            return; /* found again at the next open */
+            g->reload = true; /* all open runs are looked at, then */
+            return;
         }
         g->broken = all;
         g->cap_broken = cap;
@@ -182,18 +201,81 @@ static void refuse_starts(struct engine *g)
     }
 }
 
-static void heal(struct engine *g)
+static int take_up(struct engine *g, struct str tree, struct err *e);
+
+static int take_up_driven(struct engine *g, struct err *e)
 {
-    g->sick_until = 0;
-    eng_timers_reset(g);
-    size_t n = g->n_broken;
-    g->n_broken = 0;
-    for (size_t i = 0; i < n; i++) {
-        struct msg *m = eng_msg(g, M_WFT_TRY);
+    if (g->drive_all) {
+        return take_up(g, (struct str){NULL, 0}, e);
+    }
+    int rc = 0;
+    for (struct map_entry *t = g->trees.first; t && !rc; t = t->next) {
+        rc = take_up(g, t->key, e);
+    }
+    return rc;
+}
+
+/* What a shortage of memory left undone of a run that is in memory. */
+static void revive(struct engine *g, struct run *r)
+{
+    if (r->task_lost && r->wft_out) {
+        r->wft_out = false;
+        g->wfts_out--;
+        eng_queries_unsent(r);
+        eng_updates_unsent(r);
+    }
+    r->task_lost = false;
+    for (struct map_entry *e = r->pends.first; e; e = e->next) {
+        const struct pend *p = e->value;
+        if (p->kind == PEND_ACTIVITY && (p->state == AT_RUNNING || p->state == AT_ASYNC)) {
+            eng_attempt_arm(g, r->row, p->id, p->attempt, eng_attempt_now(g));
+        }
+    }
+    eng_run_arm(r, false);
+    eng_run_pump(r); /* may be its end */
+}
+
+static void revive_all(struct engine *g)
+{
+    g->shaken = false;
+    for (struct map_entry *e = g->out.first; e; e = e->next) {
+        struct out *o = e->value;
+        struct msg *m = o->lost ? eng_msg(g, M_ACT_LOST) : NULL;
         if (m) {
-            m->row = g->broken[i];
+            m->row = o->row;
+            m->id = o->id;
+            m->attempt = o->attempt;
+            m->sub = 2;
+            m->retry = true;
             eng_post(g, m);
         }
+    }
+    for (struct map_entry *e = g->runs.first, *next; e; e = next) {
+        next = e->next;
+        revive(g, e->value);
+    }
+}
+
+static void heal(struct engine *g)
+{
+    struct err e = {0};
+    g->sick_until = 0;
+    eng_timers_reset(g);
+    if (g->reload && take_up_driven(g, &e)) {
+        eng_sick(g, &e);
+        return;
+    }
+    g->reload = false;
+    while (g->n_broken) {
+        struct msg *m = eng_msg(g, M_WFT_TRY);
+        if (!m) {
+            return;
+        }
+        m->row = g->broken[--g->n_broken];
+        eng_post(g, m);
+    }
+    if (g->shaken) {
+        revive_all(g);
     }
 }
 
@@ -326,7 +408,8 @@ static void turn(void *ud)
         g->sink.on_change(g->sink.ud);
     }
     g->in_turn = false;
-    if (g->shutting && g->shut_done && !g->queue && !g->answered && !g->n_broken) {
+    if (g->shutting && g->shut_done && !g->queue && !g->answered && !g->n_broken && !g->shaken &&
+        !g->reload) {
         bool waits = false;
         for (struct map_entry *e = g->txns ? g->runs.first : NULL; e && !waits; e = e->next) {
             const struct run *r = e->value;
@@ -350,19 +433,18 @@ bool eng_driven(struct engine *g, const struct run *r)
 }
 
 /* Takes up what the open runs of a tree (absent: all) have to do. */
-static int take_up(struct engine *g, struct str tree)
+static int take_up(struct engine *g, struct str tree, struct err *e)
 {
-    struct err e = {0};
     struct store_read *q = NULL;
     eng_timers_reset(g);
     for (struct map_entry *m = g->runs.first; m; m = m->next) {
         eng_run_arm(m->value, false);
     }
-    int rc = g->loaded_messages ? 0 : eng_cross_load(g, &e);
+    int rc = g->loaded_messages ? 0 : eng_cross_load(g, e);
     g->loaded_messages = g->loaded_messages || rc == 0;
     rc = rc ? rc
             : store_read_open(
-                  g->store, &q, &e,
+                  g->store, &q, e,
                   "SELECT r.run FROM runs r WHERE r.status = 1 AND (?1 IS NULL OR r.tree = ?1) AND"
                   " (EXISTS (SELECT 1 FROM pending p WHERE p.run = r.run AND p.kind = 1 AND "
                   "p.state <> 2) OR"
@@ -372,7 +454,7 @@ static int take_up(struct engine *g, struct str tree)
                   "s", tree);
     while (rc == 0 && (rc = store_read_next(q)) == 1) {
         struct msg *m = eng_msg(g, M_WFT_TRY);
-        rc = m ? 0 : ERR_NOMEM;
+        rc = m ? 0 : err_set(e, ERR_NOMEM, "out of memory");
         if (m) {
             m->row = store_read_i64(q, 0);
             eng_post(g, m);
@@ -380,7 +462,17 @@ static int take_up(struct engine *g, struct str tree)
     }
     store_read_close(q);
     eng_kick(g);
-    return rc;
+    return rc < 0 && !e->code ? err_set(e, rc, "the open runs could not be read") : rc;
+}
+
+/* Driven from now on; when they cannot be read now, they are as soon as they can. */
+static void take_up_or_later(struct engine *g, struct str tree)
+{
+    struct err e = {0};
+    if (take_up(g, tree, &e)) {
+        g->reload = true;
+        eng_sick(g, &e);
+    }
 }
 
 void engine_drive_all(struct engine *g)
@@ -389,11 +481,7 @@ void engine_drive_all(struct engine *g)
         return;
     }
     g->drive_all = true;
-    if (take_up(g, (struct str){NULL, 0}) < 0) {
-        struct err e;
-        err_set(&e, ERR_IO, "the open runs could not be read");
-        eng_sick(g, &e);
-    }
+    take_up_or_later(g, (struct str){NULL, 0});
 }
 
 int engine_drive_tree(struct engine *g, struct str tree)
@@ -402,7 +490,10 @@ int engine_drive_tree(struct engine *g, struct str tree)
         return 0;
     }
     int rc = map_set(&g->trees, tree, g);
-    return rc ? rc : take_up(g, tree);
+    if (!rc) {
+        take_up_or_later(g, tree);
+    }
+    return rc;
 }
 
 static bool live_attempt(struct engine *g)
@@ -526,7 +617,7 @@ static int new_epoch(struct engine *g, struct err *e)
     }
     g->epoch++;
     g->next_run++;
-    g->next_message++;
+    g->first_message = ++g->next_message;
     FAULT("engine.open");
     struct store_batch *b = store_batch_new(g->store);
     if (!b) {
@@ -561,6 +652,7 @@ int engine_open(const struct engine_opts *o, struct engine **out, struct err *e)
     g->timers_max = o->timers_in_memory > 0 ? (size_t)o->timers_in_memory : 4096;
     g->runs_max = o->runs_in_memory ? o->runs_in_memory : 1000;
     g->ref_bytes = o->payload_ref_bytes > 0 ? (size_t)o->payload_ref_bytes : 4096;
+    g->sick_first = o->sick_first_ns > 0 ? o->sick_first_ns : SICK_FIRST;
     g->horizon = INT64_MIN;
     struct map *maps[] = {&g->runs,  &g->by_run_id, &g->by_wid, &g->out,
                           &g->trees, &g->sleepers,  &g->blobs};

@@ -27,6 +27,7 @@ struct engine_opts {
     int timers_in_memory;         /* 0: 4096 */
     size_t runs_in_memory;        /* mutable states cached, 0: 1000 */
     int64_t payload_ref_bytes;    /* larger payloads are stored once by content; 0: 4096 */
+    int64_t sick_first_ns;        /* wait after a failed commit, doubled by each; 0: 100 ms */
 };
 extern const struct store_migration engine_migrations[]; /* includes kv_schema_sql as one step */
 extern const size_t engine_migrations_n;

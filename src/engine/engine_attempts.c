@@ -170,18 +170,32 @@ static int64_t started_event(struct txn *t, struct pend *p)
     return t->run->started ? 0 : event_id(ev);
 }
 
-static void forget_attempt(struct engine *g, struct run *r, struct pend *p)
+/* The attempt's token, without memory. */
+static struct str token_in(char *out, size_t size, const struct run *r, const struct pend *p)
 {
-    struct buf b;
-    buf_init(&b, 200);
-    eng_token_activity(r, p, &b);
-    mem_free(map_del(&g->out, buf_str(&b)));
-    buf_free(&b);
+    int n = snprintf(out, size, "a:%.*s:%lld:%d", STR_ARG(r->run_id), (long long)p->id, p->attempt);
+    return str_make(out, n > 0 && (size_t)n < size ? (size_t)n : 0);
+}
+
+/* Has the worker got it? */
+bool eng_attempt_out(const struct run *r, const struct pend *p)
+{
+    char text[120];
+    return map_get(&r->g->out, token_in(text, sizeof text, r, p)) != NULL;
+}
+
+/* It is over once that is durable. */
+static void forget_attempt(struct txn *t, struct pend *p)
+{
+    char text[120];
+    struct effect *f = eng_effect(t, FX_FORGET);
+    f->text = arena_str(&t->chunk->arena, token_in(text, sizeof text, t->run, p));
+    p->unpushed = false;
 }
 
 static void finish(struct txn *t, struct pend *p, struct rec *close_event)
 {
-    forget_attempt(t->g, t->run, p);
+    forget_attempt(t, p);
     eng_pend_delete(t, p);
     eng_event_arrive(t, close_event, true);
 }
@@ -279,7 +293,7 @@ static void attempt_failed(struct txn *t, struct pend *p, struct rec *failure, i
         }
         return;
     }
-    forget_attempt(t->g, t->run, p);
+    forget_attempt(t, p);
     if (!encode_into(&p->failure, failure)) {
         t->failed = true;
     }
@@ -337,7 +351,7 @@ void eng_apply_act_done(struct txn *t, struct msg *m)
         break;
     default: { /* completed later, from outside: it survives its process */
         p->state = AT_ASYNC;
-        forget_attempt(t->g, t->run, p);
+        forget_attempt(t, p);
         store_attempt(t, p);
         break;
     }
@@ -381,7 +395,8 @@ static bool lost_before(struct txn *t, const struct pend *p)
     return str_eq(type, STR("WorkerLost")) || str_eq(type, STR("WorkerShutdown"));
 }
 
-/* The owner of the attempt is dead (sub 0), or is leaving in good order (sub 1). The activity
+/* The owner of the attempt is dead (sub 0), is leaving in good order (sub 1), or had no memory for
+ * the attempt's outcome (sub 2). The activity
  * itself did not fail, so the next attempt comes at once; only when that one is lost too (it may be
  * what kills its worker) the policy's delay holds. */
 void eng_apply_act_lost(struct txn *t, struct msg *m)
@@ -392,10 +407,13 @@ void eng_apply_act_lost(struct txn *t, struct msg *m)
     }
     struct arena *a = &t->chunk->arena;
     struct rec *f =
-        m->sub ? failure_app(a, STR("WorkerShutdown"),
-                             STR("the worker stopped while the attempt ran"), false, NULL, NULL)
-               : failure_app(a, STR("WorkerLost"), STR("the process that ran the attempt died"),
-                             false, NULL, NULL);
+        m->sub == 2 ? failure_app(a, STR("WorkerLost"),
+                                  STR("the worker had no memory to report the attempt's outcome"),
+                                  false, NULL, NULL)
+        : m->sub    ? failure_app(a, STR("WorkerShutdown"),
+                                  STR("the worker stopped while the attempt ran"), false, NULL, NULL)
+                 : failure_app(a, STR("WorkerLost"), STR("the process that ran the attempt died"),
+                               false, NULL, NULL);
     if (p->cancel_id) {
         end_canceled(t, p, NULL);
     } else {
@@ -419,7 +437,7 @@ void eng_activity_gone(struct txn *t, struct pend *p, enum backend_cancel_reason
 {
     if (p->state == AT_RUNNING) {
         tell_worker(t, p, why);
-        forget_attempt(t->g, t->run, p);
+        forget_attempt(t, p);
     }
 }
 

@@ -425,8 +425,7 @@ void eng_apply_start(struct txn *t, struct msg *m)
                     STR("a new run of this id was started"));
         eng_close_run(t, RUN_TERMINATED, ev);
     }
-    eng_unadopt(t, m);
-    eng_effect(t, FX_REPOST)->m = m;
+    eng_repost(t, m);
 }
 
 static bool reuse_ok(struct msg *m, const struct run *r)

@@ -50,8 +50,10 @@ void eng_cross(struct txn *t, int kind, struct str workflow_id, struct str run_i
          "iississib", id, (int64_t)kind, r->workflow_id, r->run_id, initiated, workflow_id, run_id,
          (int64_t)child_only, event ? buf_str(&b) : (struct str){NULL, 0});
     struct effect *f = eng_effect(t, FX_CROSS);
-    f->m = eng_cross_msg(g, id, kind, r->workflow_id, r->run_id, initiated, workflow_id, run_id,
-                         child_only, event ? buf_str(&b) : (struct str){NULL, 0});
+    f->m = t->failed
+               ? NULL
+               : eng_cross_msg(g, id, kind, r->workflow_id, r->run_id, initiated, workflow_id,
+                               run_id, child_only, event ? buf_str(&b) : (struct str){NULL, 0});
     if (!f->m) {
         t->failed = true;
     }
@@ -62,11 +64,12 @@ void eng_cross(struct txn *t, int kind, struct str workflow_id, struct str run_i
 int eng_cross_load(struct engine *g, struct err *e)
 {
     struct store_read *q = NULL;
+    struct msg *all = NULL, **last = &all;
     int rc = store_read_open(g->store, &q, e,
                              "SELECT id, kind, source_id, source_run_id, initiated, target_id, "
                              "target_run_id, child_only, event"
-                             " FROM messages ORDER BY id",
-                             "");
+                             " FROM messages WHERE id < ? ORDER BY id",
+                             "i", g->first_message);
     while (rc == 0 && (rc = store_read_next(q)) == 1) {
         struct msg *m =
             eng_cross_msg(g, store_read_i64(q, 0), (int)store_read_i64(q, 1), store_read_str(q, 2),
@@ -74,10 +77,21 @@ int eng_cross_load(struct engine *g, struct err *e)
                           store_read_str(q, 6), store_read_i64(q, 7) != 0, store_read_str(q, 8));
         rc = m ? 0 : ERR_NOMEM;
         if (m) {
-            eng_post(g, m);
+            *last = m;
+            last = &m->next;
         }
     }
     store_read_close(q);
+    *last = NULL;
+    while (all) { /* all of them, or another time */
+        struct msg *m = all;
+        all = m->next;
+        if (rc < 0) {
+            eng_msg_free(m);
+        } else {
+            eng_post(g, m);
+        }
+    }
     return rc < 0 ? err_set(e, rc, "messages between runs could not be loaded") : 0;
 }
 
@@ -171,10 +185,13 @@ static struct rec *outcome(struct arena *a, int64_t now, const struct msg *m, bo
 static void drop(struct engine *g, struct msg *m)
 {
     struct store_batch *b = store_batch_new(g->store);
-    if (b) {
-        store_batch_add(b, "DELETE FROM messages WHERE id = ?", "i", m->id);
-        store_submit(g->store, b, NULL, NULL);
+    if (!b) {
+        eng_post_front(g, m);
+        eng_starved(g);
+        return;
     }
+    store_batch_add(b, "DELETE FROM messages WHERE id = ?", "i", m->id);
+    store_submit(g->store, b, NULL, NULL);
     eng_msg_free(m);
 }
 
@@ -204,7 +221,7 @@ static void back_to_sender(struct engine *g, struct msg *m, struct rec *event)
         return;
     }
     if (rc) {
-        eng_post(g, m);
+        eng_post_front(g, m);
         eng_sick(g, &e);
         return;
     }
@@ -235,7 +252,7 @@ static void start_child(struct engine *g, struct msg *m)
     int rp = rc ? 0 : eng_run_by_id(g, m->source_run_id, &parent, &e);
     rc = rc ? rc : rp == ERR_NOTFOUND ? 0 : rp;
     if (rc) {
-        eng_post(g, m);
+        eng_post_front(g, m);
         eng_sick(g, &e);
         return;
     }
@@ -253,7 +270,7 @@ static void start_child(struct engine *g, struct msg *m)
     }
     struct rec *mine = NULL;
     if (eng_started_attrs(parent, &m->arena, &mine, &e)) {
-        eng_post(g, m);
+        eng_post_front(g, m);
         eng_sick(g, &e);
         return;
     }
@@ -287,7 +304,7 @@ static void start_child(struct engine *g, struct msg *m)
 #undef I
     struct txn *t = eng_run_begin(g, &s, false, &e);
     if (!t) {
-        eng_post(g, m);
+        eng_post_front(g, m);
         eng_sick(g, &e);
         return;
     }
@@ -311,7 +328,7 @@ void eng_cross_dispatch(struct engine *g, struct msg *m)
     int rc = m->had_run_id ? eng_run_by_id(g, m->run_id, &r, &e)
                            : eng_run_current(g, m->workflow_id, &r, &e);
     if (rc && rc != ERR_NOTFOUND) {
-        eng_post(g, m);
+        eng_post_front(g, m);
         eng_sick(g, &e);
         return;
     }
@@ -475,15 +492,11 @@ void eng_apply_cross(struct txn *t, struct msg *m)
     }
     if (m->sub == X_START_CHILD &&
         r->status != RUN_RUNNING) { /* look again when its end is durable */
-        eng_unadopt(t, m);
-        m->row = 0;
-        eng_effect(t, FX_REPOST)->m = m;
+        eng_repost(t, m);
         return;
     }
     if (r->status != RUN_RUNNING && !m->had_run_id && t->chunk->n) {
-        eng_unadopt(t, m);
-        m->row = 0;
-        eng_effect(t, FX_REPOST)->m = m;
+        eng_repost(t, m);
         return;
     }
     delivered(t, m);

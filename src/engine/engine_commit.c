@@ -140,6 +140,11 @@ void eng_txn_finish(struct txn *t)
 {
     struct engine *g = t->g;
     eng_held_remove(g, t);
+    if (t->whole) {
+        t->whole = false;
+        t->refused = mem_refused();
+    }
+    eng_txn_judge(t);
     if (nothing_to_write(t)) {
         t->submitted = true;
         t->store_answer.kind = STORE_DURABLE;
@@ -147,6 +152,7 @@ void eng_txn_finish(struct txn *t)
         return;
     }
     eng_txn_write(t);
+    eng_txn_judge(t);
     t->submitted = true;
     if (t->failed || !t->batch) {
         struct store_answer a = {.kind = STORE_STORAGE};
@@ -211,9 +217,14 @@ static void run_effect(struct txn *t, struct effect *f)
         if (m) {
             m->row = f->row;
             eng_post(g, m);
+        } else {
+            eng_broken(g, f->row);
         }
         break;
     }
+    case FX_FORGET:
+        mem_free(map_del(&g->out, f->text));
+        break;
     case FX_BLOB:
         if (g->blobs.n > 20000) {
             map_free(&g->blobs);
@@ -266,6 +277,9 @@ static void effect_failed(struct txn *t, struct effect *f, const struct err *e)
 {
     struct engine *g = t->g;
     bool again = f->m && f->m->retry && t->store_answer.kind == STORE_STORAGE;
+    if (f->m && (f->kind == FX_ANSWER || f->kind == FX_REPLY)) {
+        f->m->told = true;
+    }
     if (f->kind == FX_ANSWER && !again) {
         struct backend_answer a = {.kind = BACKEND_STORAGE, .err = *e};
         f->answer_fn(f->ud, &a);
@@ -305,9 +319,12 @@ static void failed(struct txn *t)
         if (m->retry) {
             m->next = again;
             again = m;
-        } else {
+        } else if (m->told) {
             m->next = NULL;
             eng_msg_free(m);
+        } else { /* there was not even memory for its answer */
+            m->next = NULL;
+            eng_fail_msg(g, m, e.code, e.text);
         }
         m = next;
     }

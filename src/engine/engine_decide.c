@@ -53,9 +53,7 @@ static bool closed(struct txn *t, struct msg *m)
     int64_t row = 0;
     if (!m->had_run_id &&
         t->chunk->n) { /* it closes in this very transition: look again after the commit */
-        eng_unadopt(t, m);
-        m->row = 0;
-        eng_effect(t, FX_REPOST)->m = m;
+        eng_repost(t, m);
         return true;
     }
     if (!m->had_run_id && eng_run_newest(t->g, r->workflow_id, &row, NULL) == 0 && row > r->row) {
@@ -326,7 +324,7 @@ static void apply_query(struct txn *t, struct msg *m)
 {
     struct query *q = mem_zalloc(sizeof *q);
     if (!q) {
-        eng_reply(t, m, ERR_NOMEM, "out of memory");
+        t->failed = true;
         return;
     }
     struct run *r = t->run;
@@ -337,6 +335,7 @@ static void apply_query(struct txn *t, struct msg *m)
     q->row = r->row;
     q->fn = m->reply;
     q->ud = m->ud;
+    m->told = true;
     struct query **at = &r->queries;
     while (*at) {
         at = &(*at)->next;

@@ -84,6 +84,7 @@ struct pend {
     int64_t t_start, t_beat;       /* attempt clock */
     int64_t next_delay;            /* of the last failure, for the next attempt */
     bool stored;                   /* buffered: has a row */
+    bool unpushed;                 /* its attempt is durable, but the worker has not got it */
 };
 
 /* ---- messages ---- */
@@ -117,9 +118,11 @@ struct msg {
     struct msg *next;
     struct arena arena;
     int kind;
-    bool retry;      /* after a failed commit it is applied again instead of being answered */
-    bool had_run_id; /* the target named its run: no going on to the chain's next */
-    int64_t row;     /* the run, 0: not resolved */
+    bool retry;            /* after a failed commit it is applied again instead of being answered */
+    unsigned long refused; /* of a read: mem_refused() when it began */
+    bool told;             /* it has been answered, or who asked waits elsewhere */
+    bool had_run_id;       /* the target named its run: no going on to the chain's next */
+    int64_t row;           /* the run, 0: not resolved */
     struct str workflow_id, run_id;
     int64_t id; /* event id of the pending thing; row of a cross-run message; event of a reset */
     int64_t attempt;
@@ -157,7 +160,8 @@ enum effect_kind {
     FX_ACT_CANCEL,
     FX_LOAD,
     FX_REPOST,
-    FX_BLOB
+    FX_BLOB,
+    FX_FORGET
 };
 struct effect {
     struct effect *next;
@@ -192,6 +196,8 @@ struct txn {
     struct effect *fx_first, *fx_last;
     bool completed; /* a workflow task was completed in it: the next one waits for the commit */
     bool submitted, answered, joined_guards, run_dirty, pushed, no_push, failed;
+    bool whole;            /* held: nothing was refused so far */
+    unsigned long refused; /* mem_refused() when it was begun or taken up again */
     struct store_answer store_answer;
     int64_t pushed_mono;
     size_t spec_events; /* events before the speculative WorkflowTaskScheduled */
@@ -262,9 +268,10 @@ struct run {
     struct msg *inbox, *inbox_last;
     struct txn *txn;
     bool ready_queued, gone;
-    bool want_wft; /* something happened that the worker must see */
-    int64_t seen;  /* the worker has events up to here though their task was discarded */
-    bool retrying; /* blocked, and tried again */
+    bool want_wft;  /* something happened that the worker must see */
+    bool task_lost; /* the worker gave its task back, or its answer could not be kept */
+    int64_t seen;   /* the worker has events up to here though their task was discarded */
+    bool retrying;  /* blocked, and tried again */
     char retry_bundle[SHA256_HEX];
     struct run *lru_prev, *lru_next;
 };
@@ -299,7 +306,7 @@ struct served {
 struct out {
     int64_t row, id;
     int attempt;
-    bool async;
+    bool lost; /* it ended, but there was no memory to say how */
 };
 struct sleeper {
     uint64_t id;
@@ -326,7 +333,7 @@ struct engine {
     char *identity;
     size_t timers_max, runs_max;
     size_t ref_bytes;
-    int64_t epoch, next_run, next_message;
+    int64_t epoch, next_run, next_message, first_message;
     uint64_t counter;
     struct arena arena;
     struct map runs, by_run_id, by_wid, out, trees, sleepers, blobs;
@@ -348,8 +355,10 @@ struct engine {
     int64_t progress_mono;
     struct loop_timer *timer;
     bool kicked, in_turn, closing, changed;
+    bool shaken; /* out of memory: something of the runs in memory was left undone */
+    bool reload; /* the same of runs that are in the file only */
     struct err sick;
-    int64_t sick_until, sick_backoff;
+    int64_t sick_until, sick_backoff, sick_first;
     int64_t *broken;
     size_t n_broken, cap_broken;
     struct result_waiter *waiters;
@@ -372,6 +381,9 @@ struct msg *eng_msg(struct engine *g, int kind);
 void eng_msg_free(struct msg *m);
 void eng_uuid(struct engine *g, char out[ENG_UUID]);
 void eng_sick(struct engine *g, const struct err *e);
+void eng_starved(struct engine *g);
+void eng_release(struct engine *g, struct str token, const struct err *why);
+void eng_release_attempt(struct engine *g, struct str token, const struct err *why);
 void eng_broken(struct engine *g, int64_t row);
 void eng_dispatch(struct engine *g, struct msg *m);
 void eng_fail_msg(struct engine *g, struct msg *m, int code, const char *text);
@@ -397,6 +409,7 @@ void eng_run_trim(struct run *r);
 int eng_run_recent(struct run *r, struct err *e);
 void eng_run_arm(struct run *r, bool at_open);
 struct pend *eng_pend(struct run *r, int kind, int64_t id);
+bool eng_attempt_out(const struct run *r, const struct pend *p);
 struct pend *eng_pend_named(struct run *r, int kind, struct str name);
 struct pend *eng_pend_new(struct run *r, int kind, int64_t id);
 void eng_pend_drop(struct run *r, struct pend *p);
@@ -422,6 +435,7 @@ struct effect *eng_reply(struct txn *t, struct msg *m, int code, const char *tex
 void eng_arm(struct txn *t, int kind, int64_t id, int64_t due);
 void eng_txn_write(struct txn *t);
 void eng_txn_finish(struct txn *t);
+void eng_txn_judge(struct txn *t);
 void eng_txn_answered(struct txn *t);
 void eng_run_pump(struct run *r);
 /* The transition's batch, made when first used; NULL (and t->failed) out of memory. */
@@ -435,6 +449,7 @@ struct store_batch *eng_batch(struct txn *t);
     } while (0)
 void eng_adopt(struct txn *t, struct msg *m);
 void eng_unadopt(struct txn *t, struct msg *m);
+void eng_repost(struct txn *t, struct msg *m);
 bool eng_start_speculative(struct txn *t);
 void eng_discard_speculative(struct txn *t);
 void eng_held_remove(struct engine *g, struct txn *t);
@@ -505,19 +520,21 @@ int eng_token_parse(struct str token, struct str *run_id, int64_t *id, int64_t *
 
 /* engine_tasks.c: matching */
 bool eng_serves(struct engine *g, struct str queue, struct str type, bool activity);
-void eng_ready_add(struct engine *g, struct ready_list *l, int64_t row, int64_t id);
+bool eng_ready_add(struct engine *g, struct ready_list *l, int64_t row, int64_t id);
+void eng_ready_run(struct run *r, struct ready_list *l);
 bool eng_ready_pump(struct engine *g);
 bool eng_wft_maybe_start(struct run *r);
 void eng_push_activity(struct engine *g, struct run *r, int64_t id);
 bool eng_take_activity_slot(struct engine *g, struct run *r, struct pend *p);
 void eng_ready_free(struct engine *g);
 void eng_served_free(struct engine *g);
-void eng_serve(struct engine *g, const struct backend_sink *sink, const struct backend_served *q,
-               size_t n);
+int eng_serve(struct engine *g, const struct backend_sink *sink, const struct backend_served *q,
+              size_t n);
 bool eng_queries_start(struct run *r);
 void eng_apply_query_done(struct txn *t, struct msg *m);
 void eng_queries_answer(struct txn *t, struct msg *m);
 void eng_query_free(struct query *q);
+void eng_query_failed(struct engine *g, struct str token, const struct err *why);
 void eng_queries_fail(struct run *r, int code, const char *text);
 
 void eng_queries_unsent(struct run *r);

@@ -277,13 +277,17 @@ int eng_run_by_row(struct engine *g, int64_t row, struct run **out, struct err *
         *out = r;
         return 0;
     }
+    unsigned long refused = mem_refused();
     int rc = load_run_row(g, row, &r, e);
     if (rc) {
-        return rc;
+        return refused != mem_refused() ? err_set(e, ERR_NOMEM, "out of memory") : rc;
     }
     rc = load_last(r, e);
     rc = rc ? rc : load_pending(r, e);
     rc = rc ? rc : load_attrs(r, e);
+    if (refused != mem_refused()) { /* whatever it looked like */
+        rc = err_set(e, ERR_NOMEM, "out of memory");
+    }
     rc = rc ? rc : eng_run_enter(g, r);
     if (rc) {
         eng_run_free(r);

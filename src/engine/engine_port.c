@@ -29,11 +29,12 @@ static void out_of_memory_reply(backend_reply_fn fn, void *ud)
     fn(ud, &r);
 }
 
-static void post(struct engine *g, struct msg *m)
+/* false: answered, out of memory. */
+static bool post(struct engine *g, struct msg *m)
 {
     if (!arena_failed(&m->arena)) {
         eng_post(g, m);
-        return;
+        return true;
     }
     if (m->answer) {
         out_of_memory_answer(m->answer, m->ud);
@@ -41,12 +42,37 @@ static void post(struct engine *g, struct msg *m)
         out_of_memory_reply(m->reply, m->ud);
     }
     eng_msg_free(m);
+    return false;
 }
 
-static struct msg *answered(struct engine *g, int kind, backend_answer_fn fn, void *ud)
+static void post_outcome(struct engine *g, struct str token, struct msg *m)
+{
+    if (arena_failed(&m->arena)) {
+        struct err e;
+        err_set(&e, ERR_NOMEM, "out of memory");
+        eng_release(g, token, &e);
+    }
+    post(g, m);
+}
+
+static void op_release(struct backend *b, struct str token, const struct err *why)
+{
+    if (token.n && token.p[0] == 'a') {
+        eng_release_attempt(of(b), token, why);
+    } else {
+        eng_release(of(b), token, why);
+    }
+}
+
+/* token: the task whose outcome it is. Without memory the task is as good as given back. */
+static struct msg *answered(struct engine *g, int kind, struct str token, backend_answer_fn fn,
+                            void *ud)
 {
     struct msg *m = eng_msg(g, kind);
     if (!m) {
+        struct err e;
+        err_set(&e, ERR_NOMEM, "out of memory");
+        eng_release(g, token, &e);
         out_of_memory_answer(fn, ud);
         return NULL;
     }
@@ -74,10 +100,10 @@ static struct msg *replied(struct engine *g, int kind, const struct backend_targ
 }
 
 /* ---- worker side ---- */
-static void op_serve(struct backend *b, const struct backend_sink *sink,
-                     const struct backend_served *queues, size_t n)
+static int op_serve(struct backend *b, const struct backend_sink *sink,
+                    const struct backend_served *queues, size_t n)
 {
-    eng_serve(of(b), sink, queues, n);
+    return eng_serve(of(b), sink, queues, n);
 }
 
 static void op_offer(struct backend *b, int workflow_slots, int activity_slots)
@@ -126,7 +152,7 @@ static void op_complete_workflow(struct backend *b, struct str token,
                                  const struct backend_workflow_completion *c, backend_answer_fn fn,
                                  void *ud)
 {
-    struct msg *m = answered(of(b), M_WFT_DONE, fn, ud);
+    struct msg *m = answered(of(b), M_WFT_DONE, token, fn, ud);
     if (!m) {
         return;
     }
@@ -145,28 +171,28 @@ static void op_complete_workflow(struct backend *b, struct str token,
     m->flag = c->force_new_task;
     m->text = arena_str(&m->arena, c->pending_json);
     m->number = c->local_attempts;
-    post(of(b), m);
+    post_outcome(of(b), token, m);
 }
 
 static void op_fail_workflow(struct backend *b, struct str token, int cause,
                              const struct rec *failure, bool limit, struct str pending_json,
                              backend_answer_fn fn, void *ud)
 {
-    struct msg *m = answered(of(b), M_WFT_FAILED, fn, ud);
+    struct msg *m = answered(of(b), M_WFT_FAILED, token, fn, ud);
     if (m) {
         take_token(m, token);
         m->sub = cause;
         m->rec = copy(m, failure);
         m->flag = limit;
         m->text = arena_str(&m->arena, pending_json);
-        post(of(b), m);
+        post_outcome(of(b), token, m);
     }
 }
 
 static void op_complete_query(struct backend *b, struct str token,
                               const struct backend_query_result *q, backend_answer_fn fn, void *ud)
 {
-    struct msg *m = answered(of(b), M_QUERY_DONE, fn, ud);
+    struct msg *m = answered(of(b), M_QUERY_DONE, token, fn, ud);
     if (!m) {
         return;
     }
@@ -178,7 +204,7 @@ static void op_complete_query(struct backend *b, struct str token,
         m->results[0].id =
             arena_str(&m->arena, str_make(colon + 1, (size_t)(token.p + token.n - colon - 1)));
     }
-    post(of(b), m);
+    post_outcome(of(b), token, m);
 }
 
 static void fill_activity(struct msg *m, const struct backend_activity_completion *c)
@@ -198,12 +224,12 @@ static void op_complete_activity(struct backend *b, struct str token,
                                  const struct backend_activity_completion *c, backend_answer_fn fn,
                                  void *ud)
 {
-    struct msg *m = answered(of(b), M_ACT_DONE, fn, ud);
+    struct msg *m = answered(of(b), M_ACT_DONE, token, fn, ud);
     if (m) {
         take_token(m, token);
         m->attempt = m->attempt ? m->attempt : -1;
         fill_activity(m, c);
-        post(of(b), m);
+        post_outcome(of(b), token, m);
     }
 }
 
@@ -212,7 +238,7 @@ static void op_complete_activity_by_id(struct backend *b, const struct backend_t
                                        const struct backend_activity_completion *c,
                                        backend_answer_fn fn, void *ud)
 {
-    struct msg *m = answered(of(b), M_ACT_DONE, fn, ud);
+    struct msg *m = answered(of(b), M_ACT_DONE, (struct str){NULL, 0}, fn, ud);
     if (m) {
         m->workflow_id = arena_str(&m->arena, t->workflow_id);
         m->run_id = t->run_id.n ? arena_str(&m->arena, t->run_id) : (struct str){NULL, 0};
@@ -226,7 +252,7 @@ static void op_complete_activity_by_id(struct backend *b, const struct backend_t
 static void op_heartbeat(struct backend *b, struct str token, const struct rec *details,
                          backend_answer_fn fn, void *ud)
 {
-    struct msg *m = answered(of(b), M_HEARTBEAT, fn, ud);
+    struct msg *m = answered(of(b), M_HEARTBEAT, (struct str){NULL, 0}, fn, ud);
     if (m) {
         take_token(m, token);
         m->attempt = m->attempt ? m->attempt : -1;
@@ -534,6 +560,7 @@ static void op_shutdown(struct backend *b, void (*done)(void *ud), void *ud)
 const struct backend_ops eng_ops = {
     .serve = op_serve,
     .offer = op_offer,
+    .release = op_release,
     .complete_workflow = op_complete_workflow,
     .fail_workflow = op_fail_workflow,
     .complete_query = op_complete_query,

@@ -46,16 +46,14 @@ bool eng_queries_start(struct run *r)
             continue;
         }
         if (!g->slots_wft) {
-            if (!r->ready_queued) {
-                r->ready_queued = true;
-                eng_ready_add(g, &g->ready_wft, r->row, 0);
-            }
+            eng_ready_run(r, &g->ready_wft);
             break;
         }
         struct arena a;
         arena_init(&a, 0);
         struct backend_task *k = arena_alloc(&a, sizeof *k);
         if (!k) {
+            eng_starved(g);
             break;
         }
         k->arena = a;
@@ -80,6 +78,7 @@ bool eng_queries_start(struct run *r)
         }
         if (arena_failed(&k->arena)) {
             backend_task_free(k);
+            eng_starved(g);
             break;
         }
         q->sent = sent = true;
@@ -97,6 +96,9 @@ static void answer(struct txn *t, struct run *r, struct backend_query_result *x)
             continue;
         }
         struct effect *f = eng_effect(t, FX_REPLY);
+        if (t->failed) {
+            return; /* it is told of that */
+        }
         f->reply_fn = q->fn;
         f->ud = q->ud;
         f->reply.run_id = r->run_id;
@@ -112,6 +114,26 @@ static void answer(struct txn *t, struct run *r, struct backend_query_result *x)
         t->g->queries_n--;
         eng_query_free(q);
         return;
+    }
+}
+
+/* The query of a task of its own came back: "q:ROW:ID". */
+void eng_query_failed(struct engine *g, struct str token, const struct err *why)
+{
+    const char *end = token.p + token.n,
+               *colon = token.n > 2 ? memchr(token.p + 2, ':', token.n - 2) : NULL;
+    int64_t row = colon ? strtoll(token.p + 2, NULL, 10) : 0;
+    struct run *r = colon ? map_get(&g->runs, map_i64(&row)) : NULL;
+    for (struct query **at = r ? &r->queries : NULL; at && *at; at = &(*at)->next) {
+        struct query *q = *at;
+        if (str_eqz(str_make(colon + 1, (size_t)(end - colon - 1)), q->id)) {
+            struct backend_reply reply = {.run_id = r->run_id, .guard = -1, .err = *why};
+            *at = q->next;
+            g->queries_n--;
+            q->fn(q->ud, &reply);
+            eng_query_free(q);
+            return;
+        }
     }
 }
 

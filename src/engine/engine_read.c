@@ -8,7 +8,12 @@
 
 static void read_reply(struct msg *m, struct backend_reply *reply)
 {
+    struct backend_reply none = {.guard = -1};
     reply->guard = -1;
+    if (m->refused != mem_refused()) { /* it may lack something, or look damaged */
+        err_set(&none.err, ERR_NOMEM, "out of memory");
+        reply = &none;
+    }
     m->reply(m->ud, reply);
     eng_msg_free(m);
 }
@@ -549,6 +554,7 @@ void eng_waiters_free(struct engine *g)
 
 void eng_read(struct engine *g, struct msg *m)
 {
+    m->refused = mem_refused();
     switch (m->sub) {
     case READ_HISTORY:
         read_history(g, m);

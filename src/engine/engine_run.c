@@ -252,9 +252,8 @@ void eng_run_arm(struct run *r, bool at_open)
     if (r->status != RUN_RUNNING || !eng_driven(g, r)) {
         return;
     }
-    if (r->sched && !r->wft_out && !r->ready_queued && !r->blocked) {
-        r->ready_queued = true;
-        eng_ready_add(g, &g->ready_wft, r->row, 0);
+    if (r->sched && !r->wft_out && !r->blocked) {
+        eng_ready_run(r, &g->ready_wft);
     }
     int64_t now = eng_attempt_now(g), wall = engine_now(g);
     for (struct map_entry *e = r->pends.first; e; e = e->next) {
@@ -275,7 +274,12 @@ void eng_run_arm(struct run *r, bool at_open)
         } else if ((p->state == AT_RUNNING || p->state == AT_ASYNC) && at_open) {
             int64_t spent = wall > p->at ? wall - p->at : 0;
             p->t_start = p->t_beat = now - spent;
+            p->unpushed = p->state == AT_RUNNING && !eng_attempt_out(r, p);
             eng_attempt_arm(g, r->row, p->id, p->attempt, now);
+        }
+        if (p->unpushed) {
+            g->slots_act -= g->slots_act > 0;
+            eng_push_activity(g, r, p->id);
         }
     }
 }

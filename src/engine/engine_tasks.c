@@ -30,16 +30,22 @@ static struct backend_task *task_new(struct engine *g, struct run *r, enum backe
 }
 
 /* ---- served types ---- */
-void eng_served_free(struct engine *g)
+static void served_free(struct served *list)
 {
-    while (g->served) {
-        struct served *s = g->served;
-        g->served = s->next;
+    while (list) {
+        struct served *s = list;
+        list = s->next;
         map_free(&s->workflows);
         map_free(&s->activities);
         mem_free((void *)(uintptr_t)s->queue.p);
         mem_free(s);
     }
+}
+
+void eng_served_free(struct engine *g)
+{
+    served_free(g->served);
+    g->served = NULL;
 }
 
 bool eng_serves(struct engine *g, struct str queue, struct str type, bool activity)
@@ -52,7 +58,7 @@ bool eng_serves(struct engine *g, struct str queue, struct str type, bool activi
     return false;
 }
 
-static bool add_served(struct engine *g, const struct backend_served *q)
+static bool add_served(struct served **list, const struct backend_served *q)
 {
     struct served *s = mem_zalloc(sizeof *s);
     char *name = s ? str_dup(q->task_queue) : NULL;
@@ -63,8 +69,8 @@ static bool add_served(struct engine *g, const struct backend_served *q)
     s->queue = str_of(name);
     map_init(&s->workflows);
     map_init(&s->activities);
-    s->next = g->served;
-    g->served = s;
+    s->next = *list;
+    *list = s;
     bool ok = true;
     for (size_t i = 0; i < q->n_workflow_types; i++) {
         ok = map_set(&s->workflows, q->workflow_types[i], s) == 0 && ok;
@@ -92,15 +98,14 @@ void eng_ready_free(struct engine *g)
     list_free(&g->unserved);
 }
 
-void eng_ready_add(struct engine *g, struct ready_list *l, int64_t row, int64_t id)
+/* false: out of memory; the run is looked at again after the wait. */
+bool eng_ready_add(struct engine *g, struct ready_list *l, int64_t row, int64_t id)
 {
     struct ready *x = mem_zalloc(sizeof *x);
     if (!x) {
-        struct err e;
-        err_set(&e, ERR_NOMEM, "out of memory");
         eng_broken(g, row);
-        eng_sick(g, &e);
-        return;
+        eng_starved(g);
+        return false;
     }
     x->row = row;
     x->id = id;
@@ -111,6 +116,15 @@ void eng_ready_add(struct engine *g, struct ready_list *l, int64_t row, int64_t 
     }
     l->last = x;
     l->n++;
+    return true;
+}
+
+/* Its workflow task or queries wait there; once. */
+void eng_ready_run(struct run *r, struct ready_list *l)
+{
+    if (!r->ready_queued) {
+        r->ready_queued = eng_ready_add(r->g, l, r->row, 0);
+    }
 }
 
 static struct ready pop(struct ready_list *l)
@@ -123,24 +137,67 @@ static struct ready pop(struct ready_list *l)
     return copy;
 }
 
-void eng_serve(struct engine *g, const struct backend_sink *sink, const struct backend_served *q,
-               size_t n)
+int eng_serve(struct engine *g, const struct backend_sink *sink, const struct backend_served *q,
+              size_t n)
 {
+    struct served *list = NULL;
+    for (size_t i = 0; i < n; i++) {
+        if (!add_served(&list, &q[i])) {
+            served_free(list);
+            return ERR_NOMEM;
+        }
+    }
     eng_served_free(g);
+    g->served = list;
     g->has_sink = sink != NULL;
     if (sink) {
         g->sink = *sink;
-    }
-    for (size_t i = 0; i < n; i++) {
-        if (!add_served(g, &q[i])) {
-            log_printf(g->log, LOG_ERROR, "out of memory: not all types are served");
-        }
     }
     while (g->unserved.first) {
         struct ready x = pop(&g->unserved);
         eng_ready_add(g, x.id ? &g->ready_act : &g->ready_wft, x.row, x.id);
     }
     eng_kick(g);
+    return 0;
+}
+
+/* The worker gives a task back, or its outcome could not be kept: it is looked at after the wait.
+ */
+void eng_release(struct engine *g, struct str token, const struct err *why)
+{
+    struct str run_id = {NULL, 0};
+    int64_t id = 0, nonce = 0;
+    struct out *o = map_get(&g->out, token);
+    if (token.n > 2 && token.p[0] == 'q') {
+        eng_query_failed(g, token, why);
+        return;
+    }
+    struct run *r = token.n > 2 && eng_token_parse(token, &run_id, &id, &nonce) == 0
+                        ? map_get(&g->by_run_id, run_id)
+                        : NULL;
+    if (o && token.p[0] == 'a') {
+        o->lost = true;
+    } else if (r && r->wft_out && r->started == id && r->nonce == (uint64_t)nonce) {
+        r->task_lost = true;
+    } else {
+        return;
+    }
+    g->shaken = true;
+    eng_sick(g, why);
+}
+
+/* An attempt that the worker could not begin is given out again as it is. */
+void eng_release_attempt(struct engine *g, struct str token, const struct err *why)
+{
+    struct out *o = map_get(&g->out, token);
+    struct run *r = o ? map_get(&g->runs, map_i64(&o->row)) : NULL;
+    struct pend *p = r ? eng_pend(r, PEND_ACTIVITY, o->id) : NULL;
+    if (p && p->state == AT_RUNNING && p->attempt == o->attempt) {
+        p->unpushed = true;
+        mem_free(map_del(&g->out, token));
+        g->shaken = true;
+        eng_sick(g, why);
+    }
 }
 
 /* Gives free slots to what waits longest. Returns whether something moved. */
@@ -148,28 +205,30 @@ bool eng_ready_pump(struct engine *g)
 {
     bool moved = false;
     size_t n = g->ready_act.n < g->slots_act ? g->ready_act.n : g->slots_act;
-    while (n-- > 0 && g->ready_act.first) {
-        struct ready x = pop(&g->ready_act);
+    while (n-- > 0 && g->ready_act.first && !g->sick_until) {
         struct msg *m = eng_msg(g, M_ACT_SLOT);
-        if (m) {
-            m->row = x.row;
-            m->id = x.id;
-            eng_dispatch(g, m);
+        if (!m) {
+            break;
         }
+        struct ready x = pop(&g->ready_act);
+        m->row = x.row;
+        m->id = x.id;
+        eng_dispatch(g, m);
         moved = true;
     }
     n = g->ready_wft.n < g->slots_wft ? g->ready_wft.n : g->slots_wft;
-    while (n-- > 0 && g->ready_wft.first) {
+    while (n-- > 0 && g->ready_wft.first && !g->sick_until) {
+        struct msg *m = eng_msg(g, M_WFT_TRY);
+        if (!m) {
+            break;
+        }
         struct ready x = pop(&g->ready_wft);
         struct run *loaded = map_get(&g->runs, map_i64(&x.row));
         if (loaded) {
             loaded->ready_queued = false;
         }
-        struct msg *m = eng_msg(g, M_WFT_TRY);
-        if (m) {
-            m->row = x.row;
-            eng_dispatch(g, m);
-        }
+        m->row = x.row;
+        eng_dispatch(g, m);
         moved = true;
     }
     return moved;
@@ -253,6 +312,7 @@ static void attach_queries(struct run *r, struct backend_task *k)
 static struct backend_task *workflow_task(struct run *r, struct err *e)
 {
     struct engine *g = r->g;
+    unsigned long refused = mem_refused();
     struct backend_task *k = task_new(g, r, BACKEND_WORKFLOW_TASK);
     if (!k) {
         err_set(e, ERR_NOMEM, "out of memory");
@@ -278,21 +338,15 @@ static struct backend_task *workflow_task(struct run *r, struct err *e)
     if (rc == 0) {
         eng_updates_send(r, k);
         attach_queries(r, k);
-        rc = arena_failed(&k->arena) ? err_set(e, ERR_NOMEM, "out of memory") : 0;
+    }
+    if (refused != mem_refused()) {
+        rc = err_set(e, ERR_NOMEM, "out of memory");
     }
     if (rc) {
         backend_task_free(k);
         return NULL;
     }
     return k;
-}
-
-static void enqueue(struct run *r, struct ready_list *l)
-{
-    if (!r->ready_queued) {
-        r->ready_queued = true;
-        eng_ready_add(r->g, l, r->row, 0);
-    }
 }
 
 /* Starts and pushes the run's workflow task when there is one and the worker has a slot; else it
@@ -309,11 +363,11 @@ bool eng_wft_maybe_start(struct run *r)
         return false;
     }
     if (!eng_serves(g, r->queue, r->type, false)) {
-        enqueue(r, &g->unserved);
+        eng_ready_run(r, &g->unserved);
         return false;
     }
     if (!g->slots_wft) {
-        enqueue(r, &g->ready_wft);
+        eng_ready_run(r, &g->ready_wft);
         return false;
     }
     struct err e = {0};
@@ -333,6 +387,8 @@ bool eng_wft_maybe_start(struct run *r)
     r->nonce = ++g->counter;
     struct backend_task *k = rc ? NULL : workflow_task(r, &e);
     if (!k) {
+        eng_queries_unsent(r);
+        eng_updates_unsent(r);
         eng_broken(g, r->row);
         eng_sick(g, &e);
         if (t) {
@@ -366,6 +422,7 @@ bool eng_take_activity_slot(struct engine *g, struct run *r, struct pend *p)
 static struct backend_task *activity_task(struct engine *g, struct run *r, struct pend *p,
                                           struct err *e)
 {
+    unsigned long refused = mem_refused();
     struct backend_task *k = task_new(g, r, BACKEND_ACTIVITY_TASK);
     if (!k) {
         err_set(e, ERR_NOMEM, "out of memory");
@@ -401,7 +458,9 @@ static struct backend_task *activity_task(struct engine *g, struct run *r, struc
     k->schedule_to_close_ns =
         rec_int(p->attrs, T(ev_activity_task_scheduled, schedule_to_close_timeout));
     k->heartbeat_ns = rec_int(p->attrs, T(ev_activity_task_scheduled, heartbeat_timeout));
-    rc = rc ? rc : arena_failed(a) ? err_set(e, ERR_NOMEM, "out of memory") : 0;
+    if (refused != mem_refused()) {
+        rc = err_set(e, ERR_NOMEM, "out of memory");
+    }
     if (rc) {
         backend_task_free(k);
         return NULL;
@@ -409,7 +468,8 @@ static struct backend_task *activity_task(struct engine *g, struct run *r, struc
     return k;
 }
 
-/* The attempt is durable: give it to the worker. */
+/* The attempt is durable: give it to the worker. When that cannot be done now, it is as soon as it
+ * can (eng_run_arm). */
 void eng_push_activity(struct engine *g, struct run *r, int64_t id)
 {
     struct pend *p = r->status == RUN_RUNNING ? eng_pend(r, PEND_ACTIVITY, id) : NULL;
@@ -420,20 +480,16 @@ void eng_push_activity(struct engine *g, struct run *r, int64_t id)
     struct err e = {0};
     struct backend_task *k = activity_task(g, r, p, &e);
     struct out *o = k ? mem_zalloc(sizeof *o) : NULL;
-    if (!o || map_set(&g->out, k->token, o)) { /* it was not given out: the attempt is lost */
+    p->unpushed = !o || map_set(&g->out, k->token, o);
+    if (p->unpushed) {
         mem_free(o);
         backend_task_free(k);
         g->slots_act++;
-        struct msg *m = eng_msg(g, M_ACT_LOST);
-        if (m) {
-            m->row = r->row;
-            m->id = id;
-            m->attempt = p->attempt;
-            m->sub = 1;
-            eng_post(g, m);
+        g->shaken = true;
+        if (!e.code) {
+            err_set(&e, ERR_NOMEM, "out of memory");
         }
-        log_printf(g->log, LOG_ERROR, "activity %.*s could not be started: %s", STR_ARG(p->type),
-                   e.text);
+        eng_sick(g, &e);
         return;
     }
     *o = (struct out){r->row, id, p->attempt, false};

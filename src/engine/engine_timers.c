@@ -98,7 +98,7 @@ void eng_timer_arm(struct engine *g, int kind, int64_t row, int64_t id, int64_t 
 void eng_attempt_arm(struct engine *g, int64_t row, int64_t id, int attempt, int64_t due)
 {
     if (eng_heap_push(&g->attempts, (struct heap_entry){due, row, id, PEND_ACTIVITY, attempt})) {
-        log_printf(g->log, LOG_ERROR, "out of memory: a time-out of an attempt is not watched");
+        eng_starved(g); /* eng_run_arm does it again */
     }
 }
 
@@ -166,28 +166,30 @@ bool eng_timers_fire(struct engine *g)
     int64_t now = engine_now(g), attempt_now = eng_attempt_now(g);
     bool fired = fire_sleeps(g, now);
     while (g->wall.n && g->wall.e[0].due <= now) {
-        struct heap_entry x = eng_heap_pop(&g->wall);
         struct msg *m = eng_msg(g, M_TIMER);
-        FAULT("engine.timer");
-        if (m) {
-            m->row = x.row;
-            m->id = x.id;
-            m->sub = x.kind;
-            m->retry = true;
-            eng_post(g, m);
+        if (!m) {
+            return fired;
         }
+        struct heap_entry x = eng_heap_pop(&g->wall);
+        FAULT("engine.timer");
+        m->row = x.row;
+        m->id = x.id;
+        m->sub = x.kind;
+        m->retry = true;
+        eng_post(g, m);
         fired = true;
     }
     while (g->attempts.n && g->attempts.e[0].due <= attempt_now) {
-        struct heap_entry x = eng_heap_pop(&g->attempts);
         struct msg *m = eng_msg(g, M_TICK);
-        if (m) {
-            m->row = x.row;
-            m->id = x.id;
-            m->attempt = x.attempt;
-            m->retry = true;
-            eng_post(g, m);
+        if (!m) {
+            return fired;
         }
+        struct heap_entry x = eng_heap_pop(&g->attempts);
+        m->row = x.row;
+        m->id = x.id;
+        m->attempt = x.attempt;
+        m->retry = true;
+        eng_post(g, m);
         fired = true;
     }
     return fired;
@@ -206,6 +208,7 @@ int64_t eng_timers_next(struct engine *g)
 {
     struct err e = {0};
     if (!g->wall.n && g->horizon != INT64_MAX && eng_timers_load(g, &e)) {
+        eng_sick(g, &e);
         return -1;
     }
     int64_t next = g->wall.n ? g->wall.e[0].due : -1;

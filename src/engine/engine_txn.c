@@ -15,6 +15,7 @@ static struct txn *txn_new(struct run *r, int64_t now)
     t->run = r;
     t->now = now;
     t->chunk = c;
+    t->refused = mem_refused();
     return t;
 }
 
@@ -79,6 +80,17 @@ void eng_unadopt(struct txn *t, struct msg *m)
     if (t->chunk->adopted == m) {
         t->chunk->adopted = m->next;
         m->next = NULL;
+    }
+}
+
+/* The message is dispatched again after the commit. */
+void eng_repost(struct txn *t, struct msg *m)
+{
+    struct effect *f = eng_effect(t, FX_REPOST);
+    if (!t->failed) {
+        eng_unadopt(t, m);
+        m->row = 0;
+        f->m = m;
     }
 }
 
@@ -400,7 +412,40 @@ void eng_arm(struct txn *t, int kind, int64_t id, int64_t due)
 /* ---- the pump ---- */
 static bool must_hold(const struct txn *t)
 {
-    return t->pushed && t->run->wft_out && !t->no_push;
+    return t->pushed && t->run->wft_out && !t->no_push && !t->failed;
+}
+
+/* What was decided while memory was refused may be incomplete, wherever that was: it fails as a
+ * whole and is decided again. */
+void eng_txn_judge(struct txn *t)
+{
+    if (t->refused != mem_refused()) {
+        t->failed = true;
+    }
+}
+
+static bool pump_inbox(struct run *r)
+{
+    struct engine *g = r->g;
+    while (r->inbox && !r->gone) {
+        struct txn *t = eng_txn(r);
+        if (!t) {
+            eng_starved(g);
+            return false;
+        }
+        struct msg *m = r->inbox;
+        r->inbox = m->next;
+        r->inbox_last = r->inbox ? r->inbox_last : NULL;
+        t->now = engine_now(g);
+        eng_adopt(t, m);
+        FAULT("engine.decide");
+        eng_apply(t, m);
+        eng_txn_judge(t);
+        if (t->no_push || t->failed) {
+            break;
+        }
+    }
+    return true;
 }
 
 /* Applies what waits for a run, starts its workflow task when it can, and commits what came of it.
@@ -411,28 +456,20 @@ void eng_run_pump(struct run *r)
     if (r->txn && r->txn->submitted) {
         return;
     }
-    while (r->inbox && !r->gone) {
-        struct txn *t = eng_txn(r);
-        if (!t) {
-            struct err e;
-            err_set(&e, ERR_NOMEM, "out of memory");
-            eng_sick(g, &e);
-            return;
-        }
-        struct msg *m = r->inbox;
-        r->inbox = m->next;
-        r->inbox_last = r->inbox ? r->inbox_last : NULL;
-        t->now = engine_now(g);
-        eng_adopt(t, m);
-        FAULT("engine.decide");
-        eng_apply(t, m);
-        if (t->no_push) {
-            break;
-        }
+    if (r->txn && r->txn->whole) {
+        r->txn->whole = false;
+        r->txn->refused = mem_refused();
     }
-    if (!r->gone && !(r->txn && r->txn->no_push)) {
-        if (r->want_wft && !r->sched && eng_txn(r)) {
-            eng_schedule_wft(r->txn);
+    if (!pump_inbox(r)) {
+        return;
+    }
+    if (!r->gone && !(r->txn && (r->txn->no_push || r->txn->failed))) {
+        if (r->want_wft && !r->sched) {
+            if (eng_txn(r)) {
+                eng_schedule_wft(r->txn);
+            } else {
+                eng_starved(g);
+            }
         }
         eng_wft_maybe_start(r);
         if (!r->txn) {
@@ -443,7 +480,9 @@ void eng_run_pump(struct run *r)
     if (!t) {
         return;
     }
+    eng_txn_judge(t);
     if (must_hold(t)) {
+        t->whole = true;
         eng_held_remove(g, t);
         t->next_held = g->held;
         g->held = t;

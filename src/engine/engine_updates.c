@@ -57,6 +57,7 @@ static bool wait_for(struct update *u, struct msg *m)
     }
     *w = (struct waiter){u->waiters, m->reply, m->ud, (enum backend_update_stage)m->sub};
     u->waiters = w;
+    m->told = true;
     return true;
 }
 
@@ -124,7 +125,7 @@ static void admit(struct txn *t, struct msg *m)
         if (u) {
             update_free(r, u);
         }
-        eng_reply(t, m, ERR_NOMEM, "out of memory");
+        t->failed = true;
         return;
     }
     u->request = rec_new(&u->arena, &rec_type_update_request);
@@ -152,7 +153,7 @@ void eng_apply_update(struct txn *t, struct msg *m)
     } else if (open || u) {
         u = u ? u : update_new(r, m->request_id, UP_ACCEPTED);
         if (!u || !wait_for(u, m)) {
-            eng_reply(t, m, ERR_NOMEM, "out of memory");
+            t->failed = true;
         }
     } else {
         admit(t, m);
@@ -235,6 +236,9 @@ static void tell(struct txn *t, struct update *u, bool only_accepted, const stru
             continue;
         }
         struct effect *f = eng_effect(t, FX_REPLY);
+        if (t->failed) {
+            return; /* they are told of that */
+        }
         f->reply_fn = w->fn;
         f->ud = w->ud;
         f->reply.run_id = t->run->run_id;
@@ -244,6 +248,14 @@ static void tell(struct txn *t, struct update *u, bool only_accepted, const stru
         }
         *at = w->next;
         mem_free(w);
+    }
+}
+
+/* In a transition that fails it stays, with those who wait for it. */
+static void end_update(struct txn *t, struct update *u)
+{
+    if (!t->failed) {
+        update_free(t->run, u);
     }
 }
 
@@ -309,7 +321,7 @@ static void completed(struct txn *t, const struct rec *message, struct rec *body
     struct update *u = find(r, id);
     if (u) {
         tell(t, u, false, outcome);
-        update_free(r, u);
+        end_update(t, u);
     }
 }
 
@@ -370,7 +382,7 @@ void eng_updates_reject(struct txn *t, struct msg *m)
                             : failure_app(&t->chunk->arena, STR("Rejected"),
                                           STR("the update was rejected"), true, NULL, NULL));
         tell(t, u, false, outcome);
-        update_free(r, u);
+        end_update(t, u);
     }
     for (struct update *u = r->updates; u;) {
         struct update *next = u->next;
@@ -387,7 +399,7 @@ void eng_updates_reject(struct txn *t, struct msg *m)
                                     STR("the workflow did not answer the update"), true, NULL,
                                     NULL));
             tell(t, u, false, outcome);
-            update_free(r, u);
+            end_update(t, u);
         }
         u = next;
     }
@@ -420,14 +432,20 @@ void eng_updates_closed(struct txn *t)
 {
     while (t->run->updates) {
         struct update *u = t->run->updates;
-        for (struct waiter *w = u->waiters; w; w = w->next) {
+        while (u->waiters) {
             struct effect *f = eng_effect(t, FX_REPLY);
+            struct waiter *w = u->waiters;
+            if (t->failed) {
+                return;
+            }
             f->reply_fn = w->fn;
             f->ud = w->ud;
             f->reply.guard = -1;
             f->reply.run_id = t->run->run_id;
             err_set(&f->reply.err, u->state == UP_ACCEPTED ? ERR_FAILED : ERR_NOTFOUND,
                     "the run closed before the update was done");
+            u->waiters = w->next;
+            mem_free(w);
         }
         update_free(t->run, u);
     }

@@ -138,7 +138,10 @@ int verb_doctor_run(struct hcall *c, struct err *e)
     char *text = cJSON_PrintUnformatted(j);
     c->state = (void *)(uintptr_t)arena_str(&c->arena, str_of(text)).p;
     cJSON_free(text);
-    if (!c->state || hcall_post(c, doctor_posted)) rc = err_set(e, ERR_NOMEM, "out of memory");
+    if (c->state)
+        hcall_post(c, doctor_posted);
+    else
+        rc = err_set(e, ERR_NOMEM, "out of memory");
 out:
     buf_free(&engine);
     cJSON_Delete(j);

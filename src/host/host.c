@@ -100,7 +100,7 @@ static void on_drain(void *ud)
 void host_store_wake(void *ud)
 {
     ml_host *h = ud;
-    if (!atomic_exchange(&h->drain_posted, true) && loop_post(h->loop, on_drain, h))
+    if (!atomic_exchange(&h->drain_posted, true) && loop_post_in(h->loop, &h->drain, on_drain, h))
         atomic_store(&h->drain_posted, false);
 }
 
@@ -175,6 +175,8 @@ static int engine_on(ml_host *h, struct store *s, struct engine **out, struct er
 #ifdef ML_TESTING
     const char *timers = getenv("ML_TIMERS_IN_MEMORY");
     if (timers && *timers) o.timers_in_memory = (int)strtol(timers, NULL, 10);
+    const char *sick = getenv("ML_SICK_MS");
+    if (sick && *sick) o.sick_first_ns = (int64_t)strtol(sick, NULL, 10) * NS_PER_MS;
 #endif
     return engine_open(&o, out, e);
 }

@@ -41,6 +41,7 @@ struct hcall {
     uint64_t id;            /* name on the socket */
     bool sent;              /* to the owner */
     bool ending;            /* its answer is on its way: nothing else may end it */
+    struct loop_post post;  /* with which it ends */
     struct err err;         /* for answers that fail at once */
     struct arena arena;     /* of the verb */
     void *state;            /* of the verb, in the arena */
@@ -149,6 +150,7 @@ struct ml_host {
     struct loop_io *stop_io;
     atomic_int stop; /* written by other threads and by signal handlers */
     atomic_bool drain_posted;
+    struct loop_post drain;
     bool drive_all, read_only, snapshot, closing, store_wake_off;
     int in_callback; /* inside an answer or an event: the engine is in the middle of something */
     size_t n_driven;
@@ -205,8 +207,8 @@ void hcall_fail(struct hcall *c, int code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void hcall_fail_err(struct hcall *c, const struct err *e);
 void hcall_fail_later(struct hcall *c, const struct err *e);
-int hcall_post(struct hcall *c, void (*fn)(void *ud)); /* fn(c) ends it in a later turn */
-void host_fail_calls(ml_host *h, const struct err *e); /* all that wait, in a later turn */
+void hcall_post(struct hcall *c, void (*fn)(void *ud)); /* fn(c) ends it in a later turn */
+void host_fail_calls(ml_host *h, const struct err *e);  /* all that wait, in a later turn */
 void hcall_free(struct hcall *c);
 const char *arg_str(const cJSON *args, const char *name); /* NULL when absent */
 bool arg_bool(const cJSON *args, const char *name);

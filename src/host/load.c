@@ -157,15 +157,14 @@ int verb_load_run(struct hcall *c, struct err *e)
 }
 
 /* ---- activities in C ---- */
-static void c_activity_call(void *ud, uint64_t call, struct str input)
+static int c_activity_call(void *ud, uint64_t call, struct str input)
 {
     struct c_activity *a = ud;
     char *json = str_dup(input);
-    if (json)
-        a->fn(a->ud, a->h, call, json);
-    else
-        ml_activity_done(a->h, call, "out of memory", "OutOfMemory", 1);
+    if (!json) return ERR_NOMEM;
+    a->fn(a->ud, a->h, call, json);
     mem_free(json);
+    return 0;
 }
 
 static int register_one(ml_host *h, struct c_activity *a, struct err *e)
@@ -203,6 +202,14 @@ int ml_register_activity(ml_host *h, const char *name, ml_activity_fn fn, void *
     return ML_OK;
 }
 
+static int done_failed(ml_host *h, int rc)
+{
+    return err_set(&h->last, rc, "%s",
+                   rc == ERR_NOMEM
+                       ? "out of memory: the call is still open, answer it again"
+                       : "the call is gone: it was answered before, or its attempt has ended");
+}
+
 int ml_activity_done(ml_host *h, uint64_t call, const char *json, const char *failure_type,
                      int retryable)
 {
@@ -213,9 +220,7 @@ int ml_activity_done(ml_host *h, uint64_t call, const char *json, const char *fa
     if (failure_type) {
         rc = worker_c_done(h->worker, call, ERR_FAILED, (struct str){0}, str_of(failure_type),
                            str_of(json ? json : ""), !retryable);
-        return rc ? err_set(&h->last, rc,
-                            "the call is gone: it was answered before, or its attempt has ended")
-                  : ML_OK;
+        return rc ? done_failed(h, rc) : ML_OK;
     }
     buf_init(&canon, 32u << 20);
     rc = json && *json ? value_canonical(str_of(json), &canon, &e) : 0;
@@ -224,7 +229,7 @@ int ml_activity_done(ml_host *h, uint64_t call, const char *json, const char *fa
         host_fail(h, &e);
     } else if ((rc = worker_c_done(h->worker, call, 0, buf_str(&canon), (struct str){0},
                                    (struct str){0}, false)) != 0) {
-        err_set(&h->last, rc, "the call is gone: it was answered before, or its attempt has ended");
+        done_failed(h, rc);
     }
     buf_free(&canon);
     return rc;

@@ -53,7 +53,8 @@ int owner_lock(ml_host *h, struct err *e)
         struct buf b;
         buf_init(&b, 8192);
         buf_printf(&b, "%s.lock", h->path);
-        h->lock_path = buf_take(&b, NULL);
+        h->lock_path = b.code ? NULL : buf_take(&b, NULL);
+        buf_free(&b);
         if (!h->lock_path) return err_set(e, ERR_NOMEM, "out of memory opening %s", h->path);
     }
     int fd = open(h->lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);

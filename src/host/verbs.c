@@ -110,19 +110,17 @@ static void fail_posted(void *ud)
     hcall_fail_err(c, &c->err);
 }
 
-int hcall_post(struct hcall *c, void (*fn)(void *ud))
+/* When the loop is closing the call is freed with the host. */
+void hcall_post(struct hcall *c, void (*fn)(void *ud))
 {
-    int rc = loop_post(c->h->loop, fn, c);
-    c->ending = c->ending || rc == 0;
-    return rc;
+    if (!c->ending) c->ending = loop_post_in(c->h->loop, &c->post, fn, c) == 0;
 }
 
 void hcall_fail_later(struct hcall *c, const struct err *e)
 {
     if (c->ending) return;
     c->err = *e;
-    if (hcall_post(c, fail_posted))
-        log_printf(&c->h->log, LOG_ERROR, "out of memory: a request stays unanswered: %s", e->text);
+    hcall_post(c, fail_posted);
 }
 
 /* Later, and not those that come meanwhile: an answer may ask again. Oldest first. */
@@ -196,8 +194,9 @@ static void answer(struct hcall *c, const struct backend_reply *r, bool value)
         payload_json(r->result, &json);
     if (json.n) out.json = json.p;
     if (json.code || failure.code) {
-        out.code = ML_E_LIMIT;
-        out.text = "the answer does not fit in memory";
+        bool memory = json.code == ERR_NOMEM || failure.code == ERR_NOMEM;
+        out.code = memory ? ML_E_NOMEM : ML_E_LIMIT;
+        out.text = memory ? "out of memory for the answer" : "the answer is too large";
     }
     hcall_reply(c, &out);
     buf_free(&json);

@@ -6,8 +6,8 @@
 #include <assert.h>
 #include <pthread.h>
 
-static pthread_once_t global_once = PTHREAD_ONCE_INIT;
-static int global_code;
+static pthread_mutex_t global_lock = PTHREAD_MUTEX_INITIALIZER;
+static bool global_done;
 
 static void *curl_malloc_(size_t n)
 {
@@ -31,10 +31,17 @@ static void *curl_calloc_(size_t n, size_t size)
     return mem_zalloc(n * size);
 }
 
-static void global_init(void)
+/* Once a process; again when it failed. */
+static CURLcode global_init(void)
 {
-    global_code = (int)curl_global_init_mem(CURL_GLOBAL_DEFAULT, curl_malloc_, curl_free_,
-                                            curl_realloc_, curl_strdup_, curl_calloc_);
+    CURLcode code = CURLE_OK;
+    pthread_mutex_lock(&global_lock);
+    if (!global_done)
+        code = curl_global_init_mem(CURL_GLOBAL_DEFAULT, curl_malloc_, curl_free_, curl_realloc_,
+                                    curl_strdup_, curl_calloc_);
+    global_done = code == CURLE_OK;
+    pthread_mutex_unlock(&global_lock);
+    return code;
 }
 
 /* ---- telling owners ---- */
@@ -116,11 +123,6 @@ static void tell(struct http_client *c, struct http_transfer *t)
     if (!t->streaming && idmap_get(&c->ids, id)) unlink_transfer(t);
 }
 
-static void on_woken(void *ud)
-{
-    (void)ud;
-}
-
 static void client_deliver(struct http_client *c)
 {
     if (c->delivering || c->in_curl || !c->due_first) return;
@@ -138,7 +140,7 @@ static void client_deliver(struct http_client *c)
     c->delivering = false;
     /* A turn that waits without bound polls after its timers have run: what was told from a timer
      * must end that wait. */
-    loop_post(c->loop, on_woken, NULL);
+    loop_wake(c->loop);
 }
 
 static void on_deliver(void *ud)
@@ -170,12 +172,32 @@ static void take_finished(struct http_client *c)
     }
 }
 
+/* curl could not go on (no memory for its tables, or for a watch of ours): which transfers it still
+ * knows is not told, and a handle whose callback has failed refuses everything from then on. So all
+ * that run fail, and the next request gets a new handle. */
+static void abandon(struct http_client *c)
+{
+    for (struct http_transfer *t = c->first; t; t = t->next) {
+        if (!t->running) continue;
+        curl_multi_remove_handle(c->multi, t->easy);
+        t->running = false;
+        transfer_fail(t, "OutOfMemory", true, "no memory for the request");
+        t->ended = true;
+        client_due(t);
+    }
+    curl_multi_cleanup(c->multi);
+    c->multi = NULL;
+    loop_timer_stop(c->timer);
+}
+
 static void drive(struct http_client *c, curl_socket_t fd, int mask)
 {
     int running = 0;
+    if (!c->multi) return;
     c->in_curl = true;
-    curl_multi_socket_action(c->multi, fd, mask, &running);
+    CURLMcode code = curl_multi_socket_action(c->multi, fd, mask, &running);
     take_finished(c);
+    if (code != CURLM_OK) abandon(c);
     c->in_curl = false;
     client_deliver(c);
 }
@@ -240,30 +262,37 @@ static int on_curl_timer(CURLM *multi, long ms, void *ud)
     return 0;
 }
 
+static bool open_multi(struct http_client *c)
+{
+    c->multi = curl_multi_init();
+    if (!c->multi) return false;
+    curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, on_curl_socket);
+    curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);
+    curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, on_curl_timer);
+    curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c);
+    curl_multi_setopt(c->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, c->connections_max);
+    curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, 64L);
+    return true;
+}
+
 /* ---- the public side ---- */
 
 int http_client_open(struct loop *l, const struct http_client_opts *o, struct http_client **out,
                      struct err *e)
 {
-    pthread_once(&global_once, global_init);
-    if (global_code != 0)
-        return err_set(e, ERR_IO, "libcurl could not be initialised (%d)", global_code);
+    CURLcode code = global_init();
+    if (code != CURLE_OK)
+        return err_set(e, code == CURLE_OUT_OF_MEMORY ? ERR_NOMEM : ERR_IO,
+                       "libcurl could not be initialised (%d)", (int)code);
     struct http_client *c = mem_zalloc(sizeof *c);
     if (!c) return err_set(e, ERR_NOMEM, "no memory for the HTTP client");
     c->loop = l;
+    c->connections_max = (long)(o && o->connections_max ? o->connections_max : 512);
     idmap_init(&c->ids);
     if (o && o->ca_file && !(c->ca_file = str_dup(str_of(o->ca_file)))) goto out;
-    c->multi = curl_multi_init();
-    if (!c->multi || loop_timer_open(l, on_timer, c, &c->timer) < 0 ||
+    if (!open_multi(c) || loop_timer_open(l, on_timer, c, &c->timer) < 0 ||
         loop_timer_open(l, on_deliver, c, &c->deliver) < 0)
         goto out;
-    curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, on_curl_socket);
-    curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);
-    curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, on_curl_timer);
-    curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c);
-    curl_multi_setopt(c->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS,
-                      (long)(o && o->connections_max ? o->connections_max : 512));
-    curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, 64L);
     *out = c;
     return 0;
 out:
@@ -297,7 +326,8 @@ int http_start(struct http_client *c, const struct http_request *r, const struct
     if (code == 0) code = transfer_prepare(t, e);
     if (code == 0 && (t->id = idmap_add(&c->ids, t)) == 0)
         code = err_set(e, ERR_NOMEM, "no memory for a request");
-    if (code == 0 && curl_multi_add_handle(c->multi, t->easy) != CURLM_OK) {
+    if (code == 0 &&
+        ((!c->multi && !open_multi(c)) || curl_multi_add_handle(c->multi, t->easy) != CURLM_OK)) {
         idmap_del(&c->ids, t->id);
         code = err_set(e, ERR_NOMEM, "no memory for a request");
     }

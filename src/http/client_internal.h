@@ -9,7 +9,8 @@
 
 struct http_client {
     struct loop *loop;
-    CURLM *multi;
+    CURLM *multi; /* NULL: the last one was abandoned, the next request makes another */
+    long connections_max;
     struct loop_timer *timer;   /* curl's time-outs */
     struct loop_timer *deliver; /* callbacks that could not be made in place */
     struct idmap ids;

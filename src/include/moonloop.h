@@ -167,7 +167,8 @@ ML_API int ml_load(ml_host *h, const char *path, const char *const *program_args
 typedef void (*ml_activity_fn)(void *ud, ml_host *h, uint64_t call,
                                const char *args_json /* array */);
 ML_API int ml_register_activity(ml_host *h, const char *name, ml_activity_fn fn, void *ud);
-/* failure_type NULL: completed with json; else failed with type and json as the message text. */
+/* failure_type NULL: completed with json; else failed with type and json as the message text.
+ * ML_E_NOMEM: it is not answered yet. */
 ML_API int ml_activity_done(ml_host *h, uint64_t call, const char *json, const char *failure_type,
                             int retryable);
 

@@ -122,6 +122,12 @@ int store_open_writer(struct store *s, bool whole, struct err *e)
     bool fresh = false;
     int code = conn_open(&s->writer, &o, e);
     code = code ? code : conn_verify(&s->writer, s->path, s->known, whole, &version, &fresh, e);
+    if (!code && fresh) {
+        /* Before there is a write-ahead log: a file that is empty beside a log is taken for damaged
+         * by everybody, and would be one if this first commit failed half way. */
+        code = store_migrate(s, &s->writer, version, fresh, e);
+        version = s->known;
+    }
     code = code ? code : conn_trust(&s->writer, &o, e);
     if (!code) {
         int64_t page = 0;
@@ -132,7 +138,7 @@ int store_open_writer(struct store *s, bool whole, struct err *e)
         if (!s->memory) {
             sqlite3_wal_hook(s->writer.db, on_wal, s);
         }
-        code = store_migrate(s, &s->writer, version, fresh, e);
+        code = store_migrate(s, &s->writer, version, false, e);
     }
     if (code && s->writer.db) {
         sqlite3_db_config(s->writer.db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);

@@ -2,14 +2,15 @@
  * each 512-byte block the content of the last sync is kept with a mask of the bytes written since,
  * so that losing power can keep, drop or garble every unsynced block by itself. Bytes that were not
  * written are never touched (SQLite relies on that). Creating and deleting files counts as durable
- * at once. All state is under one lock: several connections and threads use it. */
+ * at once. All state is under one lock: several connections and threads use it. Its own memory is
+ * plain: what is counted and made to fail is the program's. */
 #ifdef ML_TESTING
 #include "store/vfs_fault.h"
-#include "base/mem.h"
 #include "base/rng.h"
 #include "store/store_internal.h"
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -39,8 +40,8 @@ static struct {
     sqlite3_vfs *real;
     struct disk_file *files;
     long io_count, io_at, sync_count, power_at;
-    bool io_forever, dead, hit;
-    int64_t quota;
+    bool io_forever, dead, hit, lost_sync;
+    int64_t quota, most;
     uint64_t seed;
 } g = {.quota = -1};
 
@@ -53,13 +54,13 @@ static struct disk_file *disk_of(const char *path, bool make)
             return d;
         }
     }
-    struct disk_file *d = make ? mem_zalloc(sizeof *d) : NULL;
+    struct disk_file *d = make ? calloc(1, sizeof *d) : NULL;
     if (!d) {
         return NULL;
     }
-    d->path = str_dup(str_of(path));
+    d->path = strdup(path);
     if (!d->path) {
-        mem_free(d);
+        free(d);
         return NULL;
     }
     struct stat st;
@@ -74,7 +75,7 @@ static void forget_blocks(struct disk_file *d)
     for (int i = 0; i < BUCKETS; i++) {
         while (d->blocks[i]) {
             struct block *next = d->blocks[i]->next;
-            mem_free(d->blocks[i]);
+            free(d->blocks[i]);
             d->blocks[i] = next;
         }
     }
@@ -89,7 +90,7 @@ static struct block *block_of(struct disk_file *d, sqlite3_file *real, int64_t a
             return b;
         }
     }
-    struct block *b = mem_zalloc(sizeof *b);
+    struct block *b = calloc(1, sizeof *b);
     if (!b) {
         return NULL;
     }
@@ -169,6 +170,27 @@ static void lose_power(void)
     g.dead = g.hit = true;
 }
 
+/* A kernel that could not write pages back may forget them: each block is kept or as it was before.
+ * Through SQLite's own handle, because closing another one would drop this process's locks. */
+static void lose_unsynced(struct disk_file *d, sqlite3_file *real)
+{
+    struct rng r;
+    char seed[32];
+    int n = snprintf(seed, sizeof seed, "sync %llu", (unsigned long long)g.seed);
+    rng_seed(&r, str_make(seed, (size_t)n));
+    for (int i = 0; i < BUCKETS; i++) {
+        for (struct block *b = d->blocks[i]; b; b = b->next) {
+            int64_t left = d->size - b->at;
+            if (rng_below(&r, 2) && left > 0) {
+                real->pMethods->xWrite(real, b->before, left < BLOCK ? (int)left : BLOCK, b->at);
+            }
+        }
+    }
+    forget_blocks(d);
+    d->synced_size = d->size;
+    g.hit = true;
+}
+
 /* Counts one call; true: it is to fail. */
 static bool io_fails(void)
 {
@@ -237,6 +259,8 @@ static int ff_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
         if (!rc && d) {
             d->size += growth;
         }
+        int64_t used = rc ? 0 : used_bytes();
+        g.most = used > g.most ? used : g.most;
     }
     pthread_mutex_unlock(&lock);
     return rc;
@@ -270,6 +294,11 @@ static int ff_sync(sqlite3_file *f, int flags)
     pthread_mutex_lock(&lock);
     g.sync_count++;
     if (io_fails()) {
+        rc = SQLITE_IOERR_FSYNC;
+    } else if (g.power_at && g.sync_count == g.power_at && g.lost_sync) {
+        if (d) {
+            lose_unsynced(d, real);
+        }
         rc = SQLITE_IOERR_FSYNC;
     } else if (g.power_at && g.sync_count == g.power_at) {
         lose_power();
@@ -484,6 +513,7 @@ void vfs_fault_reset(void)
     g.io_count = g.io_at = g.sync_count = g.power_at = 0;
     g.io_forever = g.dead = g.hit = false;
     g.quota = -1;
+    g.most = 0;
     pthread_mutex_unlock(&lock);
 }
 
@@ -510,8 +540,17 @@ void vfs_fault_power(long nth_sync, uint64_t seed)
     pthread_mutex_lock(&lock);
     g.sync_count = 0;
     g.power_at = nth_sync;
+    g.lost_sync = false;
     g.seed = seed;
     g.hit = false;
+    pthread_mutex_unlock(&lock);
+}
+
+void vfs_fault_lost_sync(long nth_sync, uint64_t seed)
+{
+    vfs_fault_power(nth_sync, seed);
+    pthread_mutex_lock(&lock);
+    g.lost_sync = true;
     pthread_mutex_unlock(&lock);
 }
 
@@ -527,6 +566,14 @@ long vfs_fault_sync_count(void)
 {
     pthread_mutex_lock(&lock);
     long n = g.sync_count;
+    pthread_mutex_unlock(&lock);
+    return n;
+}
+
+int64_t vfs_fault_most_bytes(void)
+{
+    pthread_mutex_lock(&lock);
+    int64_t n = g.most;
     pthread_mutex_unlock(&lock);
     return n;
 }

@@ -12,8 +12,12 @@ void vfs_fault_reset(void);
 void vfs_fault_io(long nth, bool from_then_on); /* counts read, write, sync, open, lock, truncate */
 void vfs_fault_quota(int64_t bytes);            /* -1: none */
 void vfs_fault_power(long nth_sync, uint64_t seed);
+/* The n-th sync fails, and of what that file had not synced a seeded choice is lost, as a kernel
+ * may do; later calls work again. */
+void vfs_fault_lost_sync(long nth_sync, uint64_t seed);
 long vfs_fault_io_count(void);
 long vfs_fault_sync_count(void);
+int64_t vfs_fault_most_bytes(void); /* the most that the files ever held at once */
 bool vfs_fault_hit(void);
 
 #endif

@@ -24,10 +24,17 @@ static void no_worker_answer(struct temporal *t, backend_answer_fn fn, void *ud)
     if (c) call_fail_later(c, ERR_UNSUPPORTED, "this connection serves no task queue");
 }
 
-static void no_serve(struct backend *b, const struct backend_sink *sink,
-                     const struct backend_served *queues, size_t n)
+static int no_serve(struct backend *b, const struct backend_sink *sink,
+                    const struct backend_served *queues, size_t n)
 {
     (void)b, (void)sink, (void)queues, (void)n;
+    return 0;
+}
+
+/* A server gives a task that nobody answers again after its time-out. */
+static void no_release(struct backend *b, struct str token, const struct err *why)
+{
+    (void)b, (void)token, (void)why;
 }
 
 static void no_offer(struct backend *b, int workflow_slots, int activity_slots)
@@ -131,6 +138,7 @@ static void temporal_shutdown(struct backend *b, void (*done)(void *ud), void *u
 
 static const struct backend_ops ops = {.serve = no_serve,
                                        .offer = no_offer,
+                                       .release = no_release,
                                        .complete_workflow = no_complete_workflow,
                                        .fail_workflow = no_fail_workflow,
                                        .complete_query = no_complete_query,

@@ -105,10 +105,11 @@ static int start_c(struct worker *w, const struct w_c_activity *a, const struct 
 {
     struct buf json;
     buf_init(&json, (size_t)64 << 20);
-    if (args_json(spec->input, &json)) {
+    int code = args_json(spec->input, &json);
+    if (code) {
         buf_free(&json);
-        return err_set(e, ERR_LIMIT, "the arguments of activity '%s' do not fit in memory",
-                       a->name);
+        return err_set(e, code == ERR_NOMEM ? ERR_NOMEM : ERR_LIMIT,
+                       "the arguments of activity '%s' do not fit in memory", a->name);
     }
     c->id = idmap_add(&w->calls, c);
     if (!c->id) {
@@ -116,9 +117,11 @@ static int start_c(struct worker *w, const struct w_c_activity *a, const struct 
         return err_set(e, ERR_NOMEM, "out of memory starting activity '%s'", a->name);
     }
     w->n_c_calls++;
-    a->fn(a->ud, c->id, buf_str(&json));
+    uint64_t id = c->id; /* it may answer at once: then the call is gone */
+    int rc = a->fn(a->ud, id, buf_str(&json));
+    if (rc) w->n_c_calls--;
     buf_free(&json);
-    return 0;
+    return rc ? err_set(e, rc, "out of memory starting activity '%s'", a->name) : 0;
 }
 
 int w_call_start(struct worker *w, const struct act_call *spec, struct w_call *c, struct err *e)
@@ -140,12 +143,22 @@ int w_call_start(struct worker *w, const struct act_call *spec, struct w_call *c
     return 0;
 }
 
+/* The attempt has not begun: the engine gives it again. */
+static void put_off(struct worker *w, const struct backend_task *t, const struct err *e)
+{
+    log_printf(w->o.log, LOG_WARN, "activity " STR_FMT " is put off: %s", STR_ARG(t->activity_type),
+               e->text);
+    w->b->ops->release(w->b, t->token, e);
+    w->b->ops->offer(w->b, 0, 1);
+}
+
 void w_on_activity_task(void *ud, struct backend_task *t)
 {
     struct worker *w = ud;
     struct err e = {0};
     struct w_call *c = w->stopping ? NULL : w_call_new(w);
-    if (!c) { /* unanswered: it ends as WorkerShutdown, or by its time-out */
+    if (!c) { /* while stopping unanswered: it ends as WorkerShutdown */
+        if (!w->stopping) put_off(w, t, &(struct err){.code = ERR_NOMEM, .text = "out of memory"});
         backend_task_free(t);
         return;
     }
@@ -169,7 +182,11 @@ void w_on_activity_task(void *ud, struct backend_task *t)
                             .heartbeat_ns = t->heartbeat_ns,
                             .heartbeat_details = t->heartbeat_details,
                             .header = t->header};
-    if (w_call_start(w, &spec, c, &e)) {
+    int rc = w_call_start(w, &spec, c, &e);
+    if (rc == ERR_NOMEM) {
+        put_off(w, t, &e);
+        w_call_free(c);
+    } else if (rc) {
         struct arena a;
         arena_init(&a, 0);
         struct str type =

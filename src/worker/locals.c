@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "worker/worker_internal.h"
 
-static void local_attempt(struct w_local *l);
+static int local_attempt(struct w_local *l, struct err *e);
 
 static void local_free(struct w_local *l)
 {
@@ -23,16 +23,22 @@ static void done_free(struct w_local_done *d)
     mem_free(d);
 }
 
+/* Without memory the run cannot be told: it is thrown away with its task, which the engine gives
+ * again. Without a task in hand (one was just answered) that comes with the next one. */
+static void starved(struct w_run *r)
+{
+    r->starved = true;
+    if (r->task && r->task->state == W_WAIT_LOCAL) w_task_ready(r->task);
+}
+
 /* Queues the outcome and frees the local activity. */
 static void local_done(struct w_local *l, const struct wf_local_result *r)
 {
     struct w_run *run = l->run;
     struct w_local_done *d = mem_zalloc(sizeof *d);
-    if (!d) { /* the run cannot be told: throw it away with its task, the engine gives it again */
-        log_printf(run->w->o.log, LOG_ERROR,
-                   "out of memory: a local activity's outcome is lost, its task will be repeated");
-        run->doomed = true;
+    if (!d) {
         local_free(l);
+        starved(run);
         return;
     }
     arena_init(&d->arena, 0);
@@ -43,6 +49,7 @@ static void local_done(struct w_local *l, const struct wf_local_result *r)
     d->r.attempt = l->attempt;
     d->r.complete_ns = clock_wall(run->w->o.env.clock);
     d->r.original_schedule_ns = l->original_ns;
+    if (arena_failed(&d->arena)) run->starved = true;
     *run->done_last = d;
     run->done_last = &d->next;
     local_free(l);
@@ -53,7 +60,7 @@ bool w_locals_resolve_one(struct w_task *k)
 {
     struct w_run *r = k->run;
     struct w_local_done *d = r->done_first;
-    if (!d) return false;
+    if (!d || r->starved) return false;
     r->done_first = d->next;
     if (!r->done_first) r->done_last = &r->done_first;
     if (d->r.attempt > 1) k->local_retries += d->r.attempt - 1;
@@ -83,10 +90,12 @@ void w_locals_drop(struct w_run *r)
 static void on_backoff(void *ud)
 {
     struct w_local *l = ud;
+    struct worker *w = l->run->w;
+    struct err e;
     loop_timer_close(l->timer);
     l->timer = NULL;
-    local_attempt(l);
-    w_ready(l->run->w);
+    if (local_attempt(l, &e)) starved(l->run);
+    w_ready(w);
 }
 
 static void finish_failed(struct w_local *l, const struct rec *failure, int64_t backoff_ns)
@@ -118,7 +127,7 @@ static void retry_or_fail(struct w_local *l, const struct rec *failure, int64_t 
     }
     l->attempt++;
     if (loop_timer_open(l->run->w->o.loop, on_backoff, l, &l->timer))
-        finish_failed(l, failure, 0);
+        starved(l->run);
     else
         loop_timer_start(l->timer, delay);
 }
@@ -176,20 +185,17 @@ static void fail_now(struct w_local *l, struct str type, const char *text, bool 
     arena_free(&a);
 }
 
-static void local_attempt(struct w_local *l)
+/* ERR_NOMEM: it has not begun, and does not by itself. */
+static int local_attempt(struct w_local *l, struct err *e)
 {
     struct worker *w = l->run->w;
-    struct err e = {0};
     if (w->n_locals_running >= (size_t)w->o.local_slots) {
         l->waiting = true;
-        return;
+        return 0;
     }
     l->waiting = false;
     struct w_call *c = w_call_new(w);
-    if (!c) {
-        fail_now(l, STR("OutOfMemory"), "out of memory starting a local activity", false);
-        return;
-    }
+    if (!c) return err_set(e, ERR_NOMEM, "out of memory starting a local activity");
     c->local = l;
     int64_t now = clock_wall(w->o.env.clock);
     int64_t limit = l->req.start_to_close_ns;
@@ -211,13 +217,16 @@ static void local_attempt(struct w_local *l)
                             .start_to_close_ns = limit};
     w->n_locals_running++;
     l->call = c;
-    if (w_call_start(w, &spec, c, &e)) {
+    int rc = w_call_start(w, &spec, c, e);
+    if (rc) {
         l->call = NULL;
         w->n_locals_running--;
         w_call_free(c);
-        fail_now(l, e.code == ERR_NOTFOUND ? STR("ActivityNotFound") : STR("ActivityNotStarted"),
-                 e.text, e.code == ERR_NOTFOUND);
     }
+    if (rc && rc != ERR_NOMEM)
+        fail_now(l, rc == ERR_NOTFOUND ? STR("ActivityNotFound") : STR("ActivityNotStarted"),
+                 e->text, rc == ERR_NOTFOUND);
+    return rc == ERR_NOMEM ? rc : 0;
 }
 
 void w_locals_next(struct worker *w)
@@ -225,8 +234,9 @@ void w_locals_next(struct worker *w)
     for (struct w_run *r = w->lru_first; r; r = r->next)
         for (struct w_local *l = r->locals, *next; l; l = next) {
             if (w->n_locals_running >= (size_t)w->o.local_slots) return;
+            struct err e;
             next = l->next;
-            if (l->waiting) local_attempt(l);
+            if (l->waiting && local_attempt(l, &e)) starved(r);
         }
 }
 
@@ -285,8 +295,8 @@ int w_locals_begin(struct w_task *k, const struct wf_out *out, struct err *e)
     for (size_t i = 0; i < out->n_locals; i++) {
         struct w_local *l = NULL;
         int rc = local_new(k, &out->locals[i], &l, e);
+        if (!rc) rc = local_attempt(l, e);
         if (rc) return rc;
-        local_attempt(l);
     }
     for (size_t i = 0; i < out->n_local_cancels; i++)
         local_cancel(k->run, out->local_cancels[i]);
@@ -298,7 +308,7 @@ int w_locals_begin(struct w_task *k, const struct wf_out *out, struct err *e)
 static void on_heartbeat(void *ud)
 {
     struct w_task *k = ud;
-    if (k->state != W_WAIT_LOCAL || !k->out || k->run->done_first) return;
+    if (k->state != W_WAIT_LOCAL || !k->out || k->run->done_first || k->run->starved) return;
     k->heartbeat = true;
     w_task_complete(k, k->out, true);
     w_ready(k->w);
@@ -308,7 +318,9 @@ void w_locals_heartbeat_arm(struct w_task *k)
 {
     if (k->timer) return;
     int64_t timeout = k->t->task_timeout_ns > 0 ? k->t->task_timeout_ns : W_TASK_TIMEOUT_NS;
-    if (loop_timer_open(k->w->o.loop, on_heartbeat, k, &k->timer))
-        return; /* without it the task may time out and be repeated */
+    if (loop_timer_open(k->w->o.loop, on_heartbeat, k, &k->timer)) {
+        starved(k->run);
+        return;
+    }
     loop_timer_start(k->timer, timeout / 10 * 8);
 }

@@ -5,6 +5,8 @@
 #include "worker/worker_internal.h"
 #include <stdlib.h>
 
+#define SERVE_AGAIN_NS (20 * NS_PER_MS)
+
 /* ---- hooks handed to each activity state: they find the worker through the script ---- */
 static void hook_sleep_wake(void *ud);
 struct w_sleep {
@@ -33,11 +35,9 @@ static void hook_sleep_until(void *ud, int64_t due_ns, void (*fn)(void *ud), voi
     struct w_script *s = ud;
     struct w_sleep *x = mem_zalloc(sizeof *x);
     uint64_t slot = x ? idmap_add(&s->w->sleep_ids, x) : 0;
-    *id = slot;
-    if (!slot) { /* without memory the sleep ends at once: the call goes on and meets the shortage
-                    itself */
+    *id = 0;
+    if (!slot) {
         mem_free(x);
-        loop_post(s->w->o.loop, fn, fn_ud);
         return;
     }
     *x = (struct w_sleep){.w = s->w, .fn = fn, .ud = fn_ud, .id = slot, .next = s->w->sleeps};
@@ -45,6 +45,10 @@ static void hook_sleep_until(void *ud, int64_t due_ns, void (*fn)(void *ud), voi
     s->w->sleeps = x;
     s->w->n_sleeping++;
     s->w->b->ops->sleep_until(s->w->b, due_ns, hook_sleep_wake, x, &x->backend_id);
+    if (x->backend_id)
+        *id = slot;
+    else
+        sleep_free(x);
 }
 
 static void hook_sleep_wake(void *ud)
@@ -170,11 +174,17 @@ static void on_loaded(void *ud, const struct act_load_result *r)
         s->failed = true;
     } else if (find_conflict(w, s, &res.err)) {
         s->failed = true;
+    } else if ((s->bundle = act_bundle(s->act)) == NULL || w_serve(w)) {
+        err_set(&res.err, ERR_NOMEM, "out of memory loading %s", s->path);
+        s->failed = true;
     } else {
-        s->bundle = act_bundle(s->act);
-        for (struct w_script *o = w->scripts; o; o = o->next)
-            if (o != s && !o->loading && strcmp(o->path, s->path) == 0) o->retired = true;
-        w_serve(w);
+        bool older = false;
+        for (struct w_script *o = w->scripts; o; o = o->next) {
+            if (o == s || o->loading || strcmp(o->path, s->path) != 0) continue;
+            o->retired = true;
+            older = true;
+        }
+        if (older) w_serve(w); /* without what the older text alone defined */
     }
     if (s->fn) s->fn(s->ud, &res, s->path);
     w_ready(w);
@@ -364,7 +374,12 @@ int worker_register_c(struct worker *w, const struct worker_c_activity *a, struc
         return err_set(e, ERR_NOMEM, "out of memory registering activity '%s'", a->name);
     }
     w->n_c_acts++;
-    w_serve(w);
+    if (w_serve(w)) {
+        w->n_c_acts--;
+        mem_free(c->name);
+        mem_free(c->task_queue);
+        return err_set(e, ERR_NOMEM, "out of memory registering activity '%s'", a->name);
+    }
     return 0;
 }
 
@@ -414,16 +429,16 @@ static void collect(struct worker *w, struct names *queues, struct names *wfs, s
     }
 }
 
-void w_serve(struct worker *w)
+int w_serve(struct worker *w)
 {
     struct names queues = {0}, wfs = {0}, acts = {0};
     struct backend_served *served = NULL;
-    if (w->stopping) return;
+    int rc = 0;
+    if (w->stopping) return 0;
     collect(w, &queues, &wfs, &acts);
     served = mem_zalloc((queues.n + 1) * sizeof *served);
     if (!served || queues.failed || wfs.failed || acts.failed) {
-        log_printf(w->o.log, LOG_ERROR,
-                   "out of memory: the list of served workflows and activities was not renewed");
+        rc = ERR_NOMEM;
         goto out;
     }
     for (size_t i = 0; i < queues.n; i++)
@@ -432,8 +447,8 @@ void w_serve(struct worker *w)
                                             .n_workflow_types = wfs.n,
                                             .activity_types = acts.p,
                                             .n_activity_types = acts.n};
-    w->b->ops->serve(w->b, &w->sink, served, queues.n);
-    if (!w->offered) {
+    rc = w->b->ops->serve(w->b, &w->sink, served, queues.n);
+    if (!rc && !w->offered) {
         w->offered = true;
         w->b->ops->offer(w->b, w->o.workflow_slots, w->o.activity_slots);
     }
@@ -442,4 +457,10 @@ out:
     mem_free(queues.p);
     mem_free(wfs.p);
     mem_free(acts.p);
+    if (rc) { /* what was served still is; again soon */
+        log_printf(w->o.log, LOG_ERROR,
+                   "out of memory: the list of served workflows and activities is not renewed yet");
+        loop_timer_start(w->serve_timer, SERVE_AGAIN_NS);
+    }
+    return rc;
 }

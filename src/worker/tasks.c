@@ -47,6 +47,7 @@ static void task_free(struct w_task *k)
 {
     struct worker *w = k->w;
     unready(k);
+    if (k->gone) *k->gone = true;
     if (k->timer) loop_timer_close(k->timer);
     if (k->prev)
         k->prev->next = k->next;
@@ -173,6 +174,31 @@ static void fail_with_err(struct w_task *k, const struct err *e)
     arena_free(&a);
 }
 
+/* What is no fault of the run: without memory, or with a disk that fails, its task goes back to the
+ * engine, and whatever the run came to meanwhile is thrown away. */
+static bool of_the_machine(const struct err *e)
+{
+    return e->code == ERR_NOMEM || e->code == ERR_IO || e->code == ERR_FULL || e->code == ERR_BUSY;
+}
+
+static void give_back(struct w_task *k, const struct err *e)
+{
+    struct worker *w = k->w;
+    log_printf(w->o.log, LOG_WARN, "a task of " STR_FMT " is put off: %s",
+               STR_ARG(k->t->workflow_id), e->text);
+    w->b->ops->release(w->b, k->t->token, e);
+    task_end(k, true);
+    w_ready(w);
+}
+
+static void end_with_err(struct w_task *k, const struct err *e)
+{
+    if (of_the_machine(e))
+        give_back(k, e);
+    else
+        fail_with_err(k, e);
+}
+
 static struct backend_query_result query_result(const struct wf_query_result *q)
 {
     return (struct backend_query_result){.id = q->id,
@@ -207,6 +233,14 @@ void w_task_complete(struct w_task *k, const struct wf_out *out, bool force)
             qs[i] = query_result(&out->query_results[i]);
     }
     worker_pending_json(out->pending, out->n_pending, &pending);
+    if ((out->n_query_results && !qs) || pending.code == ERR_NOMEM) {
+        struct err e;
+        err_set(&e, ERR_NOMEM, "out of memory");
+        buf_free(&pending);
+        mem_free(qs);
+        give_back(k, &e);
+        return;
+    }
     struct backend_workflow_completion c = {.commands = out->commands,
                                             .n_commands = out->n_commands,
                                             .messages = out->messages,
@@ -221,8 +255,11 @@ void w_task_complete(struct w_task *k, const struct wf_out *out, bool force)
     if (!pending.code && out->n_pending) c.pending_json = buf_str(&pending);
     if (out->closed) k->run->doomed = true;
     k->state = W_ANSWERING;
+    bool gone = false; /* answered inside the call */
+    k->gone = &gone;
     w->b->ops->complete_workflow(w->b, k->t->token, &c, on_answer, k);
-    if (force) wf_flushed(k->run->wf);
+    if (!gone) k->gone = NULL;
+    if (!gone && force) wf_flushed(k->run->wf);
     buf_free(&pending);
     mem_free(qs);
 }
@@ -250,7 +287,7 @@ static void outcome(struct w_task *k, const struct wf_out *out)
             return;
         }
         if (w_locals_begin(k, out, &e)) {
-            fail_with_err(k, &e);
+            end_with_err(k, &e);
             return;
         }
         k->state = W_WAIT_LOCAL;
@@ -328,7 +365,7 @@ static void on_history(void *ud, const struct backend_reply *r)
     if (e.code) {
         log_printf(w->o.log, LOG_ERROR, "run " STR_FMT " cannot be rebuilt: %s",
                    STR_ARG(k->t->workflow_id), e.text);
-        fail_with_err(k, &e);
+        end_with_err(k, &e);
         return;
     }
     w_task_ready(k);
@@ -419,9 +456,11 @@ static int activate_first(struct w_task *k, bool whole, const struct wf_out **ou
     return wf_activate(k->run->wf, &task, (struct wf_budget){k->w->o.slice_instructions}, out, e);
 }
 
-/* One slice of one task. */
+/* One slice of one task. When memory was refused in it, by anything that it called, what came out
+ * may lack something: it counts for nothing. */
 static void task_slice(struct w_task *k)
 {
+    unsigned long refused = mem_refused();
     struct err e = {0};
     const struct wf_out *out = NULL;
     bool whole = false;
@@ -435,7 +474,11 @@ static void task_slice(struct w_task *k)
             rc = activate_first(k, whole, &out, &e);
         }
     } else if (k->state == W_WAIT_LOCAL || k->state == W_ACTIVE) {
-        if (k->state == W_WAIT_LOCAL && !w_locals_resolve_one(k)) return;
+        if (k->state == W_WAIT_LOCAL && !w_locals_resolve_one(k)) {
+            if (refused != mem_refused() || k->run->starved)
+                give_back(k, &(struct err){.code = ERR_NOMEM, .text = "out of memory"});
+            return;
+        }
         k->state = W_ACTIVE;
         w_dog_watch(k->w, k->run->wf);
         rc =
@@ -444,8 +487,10 @@ static void task_slice(struct w_task *k)
         return;
     }
     w_dog_watch(k->w, NULL);
+    if (refused != mem_refused() || (k->run && k->run->starved))
+        rc = err_set(&e, ERR_NOMEM, "out of memory");
     if (rc)
-        fail_with_err(k, &e);
+        end_with_err(k, &e);
     else
         outcome(k, out);
 }
@@ -464,7 +509,14 @@ void w_on_workflow_task(void *ud, struct backend_task *t)
 {
     struct worker *w = ud;
     struct w_task *k = w->stopping ? NULL : mem_zalloc(sizeof *k);
-    if (!k) { /* unanswered: the engine gives it again after its time-out or at the next start */
+    if (!k) {
+        struct err e;
+        err_set(&e, w->stopping ? ERR_CLOSED : ERR_NOMEM,
+                w->stopping ? "the worker is stopping" : "out of memory");
+        if (!w->stopping) {
+            w->b->ops->release(w->b, t->token, &e);
+            w->b->ops->offer(w->b, 1, 0);
+        }
         backend_task_free(t);
         return;
     }

@@ -19,6 +19,11 @@ static void w_on_change(void *ud)
     w_ready(ud);
 }
 
+static void w_on_serve_again(void *ud)
+{
+    w_serve(ud);
+}
+
 static int worker_init(struct worker *w, struct err *e)
 {
     w->task_queue = str_dup(w->o.task_queue.n ? w->o.task_queue : STR("default"));
@@ -33,6 +38,8 @@ static int worker_init(struct worker *w, struct err *e)
                                     .on_activity_cancel = w_on_activity_cancel,
                                     .on_run_closed = w_on_run_closed,
                                     .on_change = w_on_change};
+    if (loop_timer_open(w->o.loop, w_on_serve_again, w, &w->serve_timer))
+        return err_set(e, ERR_NOMEM, "out of memory opening the worker");
     if (w_dog_start(w)) return err_set(e, ERR_IO, "the watchdog thread cannot be started");
     w_serve(w);
     return 0;
@@ -76,6 +83,7 @@ void worker_close(struct worker *w)
     w->stopping = true;
     w_dog_stop(w);
     if (w->stop_timer) loop_timer_close(w->stop_timer);
+    if (w->serve_timer) loop_timer_close(w->serve_timer);
     drop_tasks_and_runs(w);
     w_close_scripts(w);
     w_calls_free_all(w);

@@ -50,7 +50,8 @@ int worker_find_workflow(struct worker *w, struct str type, struct str *digest, 
 struct worker_c_activity {
     const char *name;
     const char *task_queue;
-    void (*fn)(void *ud, uint64_t call, struct str input_json);
+    /* ERR_NOMEM: the attempt has not begun; it is given again later */
+    int (*fn)(void *ud, uint64_t call, struct str input_json);
     void *ud;
 };
 int worker_register_c(struct worker *w, const struct worker_c_activity *a, struct err *e);

@@ -38,7 +38,7 @@ struct w_script {
 
 struct w_c_activity {
     char *name, *task_queue;
-    void (*fn)(void *, uint64_t, struct str);
+    int (*fn)(void *, uint64_t, struct str);
     void *ud;
 };
 
@@ -52,6 +52,7 @@ struct w_task {
     bool begun;           /* wf_activate had its first call */
     bool heartbeat;       /* completed as one */
     bool fetched;         /* the earlier history was asked for */
+    bool *gone;           /* set when it is freed inside a call */
     struct arena history; /* fetched events */
     struct rec **events;
     size_t n_events, cap_events; /* the whole history, when it was rebuilt */
@@ -72,6 +73,7 @@ struct w_run {
     struct w_task *task;   /* in hand: never evicted */
     struct w_task *parked; /* later tasks of the same run */
     bool doomed;           /* evict when the task ends */
+    bool starved;          /* an outcome of a local activity was lost: its task is given back */
     struct w_local *locals;
     struct w_local_done *done_first, **done_last;
     struct w_run *prev, *next; /* LRU: first is the oldest */
@@ -159,14 +161,14 @@ struct worker {
     bool stopping, stopped, offered;
     void (*stop_fn)(void *ud);
     void *stop_ud;
-    struct loop_timer *stop_timer;
+    struct loop_timer *stop_timer, *serve_timer;
 };
 
 /* registry.c */
 struct w_script *w_find_activity(struct worker *w, struct str type);
 void w_sleeps_drop(struct worker *w);
 const struct w_c_activity *w_find_c(struct worker *w, struct str type);
-void w_serve(struct worker *w);
+int w_serve(struct worker *w); /* ERR_NOMEM: what was served still is; tried again by itself */
 bool w_step_scripts(struct worker *w, int64_t budget_ns);
 void w_reap_scripts(struct worker *w);
 void w_close_scripts(struct worker *w);

@@ -282,8 +282,8 @@ static char served_queues[200], served_acts[200];
 static backend_reply_fn fetch_fn;
 static void *fetch_ud;
 
-static void b_serve(struct backend *b, const struct backend_sink *s, const struct backend_served *q,
-                    size_t n)
+static int b_serve(struct backend *b, const struct backend_sink *s, const struct backend_served *q,
+                   size_t n)
 {
     (void)b;
     (void)s;
@@ -293,6 +293,14 @@ static void b_serve(struct backend *b, const struct backend_sink *s, const struc
         strncat(strncat(served_queues, q[i].task_queue.p, q[i].task_queue.n), " ", 2);
     for (size_t i = 0; n && i < q[0].n_activity_types; i++)
         strncat(strncat(served_acts, q[0].activity_types[i].p, q[0].activity_types[i].n), " ", 2);
+    return 0;
+}
+static int n_released;
+static void b_release(struct backend *b, struct str token, const struct err *why)
+{
+    (void)b;
+    CHECK(token.n > 0 && why->code);
+    n_released++;
 }
 static void b_offer(struct backend *b, int w, int a)
 {
@@ -381,6 +389,7 @@ static int64_t b_now(struct backend *b)
 }
 static const struct backend_ops ops = {.serve = b_serve,
                                        .offer = b_offer,
+                                       .release = b_release,
                                        .complete_workflow = b_complete,
                                        .fail_workflow = b_fail,
                                        .complete_query = b_query,
@@ -717,10 +726,11 @@ static void local_heartbeat(void)
     end();
 }
 
-static void c_activity(void *ud, uint64_t call, struct str input)
+static int c_activity(void *ud, uint64_t call, struct str input)
 {
     CHECK(str_eqz(input, "[{\"n\":1}]"));
     *(uint64_t *)ud = call;
+    return 0;
 }
 
 static void attempts(void)
