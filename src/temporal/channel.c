@@ -201,7 +201,7 @@ static void assign(struct channel *c, enum channel_lane lane)
     size_t most = lane == CHANNEL_POLL ? CHANNEL_POLL_CONNECTIONS : 1;
     if (!l->waiting.n || opening || up >= most || channel_now(c) < l->retry_ns) return;
     struct err e;
-    if (conn_open(c, lane, &e)) chan_lane_failed(c, lane, &e, false);
+    if (channel_conn_open(c, lane, &e)) chan_lane_failed(c, lane, &e, false);
 }
 
 /* ---- turns ---- */
@@ -219,7 +219,7 @@ static void bury(struct channel *c)
             c->conns = next;
         if (next) next->prev = k->prev;
         if (!k->was_up) chan_lane_failed(c, k->lane, &k->why, k->hopeless);
-        conn_free(k);
+        channel_conn_free(k);
     }
 }
 
@@ -477,7 +477,7 @@ void channel_close(struct channel *c)
             free_call(call);
         }
         say_goodbye(k);
-        conn_free(k);
+        channel_conn_free(k);
     }
     drop_calls(&c->lanes[0].waiting);
     drop_calls(&c->lanes[1].waiting);

@@ -30,7 +30,7 @@ bool conn_has_room(const struct chan_conn *k)
            nghttp2_session_check_request_allowed(k->h2);
 }
 
-void conn_free(struct chan_conn *k)
+void channel_conn_free(struct chan_conn *k)
 {
     nghttp2_session_del(k->h2);
     tls_close(k->tls);
@@ -345,7 +345,7 @@ static void on_timer(void *ud)
 
 /* ---- opening ---- */
 
-int conn_open(struct channel *c, enum channel_lane lane, struct err *e)
+int channel_conn_open(struct channel *c, enum channel_lane lane, struct err *e)
 {
     static const struct sock_events ev = {on_open, on_data, on_written, on_down};
     struct chan_conn *k = mem_zalloc(sizeof *k);
@@ -361,7 +361,7 @@ int conn_open(struct channel *c, enum channel_lane lane, struct err *e)
         rc = sock_open(c->loop, c->proxy_host ? c->proxy_host : c->host,
                        c->proxy_host ? c->proxy_port : c->port, &ev, k, &k->sock, e);
     if (rc) {
-        conn_free(k);
+        channel_conn_free(k);
         return rc;
     }
     loop_timer_start(k->timer, c->o.connect_timeout_ns);

@@ -157,12 +157,12 @@ void chan_lane_failed(struct channel *c, enum channel_lane lane, const struct er
                       bool hopeless);
 
 /* ---- channel_conn.c ---- */
-int conn_open(struct channel *c, enum channel_lane lane, struct err *e);
+int channel_conn_open(struct channel *c, enum channel_lane lane, struct err *e);
 bool conn_has_room(const struct chan_conn *k);
 bool conn_is_opening(const struct chan_conn *k);
 void conn_flush(struct chan_conn *k); /* lets nghttp2 write; marks it dead when that fails */
 void conn_die(struct chan_conn *k, bool hopeless, const struct err *why);
-void conn_free(struct chan_conn *k); /* its calls must have gone */
+void channel_conn_free(struct chan_conn *k); /* its calls must have gone */
 
 /* ---- channel_stream.c ---- */
 int stream_session(struct chan_conn *k, struct err *e); /* makes k->h2 */
