@@ -17,6 +17,7 @@ static void usage(struct cli *c, const struct cli_opt *opts)
     printf("  %-22s %s\n", "--db FILE", "database (default: MOONLOOP_DB, else ./moonloop.db)");
     printf("  %-22s %s\n", "--json", "output for programs");
     printf("  %-22s %s\n", "--quiet", "no progress");
+    if (v && v->temporal) cli_temporal_usage();
 }
 
 /* The option's slot for `arg` ("--name" or "--name=value"); inline_value gets what follows '='. */
@@ -41,6 +42,7 @@ static int parse_one(struct cli *c, const struct cli_opt *opts, int argc, char *
     const char *value;
     const struct cli_opt *o = find_opt(opts, argv[*i], &value);
     if (!o) o = find_opt(common, argv[*i], &value);
+    if (!o) o = find_opt(cli_temporal_opts(c), argv[*i], &value);
     if (!o)
         return cli_fail(c, -1, "unknown option %s. `moonloop help %s` lists them", argv[*i],
                         c->verb);
@@ -55,6 +57,23 @@ static int parse_one(struct cli *c, const struct cli_opt *opts, int argc, char *
         value = argv[++*i];
     }
     *o->value = value;
+    return strcmp(o->name, "--grpc-meta") == 0 ? cli_temporal_metadata(c, value) : 0;
+}
+
+static int check_temporal(struct cli *c)
+{
+    const struct cli_temporal *t = &c->temporal;
+    const struct cli_verb *v = cli_find(c->verb);
+    bool beside = t->name_space || t->task_queue || t->api_key || t->ca || t->cert || t->key ||
+                  t->server_name || t->proxy || t->tls || t->no_tls || t->no_verify ||
+                  t->n_metadata;
+    if (!t->address && beside)
+        return cli_fail(c, -1, "options of a Temporal server need --temporal ADDR");
+    if (t->address && !(v && v->temporal))
+        return cli_fail(c, -1, "`moonloop %s` works on a file; --temporal is not for it", c->verb);
+    if (t->address && c->db)
+        return cli_fail(c, -1, "--db names a file and --temporal a server: choose one");
+    if (t->tls && t->no_tls) return cli_fail(c, -1, "--tls and --no-tls exclude each other");
     return 0;
 }
 
@@ -86,6 +105,7 @@ int cli_parse(struct cli *c, int argc, char **argv, const struct cli_opt *opts,
     }
     if (rest) *rest = end;
     if (c->help) return usage(c, opts), -1;
+    if (check_temporal(c)) return -1;
     if (n < least)
         return cli_fail(c, -1, "%s is missing. Usage: moonloop %s", positional[n],
                         cli_find(c->verb)->usage);
@@ -189,6 +209,7 @@ static int parse_modes(struct cli *c, ml_config *cfg)
 int cli_open(struct cli *c, unsigned flags)
 {
     ml_config cfg;
+    ml_temporal temporal;
     ml_config_init(&cfg);
     const char *env = getenv("MOONLOOP_DB");
     cfg.path = c->db ? c->db : env && *env ? env : "moonloop.db";
@@ -199,6 +220,7 @@ int cli_open(struct cli *c, unsigned flags)
     cfg.event = progress_event;
     cfg.event_ud = c;
     cfg.stdio = 1;
+    if (c->temporal.address) cli_temporal_config(c, &cfg, &temporal);
     int rc = parse_modes(c, &cfg);
     if (rc) return rc;
     rc = ml_open(&cfg, &c->host);

@@ -30,10 +30,21 @@ struct cli_opt {
     bool *flag;         /* flag */
 };
 
+/* A Temporal server instead of a file: what --temporal and the options beside it say. */
+#define CLI_METADATA_MAX 32
+struct cli_temporal {
+    const char *address; /* NULL: a file */
+    const char *name_space, *task_queue, *api_key, *ca, *cert, *key, *server_name, *proxy;
+    bool tls, no_tls, no_verify;
+    const char *metadata[CLI_METADATA_MAX + 1]; /* ended by NULL */
+    size_t n_metadata;
+};
+
 /* Options that most verbs take, and what cli_open made of them. */
 struct cli {
     const char *verb;
     const char *db, *clock, *durability, *until;
+    struct cli_temporal temporal;
     bool json, quiet, help;
     ml_host *host;
     bool color; /* stderr is a terminal and NO_COLOR is unset */
@@ -44,6 +55,7 @@ struct cli_verb {
     const char *usage;                                /* "signal ID NAME [JSON]" */
     const char *help;                                 /* one line */
     int (*run)(struct cli *c, int argc, char **argv); /* argv without the program and the verb */
+    bool temporal;                                    /* takes --temporal */
 };
 extern const struct cli_verb cli_verbs[]; /* ended by name NULL */
 const struct cli_verb *cli_find(const char *name);
@@ -60,6 +72,14 @@ int cli_fail(struct cli *c, int code, const char *fmt, ...) __attribute__((forma
 void cli_note(struct cli *c, const char *fmt, ...)
     __attribute__((format(printf, 2, 3))); /* stderr, not with --quiet */
 
+/* Where the runs are, for messages: the file or the server. */
+const char *cli_where(const struct cli *c);
+/* The options of a Temporal server, found by find_opt; remote.c. */
+const struct cli_opt *cli_temporal_opts(struct cli *c);
+void cli_temporal_usage(void);
+/* Takes one more --grpc-meta. Returns 0 or -1 after a message. */
+int cli_temporal_metadata(struct cli *c, const char *value);
+void cli_temporal_config(struct cli *c, ml_config *cfg, ml_temporal *t);
 /* Opens the host for a verb. Returns 0 or an exit code after having said why. */
 int cli_open(struct cli *c, unsigned flags);
 void cli_close(struct cli *c);
@@ -103,6 +123,8 @@ int verb_update(struct cli *c, int argc, char **argv);
 int verb_cancel(struct cli *c, int argc, char **argv);
 int verb_terminate(struct cli *c, int argc, char **argv);
 int verb_result(struct cli *c, int argc, char **argv);
+int verb_delete(struct cli *c, int argc, char **argv);
+int verb_count(struct cli *c, int argc, char **argv);
 int verb_reset(struct cli *c, int argc, char **argv);
 int verb_replay(struct cli *c, int argc, char **argv);
 int verb_doctor(struct cli *c, int argc, char **argv);

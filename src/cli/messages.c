@@ -1,4 +1,4 @@
-/* signal, query, update, cancel, terminate, result, reset: one request, one answer. */
+/* signal, query, update, cancel, terminate, delete, result, reset: one request, one answer. */
 #include "cli/cli.h"
 #include <stdlib.h>
 #include <string.h>
@@ -131,6 +131,20 @@ int verb_terminate(struct cli *c, int argc, char **argv)
     return end_run(c, argc, argv, true);
 }
 
+int verb_delete(struct cli *c, int argc, char **argv)
+{
+    const char *run = NULL;
+    const struct cli_opt opts[] = {{"--run", "RUN", "that run of the id only", &run, NULL},
+                                   {NULL, NULL, NULL, NULL, NULL}};
+    static const char *const pos[] = {"ID", NULL};
+    if (cli_parse(c, argc, argv, opts, pos, NULL) < 0) return c->help ? EXIT_OK : EXIT_USAGE;
+    struct cli_reply r = {0};
+    int code = cli_open(c, ML_ATTACH);
+    if (code == 0) code = cli_await(c, ml_delete(c->host, argv[0], run, cli_on_reply, &r), &r);
+    if (code == 0) cli_note(c, "%s: deleted", argv[0]);
+    return finish(c, code, &r, false);
+}
+
 int verb_result(struct cli *c, int argc, char **argv)
 {
     const char *run = NULL;
@@ -142,7 +156,7 @@ int verb_result(struct cli *c, int argc, char **argv)
     if (cli_parse(c, argc, argv, opts, pos, NULL) < 0) return c->help ? EXIT_OK : EXIT_USAGE;
     struct cli_reply r = {0};
     int code = cli_open(c, ML_ATTACH);
-    if (code == 0 && wait && !ml_attached(c->host)) {
+    if (code == 0 && wait && !ml_attached(c->host) && !c->temporal.address) {
         cli_note(c, "no process runs %s: only what is there already can be printed", c->db);
         wait = false;
     }

@@ -34,15 +34,22 @@ int verb_start(struct cli *c, int argc, char **argv)
          "memo, searchAttributes, cron, startDelay, executionTimeout, retry ...", &options, NULL},
         {"--clock", "real|virtual", "the file's clock, when it is new", &c->clock, NULL},
         {NULL, NULL, NULL, NULL, NULL}};
-    static const char *const pos[] = {"SCRIPT", NULL};
-    if (cli_parse(c, argc, argv, opts, pos, NULL) < 0) return c->help ? EXIT_OK : EXIT_USAGE;
+    static const char *const pos[] = {"[SCRIPT]", NULL};
+    int n = cli_parse(c, argc, argv, opts, pos, NULL);
+    if (n < 0) return c->help ? EXIT_OK : EXIT_USAGE;
+    const char *script = n > 0 ? argv[0] : NULL;
+    if (!script && !c->temporal.address)
+        return cli_fail(c, EXIT_USAGE, "SCRIPT is missing. Usage: moonloop %s",
+                        cli_find(c->verb)->usage);
+    if (!script && !workflow)
+        return cli_fail(c, EXIT_USAGE, "name a workflow (--workflow NAME) or give a script");
     char *json = input ? cli_json_arg(c, "--input", input) : NULL;
     char *options_json = options ? cli_json_arg(c, "--options", options) : NULL;
     int code = (input && !json) || (options && !options_json) ? EXIT_USAGE : cli_open(c, ML_ATTACH);
     struct loaded l = {0};
     struct cli_reply r = {0};
-    if (code == 0) {
-        int rc = ml_load(c->host, argv[0], NULL, 0, on_loaded, &l);
+    if (code == 0 && script) {
+        int rc = ml_load(c->host, script, NULL, 0, on_loaded, &l);
         if (rc == 0) rc = ml_run(c->host, until_loaded, &l);
         if (rc < 0)
             code = cli_fail(c, cli_code_exit(rc), "%s", ml_error(c->host));
@@ -51,7 +58,7 @@ int verb_start(struct cli *c, int argc, char **argv)
     }
     if (code == 0) {
         ml_start_options o = {.workflow = workflow,
-                              .script = argv[0],
+                              .script = script,
                               .id = id,
                               .input_json = json,
                               .options_json = options_json};

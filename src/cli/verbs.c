@@ -4,27 +4,32 @@
 
 const struct cli_verb cli_verbs[] = {
     {"run", "run SCRIPT [--workflow NAME] [--input JSON|@FILE|-] [--id ID] [-- ARGS]",
-     "run a workflow to its end (or go on with it), or a plain script", verb_run},
-    {"start", "start SCRIPT [--workflow NAME] [--input JSON|@FILE|-] [--id ID]",
-     "start a workflow and return", verb_start},
-    {"list", "list [--status S] [--type T] [--limit N]", "list runs", verb_list},
-    {"show", "show ID [--run RUN]", "show a run's timeline; --json: its history", verb_show},
-    {"signal", "signal ID NAME [JSON]", "send a signal to a run", verb_signal},
-    {"query", "query ID NAME [JSON...]", "ask a run something", verb_query},
+     "run a workflow to its end (or go on with it), or a plain script", verb_run, false},
+    {"start", "start [SCRIPT] [--workflow NAME] [--input JSON|@FILE|-] [--id ID]",
+     "start a workflow and return", verb_start, true},
+    {"list", "list [--status S] [--type T] [--limit N]", "list runs", verb_list, true},
+    {"show", "show ID [--run RUN]", "show a run's timeline; --json: its history", verb_show, true},
+    {"signal", "signal ID NAME [JSON]", "send a signal to a run", verb_signal, true},
+    {"query", "query ID NAME [JSON...]", "ask a run something", verb_query, true},
     {"update", "update ID NAME [JSON...]", "call an update of a run and wait for its answer",
-     verb_update},
-    {"cancel", "cancel ID [--reason TEXT]", "ask a run to stop", verb_cancel},
-    {"terminate", "terminate ID [--reason TEXT]", "end a run at once", verb_terminate},
-    {"result", "result ID [--wait]", "print a run's result", verb_result},
+     verb_update, true},
+    {"cancel", "cancel ID [--reason TEXT]", "ask a run to stop", verb_cancel, true},
+    {"terminate", "terminate ID [--reason TEXT]", "end a run at once", verb_terminate, true},
+    {"result", "result ID [--wait]", "print a run's result", verb_result, true},
     {"reset", "reset ID --event N [--reason TEXT]",
-     "start a new run from an earlier point of a run's history", verb_reset},
-    {"replay", "replay HISTORY.json SCRIPT", "check a history against a script", verb_replay},
-    {"doctor", "doctor [--db FILE]", "check the file, the libraries and the machine", verb_doctor},
+     "start a new run from an earlier point of a run's history", verb_reset, true},
+    {"delete", "delete ID [--run RUN]", "remove a run and its history", verb_delete, true},
+    {"count", "count [--status S] [--type T]", "how many runs there are, by status", verb_count,
+     true},
+    {"replay", "replay HISTORY.json SCRIPT", "check a history against a script", verb_replay,
+     false},
+    {"doctor", "doctor [--db FILE]", "check the file, the libraries and the machine", verb_doctor,
+     false},
     {"completion", "completion bash|zsh|fish", "print a completion script for a shell",
-     verb_completion},
-    {"version", "version", "print versions", verb_version},
-    {"help", "help [VERB]", "this text", verb_help},
-    {NULL, NULL, NULL, NULL},
+     verb_completion, false},
+    {"version", "version", "print versions", verb_version, false},
+    {"help", "help [VERB]", "this text", verb_help, false},
+    {NULL, NULL, NULL, NULL, false},
 };
 
 const struct cli_verb *cli_find(const char *name)
@@ -48,7 +53,7 @@ int verb_help(struct cli *c, int argc, char **argv)
         printf("  %-12s %s\n", v->name, v->help);
     printf(
         "\n`moonloop help VERB` tells the options of one. Database: --db FILE, else MOONLOOP_DB, "
-        "else ./moonloop.db\n"
+        "else ./moonloop.db;\nmost verbs take --temporal ADDR for the runs of a Temporal server\n"
         "Exit codes: 0 completed, 1 failed, 2 usage or script error, 3 blocked or waiting, 4 "
         "cancelled or\n"
         "terminated, 5 timed out, 6 engine or storage error, 130/143 stopped by SIGINT/SIGTERM\n");

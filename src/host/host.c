@@ -191,7 +191,7 @@ static int open_engine(ml_host *h, struct err *e)
     return 0;
 }
 
-static int open_worker(ml_host *h, struct err *e)
+int host_open_worker(ml_host *h, struct err *e)
 {
     struct worker_opts o = {.backend = h->b,
                             .loop = h->loop,
@@ -222,7 +222,7 @@ int host_open_engine(ml_host *h, struct err *e)
     if ((rc = open_store(h, &h->store, e)) != 0) goto out;
     if (h->snapshot && h->path && (rc = store_load_from(h->store, h->path, e)) != 0) goto out;
     if ((rc = open_engine(h, e)) != 0) goto out;
-    if ((rc = open_worker(h, e)) != 0) goto out;
+    if ((rc = host_open_worker(h, e)) != 0) goto out;
     host_register_all(h, e);
     if (!h->snapshot && !h->read_only) {
         struct err why = {0};
@@ -246,11 +246,11 @@ static void on_engine_shut(void *ud)
 }
 
 /* Turns the loop until the flag is set, for a bounded time. */
-static void turn_until(ml_host *h, const bool *flag)
+void host_turn_until(ml_host *h, const bool *flag)
 {
     int64_t end = clock_mono(&clock_system) + CLOSE_WAIT_NS;
     while (!*flag && clock_mono(&clock_system) < end) {
-        store_drain(h->store);
+        if (h->store) store_drain(h->store);
         bool more = h->worker && worker_step(h->worker, 5 * NS_PER_MS);
         if (!*flag) loop_turn(h->loop, more ? 0 : 20 * NS_PER_MS);
     }
@@ -263,12 +263,12 @@ void host_close_engine(ml_host *h, bool orderly)
     if (orderly && h->worker) {
         h->stopped = false;
         worker_stop(h->worker, on_worker_stopped, h);
-        turn_until(h, &h->stopped);
+        host_turn_until(h, &h->stopped);
     }
     if (orderly && h->engine) {
         h->shut = false;
         h->b->ops->shutdown(h->b, on_engine_shut, h);
-        turn_until(h, &h->shut);
+        host_turn_until(h, &h->shut);
     }
     if (h->worker) worker_close(h->worker);
     h->worker = NULL;
@@ -331,7 +331,7 @@ static int copy_config(ml_host *h, const ml_config *c, struct err *e)
     h->cfg.task_queue = h->task_queue;
     if (c->clock == ML_CLOCK_HOST && !c->wall_ns)
         return err_set(e, ERR_ARG, "the host clock needs wall_ns");
-    if (h->read_only && path && access(path, F_OK) != 0)
+    if (h->read_only && !c->temporal && path && access(path, F_OK) != 0)
         return err_set(e, ERR_NOTFOUND, "no database %s", path);
     h->clock = (struct clock){host_wall, host_mono, h};
     h->log = (struct log){c->log ? host_log : NULL, h, LOG_DEBUG};
@@ -358,6 +358,7 @@ static int host_init(ml_host *h, const ml_config *c, struct err *e)
     rc = loop_io_open(h->loop, h->stop_fd, on_stop, h, &h->stop_io);
     if (rc) return err_set(e, rc, "the stop descriptor cannot be watched");
     loop_io_want(h->stop_io, LOOP_READ);
+    if (c->temporal) return remote_open(h, e);
     if (!h->snapshot && (rc = own_or_attach(h, e)) != 0) return rc;
     if (h->attach) {
         host_say(h, ML_EVENT_ATTACHED, "", "another process owns the file: this one talks to it");
@@ -382,6 +383,7 @@ int ml_open(const ml_config *c, ml_host **out)
     map_init(&h->bundles_put);
     map_init(&h->activity_names);
     int rc = host_init(h, c, &e);
+    h->cfg.temporal = NULL; /* was borrowed */
     if (rc) {
         snprintf(open_error, sizeof open_error, "%s", e.text);
         ml_close(h);
@@ -397,6 +399,7 @@ void ml_close(ml_host *h)
     h->closing = true;
     if (h->attach) attach_close(h->attach);
     programs_free(h);
+    remote_close(h, true);
     host_close_engine(h, true);
     if (h->http) http_client_close(h->http);
     owner_unlock(h);

@@ -136,6 +136,8 @@ struct ml_host {
     struct worker *worker;
     struct http_client *http;
     struct server *server;
+    struct backend
+        *remote;           /* not NULL: a Temporal server in place of engine and store; also in b */
     struct attach *attach; /* not NULL: another process owns the file */
     struct program *programs;
     struct hload *loads;
@@ -170,6 +172,12 @@ int host_open_engine(ml_host *h,
 void host_close_engine(ml_host *h, bool orderly);
 void host_store_wake(void *ud);
 int host_reopen_engine(ml_host *h, const char *snapshot, struct err *e);
+/* remote.c */
+int remote_open(ml_host *h, struct err *e);
+void remote_close(ml_host *h, bool orderly);
+int remote_worker(ml_host *h, struct err *e); /* the registry of scripts, made when one is loaded */
+int host_open_worker(ml_host *h, struct err *e); /* host.c */
+void host_turn_until(ml_host *h, const bool *flag);
 /* owner.c */
 char *owner_real_path(const char *path);   /* owned: the file's one name; NULL out of memory */
 int owner_lock(ml_host *h, struct err *e); /* ERR_BUSY: somebody else has it */

@@ -137,7 +137,8 @@ int ml_load(ml_host *h, const char *path, const char *const *program_args, size_
     if (!path || !*path) return err_set(&h->last, ERR_ARG, "load: a path is missing");
     if (h->attach) return attach_load(h, path, program_args, argc, fn, ud);
     if (host_gone(h)) return ERR_CLOSED;
-    int rc = load_here(h, path, program_args, argc, fn, ud, &e);
+    int rc = h->remote ? remote_worker(h, &e) : 0;
+    if (!rc) rc = load_here(h, path, program_args, argc, fn, ud, &e);
     return rc ? host_fail(h, &e) : ML_OK;
 }
 

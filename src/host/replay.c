@@ -212,8 +212,14 @@ static void described(void *ud, const struct backend_reply *r)
 int verb_query_run(struct hcall *c, struct err *e)
 {
     struct backend_target t = {arg_view(c->args, "id"), arg_view(c->args, "runId")};
+    struct rec *args = NULL;
     if (!t.workflow_id.n || !arg_view(c->args, "name").n)
         return err_set(e, ERR_ARG, "query: a run and a name are needed");
-    c->h->b->ops->describe(c->h->b, &t, described, c);
-    return 0;
+    if (!c->h->remote) {
+        c->h->b->ops->describe(c->h->b, &t, described, c);
+        return 0;
+    }
+    int rc = payloads_of_args(&c->arena, arg_view(c->args, "args"), &args, e);
+    if (!rc) c->h->b->ops->query(c->h->b, &t, arg_view(c->args, "name"), args, query_answered, c);
+    return rc;
 }

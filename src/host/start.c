@@ -54,8 +54,17 @@ static void look(void *ud, const struct act_definition *d, const char *path, con
     if (named) x->found = true;
 }
 
+/* On a server any worker may have the workflow: no script is needed to name it. */
+static int choose_remote(struct hcall *c, struct start *s, struct err *e)
+{
+    s->type = arg_view(c->args, "workflow");
+    s->queue = str_of(c->h->task_queue);
+    return s->type.n ? 0 : err_set(e, ERR_ARG, "start: name a workflow or give a script");
+}
+
 static int choose(struct hcall *c, struct start *s, struct err *e)
 {
+    if (c->h->remote && !arg_str(c->args, "script")) return choose_remote(c, s, e);
     struct choice x = {
         .h = c->h, .script = arg_str(c->args, "script"), .wanted = arg_str(c->args, "workflow")};
     int rc = 0;
@@ -138,7 +147,7 @@ static void on_mended(struct hcall *c, bool goes_on, const char *text)
 
 static void drive(struct hcall *c, struct str tree)
 {
-    if (!arg_bool(c->args, "drive") || !tree.n) return;
+    if (!arg_bool(c->args, "drive") || !tree.n || !c->h->engine) return;
     c->h->n_driven++;
     if (engine_drive_tree(c->h->engine, tree))
         log_printf(&c->h->log, LOG_ERROR, "out of memory: the run is not driven");
@@ -199,6 +208,63 @@ static struct rec *retry_of(struct arena *a, const cJSON *j, struct err *e)
     return r;
 }
 
+static struct rec *json_payload(struct arena *a, const char *text)
+{
+    cJSON *j = cJSON_CreateString(text);
+    char *json = cJSON_PrintUnformatted(j);
+    struct rec *p = payload_new(a, PAYLOAD_JSON, arena_str(a, str_of(json)));
+    cJSON_free(json);
+    cJSON_Delete(j);
+    return p;
+}
+
+/* What only a Temporal server knows. */
+static int read_remote_options(struct hcall *c, const cJSON *j, struct backend_start *b,
+                               struct err *e)
+{
+    struct arena *a = &c->arena;
+    const cJSON *version = cJSON_GetObjectItemCaseSensitive(j, "version"),
+                *priority = cJSON_GetObjectItemCaseSensitive(j, "priority");
+    const char *summary = arg_str(j, "summary"), *details = arg_str(j, "details");
+    b->task_timeout_ns =
+        duration_of(cJSON_GetObjectItemCaseSensitive(j, "taskTimeout"), e, "taskTimeout");
+    if (summary || details) {
+        struct rec *m = rec_new(a, &rec_type_user_metadata);
+        if (summary) rec_set_msg(m, T(user_metadata, summary), json_payload(a, summary));
+        if (details) rec_set_msg(m, T(user_metadata, details), json_payload(a, details));
+        b->user_metadata = m;
+    }
+    if (cJSON_IsObject(priority)) {
+        struct rec *p = rec_new(a, &rec_type_priority);
+        const cJSON *weight = cJSON_GetObjectItemCaseSensitive(priority, "weight");
+        rec_set_int(p, T(priority, priority_key), arg_i64(priority, "key"));
+        rec_set_copy(p, T(priority, fairness_key), arg_view(priority, "fairnessKey"));
+        if (cJSON_IsNumber(weight))
+            rec_set_double(p, T(priority, fairness_weight), weight->valuedouble);
+        b->priority = p;
+    }
+    if (!version || cJSON_IsNull(version)) return e->code;
+    if (!c->h->remote)
+        return err_set(e, ERR_UNSUPPORTED, "start: versions of deployments need a Temporal server");
+    struct rec *o = rec_new(a, &rec_type_versioning_override);
+    if (cJSON_IsString(version) && strcmp(version->valuestring, "auto_upgrade") == 0) {
+        rec_set_int(o, T(versioning_override, auto_upgrade), 1);
+    } else if (arg_str(version, "deployment") && arg_str(version, "build")) {
+        struct rec *pin = rec_sub(o, T(versioning_override, pinned));
+        struct rec *v = rec_sub(pin, T(versioning_override_pinned_override, version));
+        rec_set_int(pin, T(versioning_override_pinned_override, behavior),
+                    PINNED_OVERRIDE_BEHAVIOR_PINNED);
+        rec_set_copy(v, T(worker_deployment_version, deployment_name),
+                     arg_view(version, "deployment"));
+        rec_set_copy(v, T(worker_deployment_version, build_id), arg_view(version, "build"));
+    } else {
+        return err_set(e, ERR_ARG,
+                       "start: version is {deployment, build} or the text \"auto_upgrade\"");
+    }
+    b->versioning_override = o;
+    return e->code;
+}
+
 static int read_options(struct hcall *c, struct backend_start *b, struct err *e)
 {
     static const char *const conflict[] = {"fail", "use_existing", "terminate"}, *const reuse[] = {
@@ -233,6 +299,7 @@ static int read_options(struct hcall *c, struct backend_start *b, struct err *e)
                                                    "idConflictPolicy", e);
     b->on_closed =
         (enum backend_id_reuse)enum_of(arg_str(j, "idReusePolicy"), reuse, 3, "idReusePolicy", e);
+    read_remote_options(c, j, b, e);
     cJSON_Delete(j);
     return e->code;
 }
@@ -252,7 +319,7 @@ static void on_started(void *ud, const struct backend_reply *r)
                     .run_id = s->run_id.p,
                     .status = "Running",
                     .existing = r->existing};
-    if (!h->drive_all && !arg_bool(c->args, "drive"))
+    if (!h->drive_all && !arg_bool(c->args, "drive") && !h->remote)
         out.text = "recorded; it is run by `moonloop run` or a process that drives this file";
     hcall_reply(c, &out);
 }
@@ -271,7 +338,7 @@ static int start_new(struct hcall *c, struct err *e)
         hex_encode(sum, 6, hex);
         s->id = arena_printf(&c->arena, STR_FMT "-%s", STR_ARG(s->type), hex);
     }
-    int rc = host_put_bundle(c->h, str_of(s->digest), e);
+    int rc = c->h->remote ? 0 : host_put_bundle(c->h, str_of(s->digest), e);
     if (rc) return rc;
     struct backend_start b = {.request_id = request,
                               .workflow_id = s->id,
@@ -423,7 +490,7 @@ int verb_start_run(struct hcall *c, struct err *e)
     payloads_digest(s->input, sum);
     hex_encode(sum, sizeof sum, s->input_digest);
     s->id = arg_view(c->args, "id");
-    if (!arg_bool(c->args, "resume")) return start_new(c, e);
+    if (!arg_bool(c->args, "resume") || c->h->remote) return start_new(c, e);
     if (!s->id.n) return resume_unnamed(c, e);
     struct backend_target t = {s->id, (struct str){0}};
     c->h->b->ops->describe(c->h->b, &t, on_named_described, c);
@@ -451,6 +518,7 @@ int verb_drive_run(struct hcall *c, struct err *e)
 {
     struct backend_target t = {arg_view(c->args, "id"), (struct str){0}};
     if (!t.workflow_id.n) return err_set(e, ERR_ARG, "drive: id is missing");
+    if (!c->h->engine) return err_set(e, ERR_UNSUPPORTED, "a server's workers drive its runs");
     c->h->b->ops->describe(c->h->b, &t, on_drive_described, c);
     return 0;
 }

@@ -9,7 +9,8 @@
 /* Nothing is being done right now; only then may virtual time jump. */
 static bool quiet(ml_host *h)
 {
-    return !worker_busy(h->worker) && store_idle(h->store) && !h->loads && !h->programs;
+    return !worker_busy(h->worker) && (!h->store || store_idle(h->store)) && !h->loads &&
+           !h->programs;
 }
 
 /* Returns whether time moved and something may be ready. */
@@ -42,10 +43,10 @@ int ml_step(ml_host *h, int64_t budget_ns)
         if (h->programs) program_step(h, budget_ns, &more);
         if (h->worker) {
             if (writer_due(h)) more = true;
-            store_drain(h->store);
+            if (h->store) store_drain(h->store);
             int64_t left = end - clock_mono(&h->clock);
             if (worker_step(h->worker, left > 0 ? left : 0)) more = true;
-            if (!more && advance(h)) more = true;
+            if (!more && h->engine && advance(h)) more = true;
         }
         idle = more ? 0 : idle + 1;
         if (clock_mono(&h->clock) >= end) break;
@@ -67,7 +68,7 @@ int64_t ml_wait_ns(ml_host *h)
 int ml_idle_state(ml_host *h)
 {
     int64_t due = 0;
-    if (!h->worker) return 1; /* the owner knows */
+    if (!h->worker || !h->engine) return 1; /* the owner, or the server, knows */
     if (!quiet(h)) return 1;
     int state = engine_activity(h->engine, &due);
     return state == 2 && h->at_bound ? 0 : state;
@@ -102,7 +103,7 @@ static void on_count(void *ud, const struct backend_reply *r)
  * returns. */
 static int ended(ml_host *h)
 {
-    if (h->attach) return h->calls || h->programs ? -1 : 0;
+    if (h->attach || h->remote) return h->calls || h->programs ? -1 : 0;
     if (ml_idle_state(h) != 0) {
         h->open_count = -1;
         return -1;

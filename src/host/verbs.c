@@ -219,7 +219,7 @@ static void on_recorded(void *ud, const struct backend_reply *r)
     struct hcall *c = ud;
     ml_host *h = c->h;
     struct backend_reply copy = *r;
-    if (!r->err.code && !h->drive_all && !h->n_driven)
+    if (!r->err.code && !h->drive_all && !h->n_driven && !h->remote)
         snprintf(copy.err.text, sizeof copy.err.text,
                  "recorded; nothing runs it now. Go on with: moonloop run SCRIPT --id %s",
                  or_empty(arg_str(c->args, "id")));
@@ -312,22 +312,47 @@ static int run_result(struct hcall *c, struct err *e)
     return rc;
 }
 
-static int run_list(struct hcall *c, struct err *e)
+static int ask_filtered(struct hcall *c, bool count, struct err *e)
 {
     const char *text = arg_str(c->args, "filter");
     cJSON *f = text ? cJSON_Parse(text) : cJSON_CreateObject();
     if (!cJSON_IsObject(f)) {
         cJSON_Delete(f);
-        return err_set(e, ERR_ARG, "list: the filter is not a JSON object");
+        return err_set(e, ERR_ARG, "%s: the filter is not a JSON object", c->verb->name);
+    }
+    if (!c->h->remote && cJSON_HasObjectItem(f, "query")) {
+        cJSON_Delete(f);
+        return err_set(
+            e, ERR_UNSUPPORTED,
+            "%s: a query needs a Temporal server; a file is asked by status, type and id",
+            c->verb->name);
     }
     cJSON *prefix = cJSON_DetachItemFromObjectCaseSensitive(f, "idPrefix");
     if (prefix) cJSON_AddItemToObject(f, "id_prefix", prefix);
     char *out = cJSON_PrintUnformatted(f);
     cJSON_Delete(f);
     if (!out) return err_set(e, ERR_NOMEM, "out of memory");
-    c->h->b->ops->list(c->h->b, str_of(out), on_plain, c);
+    (count ? c->h->b->ops->count : c->h->b->ops->list)(c->h->b, str_of(out), on_plain, c);
     cJSON_free(out);
     return 0;
+}
+
+static int run_list(struct hcall *c, struct err *e)
+{
+    return ask_filtered(c, false, e);
+}
+
+static int run_count(struct hcall *c, struct err *e)
+{
+    return ask_filtered(c, true, e);
+}
+
+static int run_delete(struct hcall *c, struct err *e)
+{
+    struct backend_target t = target_of(c);
+    int rc = need(c, "id", e);
+    if (rc == 0) c->h->b->ops->delete_run(c->h->b, &t, on_plain, c);
+    return rc;
 }
 
 static void on_described(void *ud, const struct backend_reply *r)
@@ -410,6 +435,7 @@ static const struct verb verbs[] = {
     {"reset", run_reset, false},       {"complete_activity", run_complete_activity, false},
     {"replay", verb_replay_run, true}, {"doctor", verb_doctor_run, false},
     {"load", verb_load_run, false},    {"drive", verb_drive_run, false},
+    {"count", run_count, false},       {"delete", run_delete, false},
 };
 
 const struct verb *verb_find(const char *name)
@@ -512,6 +538,18 @@ int ml_list(ml_host *h, const char *filter_json, ml_reply_fn fn, void *ud)
     cJSON *a = cJSON_CreateObject();
     arg_add(a, "filter", filter_json);
     return host_verb(h, "list", a, fn, ud);
+}
+
+int ml_count(ml_host *h, const char *filter_json, ml_reply_fn fn, void *ud)
+{
+    cJSON *a = cJSON_CreateObject();
+    arg_add(a, "filter", filter_json);
+    return host_verb(h, "count", a, fn, ud);
+}
+
+int ml_delete(ml_host *h, const char *id, const char *run_id, ml_reply_fn fn, void *ud)
+{
+    return host_verb(h, "delete", target_args(id, run_id), fn, ud);
 }
 
 int ml_describe(ml_host *h, const char *id, const char *run_id, ml_reply_fn fn, void *ud)

@@ -69,6 +69,7 @@ enum ml_open_flags {
     ML_NO_THREADS = 2, /* the writer runs inside ml_step */
     ML_DRIVE_ALL = 4,  /* run every open run of the file; else only those named by ml_drive and
                           ml_start's `drive` */
+    ML_CLIENT = 16,    /* with `temporal`: ask only; nothing of this host's scripts is run */
     ML_READ_ONLY = 8   /* look only: list, describe, history, doctor; never waits for the owner */
 };
 
@@ -96,6 +97,20 @@ typedef struct ml_event {
 } ml_event;
 typedef void (*ml_event_fn)(void *ud, const ml_event *ev);
 
+/* A Temporal server in place of the file. A NULL member is taken from the environment variables of
+ * Temporal's own tools (TEMPORAL_ADDRESS ...), else it is the default. */
+typedef struct ml_temporal {
+    const char *address;    /* host:port; localhost:7233 */
+    const char *name_space; /* "default" */
+    const char *api_key;
+    const char *ca_file, *cert_file, *key_file; /* PEM */
+    const char *server_name;                    /* that the server's certificate must bear */
+    const char *proxy;           /* [user:password@]host:port of an HTTP CONNECT proxy */
+    int tls;                     /* 1 on, -1 off, 0: when a key or a certificate is set */
+    int no_host_verification;    /* any certificate will do: for experiments */
+    const char *const *metadata; /* "name=value", ended by NULL; sent with each request */
+} ml_temporal;
+
 typedef struct ml_config {
     const char *path; /* database file; NULL: "moonloop.db"; not used for SNAPSHOT (then a snapshot
                          to load, or NULL) */
@@ -109,13 +124,14 @@ typedef struct ml_config {
     ml_log_fn log;
     void *log_ud; /* NULL: dropped */
     ml_event_fn event;
-    void *event_ud;            /* NULL: none */
-    const char *task_queue;    /* NULL: "default" */
-    size_t cache_runs;         /* 0: 1000 */
-    size_t run_memory_bytes;   /* limit of one run's Lua state, 0: 64 MiB */
-    uint64_t run_instructions; /* limit of one activation, 0: 200 million */
-    size_t activity_slots;     /* 0: 1000 */
-    int stdio;                 /* plain scripts write to stdout and stderr themselves */
+    void *event_ud;              /* NULL: none */
+    const char *task_queue;      /* NULL: "default" */
+    size_t cache_runs;           /* 0: 1000 */
+    size_t run_memory_bytes;     /* limit of one run's Lua state, 0: 64 MiB */
+    uint64_t run_instructions;   /* limit of one activation, 0: 200 million */
+    size_t activity_slots;       /* 0: 1000 */
+    int stdio;                   /* plain scripts write to stdout and stderr themselves */
+    const ml_temporal *temporal; /* NULL: the embedded engine on `path`; borrowed during ml_open */
 } ml_config;
 
 ML_API void ml_config_init(ml_config *c); /* all defaults */
@@ -194,7 +210,9 @@ typedef struct ml_start_options {
     const char *request_id; /* NULL: made */
     const char
         *options_json; /* {taskQueue, memo, searchAttributes, executionTimeout, runTimeout, cron,
-                          startDelay, retry, idReusePolicy, idConflictPolicy}; NULL: none */
+                          startDelay, retry, idReusePolicy, idConflictPolicy; on a Temporal server
+                          also taskTimeout, summary, details, priority: {key, fairnessKey, weight},
+                          version: {deployment, build} | "auto_upgrade"}; NULL: none */
     int resume; /* as `moonloop run`: an open run goes on, of a closed id the result stands; another
                    input is ML_E_EXISTS */
     int drive;  /* drive its tree */
@@ -213,9 +231,14 @@ ML_API int ml_terminate(ml_host *h, const char *id, const char *run_id, const ch
                         ml_reply_fn fn, void *ud);
 ML_API int ml_result(ml_host *h, const char *id, const char *run_id, int wait, ml_reply_fn fn,
                      void *ud);
-ML_API int ml_list(ml_host *h,
-                   const char *filter_json /* {status, type, idPrefix, limit, page} or NULL */,
+ML_API int ml_list(ml_host *h, const char *filter_json /* {status, type, idPrefix, limit, page; on a
+                                                          Temporal server also query} or NULL */
+                   ,
                    ml_reply_fn fn, void *ud);
+/* The same filter; json: {byStatus: {Running: n ...}, blocked, count}. */
+ML_API int ml_count(ml_host *h, const char *filter_json, ml_reply_fn fn, void *ud);
+/* The run and its history are gone. */
+ML_API int ml_delete(ml_host *h, const char *id, const char *run_id, ml_reply_fn fn, void *ud);
 ML_API int ml_describe(ml_host *h, const char *id, const char *run_id, ml_reply_fn fn, void *ud);
 ML_API int ml_history(ml_host *h, const char *id, const char *run_id, ml_reply_fn fn,
                       void *ud); /* json: Temporal's history JSON */

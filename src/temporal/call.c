@@ -179,6 +179,16 @@ static void on_reply(void *ud, const struct rpc_reply *reply)
     call_fail(c, &e);
 }
 
+/* The first try that failed is told, so that nobody waits without knowing what for. */
+static void on_retry(void *ud, const struct channel_reply *r, int tries, int64_t wait_ns)
+{
+    struct call *c = ud;
+    (void)wait_ns;
+    if (tries == 1 && c->t->log)
+        log_printf(c->t->log, LOG_WARN, "%s: " STR_FMT "; trying again", c->doing,
+                   STR_ARG(r->message));
+}
+
 void call_send(struct call *c, const char *method, const void *request, call_read_fn read)
 {
     call_send_bytes(c, method, bridge_pack(call_arena(c), request), read);
@@ -191,7 +201,8 @@ void call_send_bytes(struct call *c, const char *method, struct str bytes, call_
         call_fail_later(c, ERR_NOMEM, "out of memory for the request");
         return;
     }
-    struct rpc_options o = {.class = c->long_poll ? RPC_LONG : RPC_CALL, .ns = str_of(c->t->ns)};
+    struct rpc_options o = {
+        .class = c->long_poll ? RPC_LONG : RPC_CALL, .ns = str_of(c->t->ns), .on_retry = on_retry};
     struct wire *w = &c->t->wire;
     struct err e = {0};
     int rc = c->t->closing ? err_set(&e, ERR_CLOSED, "the connection is closed")

@@ -76,6 +76,14 @@ static int read_close_event(struct call *c, struct str bytes, struct err *e)
     return 0;
 }
 
+/* A wait is not over because one request of it was too long on its way. */
+static bool wait_refused(struct call *c, const struct status *s)
+{
+    if (!c->wait || s->code != STATUS_DEADLINE_EXCEEDED) return false;
+    ask_close_event(c, (struct str){NULL, 0});
+    return true;
+}
+
 static void ask_close_event(struct call *c, struct str page)
 {
     struct result *x = c->state;
@@ -90,6 +98,7 @@ static void ask_close_event(struct call *c, struct str page)
         PB__HISTORY_EVENT_FILTER_TYPE__HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT;
     q->skip_archival = true;
     c->long_poll = c->wait;
+    c->refused = wait_refused;
     call_send(c, METHOD("GetWorkflowExecutionHistory"), q, read_close_event);
 }
 

@@ -374,8 +374,11 @@ int main(int argc, char **argv)
     struct settings_flags flags = {.address = str_of(argv[1]), .ns = str_of(argv[2])};
     char *const none[] = {NULL};
     if (settings_read(&flags, none, &s, &e) || loop_open(&clock_system, &loop, &e) ||
-        temporal_open(&(struct temporal_options){loop, &s, STR("client_driver"), NULL, NULL}, &b,
-                      &e)) {
+        temporal_open(&(struct temporal_options){.loop = loop,
+                                                 .settings = &s,
+                                                 .identity = STR("client_driver"),
+                                                 .client_only = true},
+                      &b, &e)) {
         fprintf(stderr, "%s\n", e.text);
         return 1;
     }

@@ -3,7 +3,6 @@
 
   client_test.py DRIVER [-v] [ClientTest.test_update ...]
 
-Uses the server at TEMPORAL_ADDRESS when it is set, else starts one (temporal server start-dev) beside this Python.
 Each request of the driver (client_driver.c) is checked through the official client as well.
 """
 import asyncio, base64, json, os, subprocess, sys, unittest, uuid
@@ -13,13 +12,14 @@ from temporalio.client import Client, ScheduleOverlapPolicy, WorkflowExecutionSt
 from temporalio.common import WorkerDeploymentVersion
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
 
+import harness
 from peer import Chain, Counter, Fails, Pinned, Sleeper, WaitsOutside, outside, tokens
 
-DRIVER = os.path.abspath(sys.argv[1])
-CONFIG = ['history.workflowIdReuseMinimalInterval="0s"', 'history.longPollExpirationInterval="2s"',  # waits are held for 20 s by default
+DRIVER = os.path.abspath(sys.argv.pop(1))
+CONFIG = ['history.longPollExpirationInterval="2s"',  # waits are held for 20 s by default
           "history.transferProcessorEnsureCloseBeforeDelete=false",  # else a deletion takes half a minute
           "history.visibilityProcessorEnsureCloseBeforeDelete=false"]
-OPTIONS = ["--search-attribute", "Color=Keyword"] + [x for c in CONFIG for x in ("--dynamic-config-value", c)]
+OPTIONS = [x for c in CONFIG for x in ("--dynamic-config-value", c)]
 LIMIT = 60  # seconds any one thing may take
 
 
@@ -65,12 +65,12 @@ EXISTS, NOTFOUND, ARG, LIMIT_CODE, FAILED, CLOSED = -10, -9, -2, -3, -20, -11
 
 class ClientTest(unittest.IsolatedAsyncioTestCase):
     async def asyncSetUp(self):
-        self.client = await Client.connect(ADDRESS)
+        self.client = await Client.connect(harness.address)
         self.queue = f"q-{uuid.uuid4().hex[:8]}"
         self.worker = Worker(self.client, task_queue=self.queue, workflows=[Counter, Chain, Fails, Sleeper, WaitsOutside],
                              activities=[outside], workflow_runner=UnsandboxedWorkflowRunner())
         self.running = asyncio.create_task(self.worker.run())
-        self.d = await Driver().start(ADDRESS)
+        self.d = await Driver().start(harness.address)
 
     async def asyncTearDown(self):
         code = await self.d.stop()
@@ -88,14 +88,14 @@ class ClientTest(unittest.IsolatedAsyncioTestCase):
 
     # -- start
     async def test_start_and_result(self):
-        id, run = await self.counter(memo={"who": "me"}, attributes={"Color": "red"}, priority={"priorityKey": 2},
+        id, run = await self.counter(memo={"who": "me"}, attributes={"MlKeyword": "red"}, priority={"priorityKey": 2},
                                      retry={"maximumAttempts": 3, "initialInterval": "2s"}, executionTimeoutMs=600000,
                                      userMetadata={"summary": {"metadata": {"encoding": "anNvbi9wbGFpbg=="}, "data": "Im15IHJ1biI="}})
         handle = self.client.get_workflow_handle(id)
         d = await handle.describe()
         self.assertEqual((d.run_id, d.workflow_type, d.task_queue), (run, "counter", self.queue))
         self.assertEqual(await d.memo(), {"who": "me"})
-        self.assertEqual(dict(d.search_attributes)["Color"], ["red"])
+        self.assertEqual(dict(d.search_attributes)["MlKeyword"], ["red"])
         self.assertEqual(await d.static_summary(), "my run")
         self.assertEqual(d.raw_description.workflow_execution_info.priority.priority_key, 2)
         start = (await handle.fetch_history()).events[0].workflow_execution_started_event_attributes
@@ -439,7 +439,7 @@ class ClientTest(unittest.IsolatedAsyncioTestCase):
         id = self.new_id()
         action = {"startWorkflow": {"workflowId": id + "-w", "workflowType": {"name": "counter"}, "taskQueue": {"name": self.queue}}}
         await self.d.good("schedule_create", id=id, schedule={"spec": {"interval": [{"interval": "3600s"}]}, "action": action})
-        other = await Driver().start(ADDRESS)
+        other = await Driver().start(harness.address)
         results = await asyncio.gather(*[(self.d if i % 2 else other).ask("schedule_update", id=id, note=f"note {i}") for i in range(6)])
         self.assertEqual([r["code"] for r in results], [0] * 6, results)
         self.assertEqual(await other.stop(), 0)
@@ -450,7 +450,7 @@ class ClientTest(unittest.IsolatedAsyncioTestCase):
         n = (await self.d.good("namespace"))["json"]
         self.assertEqual(n["namespaceInfo"]["name"], "default")
         self.assertTrue(n["namespaceInfo"]["capabilities"]["asyncUpdate"])
-        self.assertEqual((await self.d.good("attributes"))["json"]["Color"], "Keyword")
+        self.assertEqual((await self.d.good("attributes"))["json"]["MlKeyword"], "Keyword")
         name = "Attr" + uuid.uuid4().hex[:8]
         await self.d.good("attributes_add", name=name, type="Int")
         for _ in range(LIMIT * 5):
@@ -499,7 +499,7 @@ class ClientTest(unittest.IsolatedAsyncioTestCase):
 
     # -- bad input
     async def test_wrong_namespace(self):
-        d = await Driver().start(ADDRESS, "no-such-namespace")
+        d = await Driver().start(harness.address, "no-such-namespace")
         a = await d.ask("describe", id="x")
         self.assertEqual(a["code"], NOTFOUND)
         self.assertIn("temporal operator namespace create no-such-namespace", a["text"])
@@ -530,7 +530,7 @@ class ClientTest(unittest.IsolatedAsyncioTestCase):
         self.assertIn("caf\ufffd", [e.workflow_execution_cancel_requested_event_attributes.cause for e in events])
 
     async def test_closing_answers_what_waits(self):
-        d = await Driver().start(ADDRESS)
+        d = await Driver().start(harness.address)
         id, run = await self.counter()
         waiting = asyncio.ensure_future(d.ask("result", id=id, wait=True))
         await asyncio.sleep(1)
@@ -549,31 +549,5 @@ class NoServerTest(unittest.IsolatedAsyncioTestCase):
         self.assertEqual(await d.stop(), 0)
 
 
-async def with_server(run):
-    global ADDRESS
-    if os.environ.get("TEMPORAL_ADDRESS"):
-        ADDRESS = os.environ["TEMPORAL_ADDRESS"]
-        return run()
-    from temporalio.testing import WorkflowEnvironment
-    server = os.path.join(os.path.dirname(sys.executable), "temporal")
-    async with await WorkflowEnvironment.start_local(dev_server_existing_path=server, dev_server_extra_args=OPTIONS) as env:
-        ADDRESS = env.client.service_client.config.target_host
-        return await asyncio.to_thread(run)
-
-
-def main():
-    sys.argv.pop(1)
-    result = {}
-
-    def run():
-        result["ok"] = unittest.main(exit=False).result.wasSuccessful()
-
-    asyncio.run(with_server(run))
-    return 0 if result["ok"] else 1
-
-
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)  # threads of the SDK may outlive the interpreter and abort it
+    harness.main(OPTIONS)

@@ -1,0 +1,79 @@
+/* A host on a Temporal server: the port is a connection, there is no file, no engine and no owner.
+ * Scripts are loaded when somebody asks for it (to know their workflows and queues). */
+#include "base/mem.h"
+#include "host/host_internal.h"
+#include "temporal/temporal.h"
+#include <unistd.h>
+
+#define METADATA_MAX 64
+
+int remote_open(ml_host *h, struct err *e)
+{
+    const ml_temporal *t = h->cfg.temporal;
+    struct str metadata[METADATA_MAX];
+    struct settings s;
+    struct settings_flags f = {.address = str_of(t->address),
+                               .ns = str_of(t->name_space),
+                               .api_key = str_of(t->api_key),
+                               .tls = t->tls > 0   ? CHANNEL_TLS_ON
+                                      : t->tls < 0 ? CHANNEL_TLS_OFF
+                                                   : CHANNEL_TLS_AUTO,
+                               .ca_file = str_of(t->ca_file),
+                               .cert_file = str_of(t->cert_file),
+                               .key_file = str_of(t->key_file),
+                               .server_name = str_of(t->server_name),
+                               .no_host_verification = t->no_host_verification != 0,
+                               .proxy = str_of(t->proxy),
+                               .metadata = metadata};
+    for (; t->metadata && t->metadata[f.n_metadata]; f.n_metadata++) {
+        if (f.n_metadata == METADATA_MAX)
+            return err_set(e, ERR_LIMIT, "more than %d entries of metadata", METADATA_MAX);
+        metadata[f.n_metadata] = str_of(t->metadata[f.n_metadata]);
+    }
+    int rc = settings_read(&f, environ, &s, e);
+    if (rc) return rc;
+    struct temporal_options o = {.loop = h->loop,
+                                 .settings = &s,
+                                 .identity = str_of(h->identity),
+                                 .log = &h->log,
+                                 .client_only = (h->cfg.flags & (ML_CLIENT | ML_READ_ONLY)) != 0};
+    rc = temporal_open(&o, &h->remote, e);
+    settings_free(&s);
+    if (!rc) h->b = h->remote;
+    return rc;
+}
+
+int remote_worker(ml_host *h, struct err *e)
+{
+    if (h->worker) return 0;
+    int rc = host_open_worker(h, e);
+    if (!rc) host_register_all(h, e);
+    return rc;
+}
+
+static void on_stopped(void *ud)
+{
+    ((ml_host *)ud)->stopped = true;
+}
+
+static void on_shut(void *ud)
+{
+    ((ml_host *)ud)->shut = true;
+}
+
+void remote_close(ml_host *h, bool orderly)
+{
+    if (!h->remote) return;
+    if (orderly && h->worker) {
+        h->stopped = false;
+        worker_stop(h->worker, on_stopped, h);
+        host_turn_until(h, &h->stopped);
+    }
+    h->shut = false;
+    h->remote->ops->shutdown(h->remote, on_shut, h);
+    host_turn_until(h, &h->shut);
+    if (h->worker) worker_close(h->worker);
+    h->worker = NULL;
+    temporal_close(h->remote);
+    h->remote = h->b = NULL;
+}
