@@ -4,10 +4,25 @@
  * loop's thread; only loop_post may come from elsewhere. */
 #include "base/loop.h"
 #include "base/mem.h"
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 #include <uv.h>
+
+#define LOOP_DESCRIPTORS                                                                           \
+    6                  /* of one loop: epoll, an eventfd, a pipe of signals, and two to spare      \
+                        */
+#define POOL_THREADS 4 /* of uv's pool when UV_THREADPOOL_SIZE does not say otherwise */
+#define POOL_THREADS_MAX 1024 /* uv takes no more */
+
+struct stage {
+    pthread_mutex_t lock;
+    pthread_cond_t cond;
+    bool over;
+};
 
 struct work {
     uv_work_t req;
@@ -196,10 +211,28 @@ int loop_post(struct loop *l, loop_fn fn, void *ud)
 
 /* ---- opening and closing ---- */
 
+/* uv_loop_init keeps a descriptor open when a later one cannot be had (libuv 1.44): it is asked
+ * only when it will get all. */
+static bool descriptors_free(void)
+{
+    int fd[LOOP_DESCRIPTORS], n = 0;
+    while (n < LOOP_DESCRIPTORS && (fd[n] = eventfd(0, EFD_CLOEXEC)) >= 0) {
+        n++;
+    }
+    bool all = n == LOOP_DESCRIPTORS;
+    while (n > 0) {
+        close(fd[--n]);
+    }
+    return all;
+}
+
 int loop_open(const struct clock *clock, struct loop **out, struct err *e)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, uv_mem_once);
+    if (!descriptors_free()) {
+        return err_set(e, ERR_IO, "cannot make an event loop: %s", strerror(errno));
+    }
     struct loop *l = mem_zalloc(sizeof *l);
     if (!l) {
         return err_set(e, ERR_NOMEM, "event loop: out of memory");
@@ -468,10 +501,58 @@ static void on_work_done(uv_work_t *req, int status)
     mem_free(w);
 }
 
+/* uv ends the process when it cannot make the threads of its pool, which it does with the first
+ * work: they are tried before. */
+static void *nothing(void *ud)
+{
+    struct stage *s = ud;
+    pthread_mutex_lock(&s->lock);
+    while (!s->over) {
+        pthread_cond_wait(&s->cond, &s->lock);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+static bool threads_free(void)
+{
+    struct stage s = {.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
+    const char *asked = getenv("UV_THREADPOOL_SIZE");
+    long want = asked ? strtol(asked, NULL, 10) : POOL_THREADS;
+    pthread_t t[POOL_THREADS_MAX];
+    int n = 0;
+    want = want < 1 ? 1 : want > POOL_THREADS_MAX ? POOL_THREADS_MAX : want;
+    while (n < want && pthread_create(&t[n], NULL, nothing, &s) == 0) {
+        n++;
+    }
+    pthread_mutex_lock(&s.lock);
+    s.over = true;
+    pthread_cond_broadcast(&s.cond);
+    pthread_mutex_unlock(&s.lock);
+    for (int i = 0; i < n; i++) {
+        pthread_join(t[i], NULL);
+    }
+    return n == want;
+}
+
+static bool pool_ready(void)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static bool ready;
+    pthread_mutex_lock(&lock);
+    ready = ready || threads_free();
+    bool now = ready;
+    pthread_mutex_unlock(&lock);
+    return now;
+}
+
 int loop_work(struct loop *l, void (*work)(void *ud), void (*done)(void *ud, int status), void *ud)
 {
     if (l->closing) {
         return ERR_CLOSED;
+    }
+    if (!pool_ready()) {
+        return ERR_IO;
     }
     struct work *w = mem_zalloc(sizeof *w);
     if (!w) {

@@ -40,7 +40,7 @@ void loop_io_want(struct loop_io *io, int events); /* 0 stops */
 void loop_io_close(struct loop_io *io);            /* before the fd is closed */
 
 /* Runs `work` in the thread pool, then `done` on the loop (status ERR_CANCELED when the loop closes
- * first). */
+ * first). 0, or ERR_NOMEM, ERR_IO (no threads for the pool), ERR_CLOSED. */
 int loop_work(struct loop *l, void (*work)(void *ud), void (*done)(void *ud, int status), void *ud);
 /* Runs fn on the loop thread in the next turn; safe from any thread. 0 or ERR_NOMEM / ERR_CLOSED.
  */

@@ -97,6 +97,7 @@ static void note(void *ud, ml_host *h, uint64_t call, const char *args)
     struct drive *d = ud;
     int k = argument(args);
     d->led->note[k]++;
+    d->led->n_note++;
     answer(h, call, k);
 }
 
@@ -182,9 +183,11 @@ static int start_late(struct drive *d, ml_reply_fn fn)
 
 static int start_main(struct drive *d)
 {
-    char input[300], url[120] = "";
+    char input[600], url[120] = "", outside[300] = "";
+    if (d->l->outside) snprintf(outside, sizeof outside, ",\"outside\":\"%s\"", d->l->script);
     if (d->l->url) snprintf(url, sizeof url, ",\"url\":\"%s\"", d->l->url);
-    snprintf(input, sizeof input, "{\"steps\":%d,\"n_pokes\":%d%s}", d->l->steps, LOAD_POKES, url);
+    snprintf(input, sizeof input, "{\"steps\":%d,\"n_pokes\":%d%s%s}", d->l->steps, LOAD_POKES, url,
+             outside);
     ml_start_options o = {.workflow = "main",
                           .id = "main",
                           .input_json = input,

@@ -24,6 +24,7 @@ struct ledger {
     int n_told;
     int acknowledged; /* requests that need not be asked again, in order */
     int n_scheduled_note, n_scheduled_once;
+    int n_note;
     int note[LEDGER_STEPS], once[LEDGER_STEPS]; /* how often each C activity ran, by its argument */
     int asked_again;                            /* requests that failed and were asked again */
     int codes[32];                              /* of those, by -code */
@@ -41,6 +42,7 @@ struct ledger {
 struct load {
     struct ledger *ledger; /* shared with the parent */
     const char *dir, *script, *url;
+    bool outside; /* files and programs too */
     int steps;
     unsigned flags; /* of ml_config */
     enum ml_clock clock;

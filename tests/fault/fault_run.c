@@ -8,15 +8,19 @@
  *                       was not synced
  *     full -            the disk is full past n * 4 KiB
  *     power -           the power goes at the n-th sync
+ *     files -           n - 1 descriptors are free
+ *     processes -       no process and no thread can be made from the n-th "note" on
  *   --threads: with the writer's thread; --evict: each run is rebuilt for each task.
  *   TO 0: to the last place there is. Prints a line for each that failed, and one line of JSON. */
 #include "base/mem.h"
 #include "fault_load.h"
 #include "store/vfs_fault.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <execinfo.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
@@ -27,6 +31,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -36,10 +41,10 @@
 #define LIFT_AFTER_MS 30 /* a fault that stays is lifted so long after it was first met */
 #define DEAD_MS 10       /* a process lives so long after the power went */
 
-enum kind { NONE, ALLOC, IO, FULL, POWER };
+enum kind { NONE, ALLOC, IO, FULL, POWER, FILES, PROCESSES, N_KINDS };
 static struct {
     enum kind kind;
-    bool on, lost, keep, threads, real;
+    bool on, lost, keep, threads, outside;
     long from, to, stride;
     uint64_t seed;
     int steps, hang;
@@ -52,6 +57,37 @@ static long fault_at, base_count;
 static atomic_bool lifted, stopping;
 
 /* ---- the fault ---- */
+/* What is limited for the process as a whole; the parent never is. */
+static struct rlimit was;
+static int limited;
+
+static void limit(int what, long n)
+{
+    struct rlimit now;
+    if (getrlimit(what, &was)) _exit(9);
+    now = was;
+    now.rlim_cur = (rlim_t)n;
+    limited = what;
+    led->hit = true;
+    if (setrlimit(what, &now)) _exit(9);
+}
+
+/* The system does not limit the processes of root. */
+static void become_nobody(const char *dir)
+{
+    if (geteuid() == 0 && (chown(dir, 65534, 65534) || setgid(65534) || setuid(65534))) _exit(9);
+}
+
+static int open_files(void)
+{
+    int n = 0;
+    DIR *d = opendir("/proc/self/fd");
+    while (d && readdir(d))
+        n++;
+    if (d) closedir(d);
+    return n;
+}
+
 static void set_fault(enum kind kind, long n)
 {
     fault_at = n;
@@ -74,7 +110,13 @@ static void set_fault(enum kind kind, long n)
     case POWER:
         vfs_fault_power(n, o.seed);
         break;
-    case NONE:
+    case FILES: {
+        int next = dup(2);
+        close(next);
+        limit(RLIMIT_NOFILE, next + n - 1);
+        break;
+    }
+    default:
         break;
     }
 }
@@ -96,6 +138,7 @@ static void lift(void)
     if (o.kind == POWER || o.lost) vfs_fault_power(0, 0);
     if (o.kind == IO && !o.lost) vfs_fault_io(0, false);
     if (o.kind == FULL) vfs_fault_quota(-1);
+    if (led->hit && (o.kind == FILES || o.kind == PROCESSES)) setrlimit(limited, &was);
 }
 
 static void *watch(void *ud)
@@ -105,6 +148,7 @@ static void *watch(void *ud)
     struct timespec t = {0, 1000000};
     while (!atomic_load(&stopping)) {
         nanosleep(&t, NULL);
+        if (o.kind == PROCESSES && !led->hit && led->n_note >= fault_at - 1) limit(RLIMIT_NPROC, 0);
         ms += happened();
         if (happened()) led->hit = true;
         if (o.kind == POWER && ms > DEAD_MS) {
@@ -131,7 +175,10 @@ static int expected(int code)
         return code == ML_E_DISK_FULL;
     case POWER:
         return 1;
-    case NONE:
+    case FILES:
+    case PROCESSES:
+        return code == ML_E_IO || code == ML_E_NOMEM;
+    default:
         break;
     }
     return 0;
@@ -166,7 +213,10 @@ static void life(const char *dir, enum kind kind, long n, bool check)
                      .faulty = faulty,
                      .happened = happened,
                      .expected = expected};
+    l.outside = o.outside;
+    if (kind == PROCESSES) become_nobody(dir);
     long live = mem_live_count();
+    int files = open_files();
     pthread_t watcher;
     mem_on_fail(write_stack);
     set_fault(kind, n);
@@ -183,6 +233,11 @@ static void life(const char *dir, enum kind kind, long n, bool check)
         atomic_store(&stopping, true);
         pthread_join(watcher, NULL);
         lift();
+    }
+    if (!rc && open_files() != files) {
+        snprintf(led->why, sizeof led->why, "%d descriptors were left open", open_files() - files);
+        if (system("ls -l /proc/$PPID/fd >&2")) fprintf(stderr, "they cannot be listed\n");
+        rc = 1;
     }
     if (!rc && mem_live_count() != live) {
         snprintf(led->why, sizeof led->why, "%ld allocations were not freed",
@@ -272,12 +327,12 @@ static pid_t start_peer(void)
 }
 
 /* ---- all places ---- */
-static const char *const kinds[] = {"none", "alloc", "io", "full", "power"};
+static const char *const kinds[] = {"none", "alloc", "io", "full", "power", "files", "processes"};
 
 static int options(int argc, char **argv)
 {
     if (argc < 6) return 2;
-    for (int k = ALLOC; k <= POWER; k++)
+    for (int k = ALLOC; k < N_KINDS; k++)
         if (strcmp(argv[1], kinds[k]) == 0) o.kind = (enum kind)k;
     o.on = strcmp(argv[2], "on") == 0;
     o.lost = strcmp(argv[2], "lost") == 0;
@@ -294,6 +349,7 @@ static int options(int argc, char **argv)
         if (strcmp(argv[i], "--hang") == 0) o.hang = atoi(v);
         if (strcmp(argv[i], "--script") == 0) o.script = v;
     }
+    o.outside = o.kind == FILES || o.kind == PROCESSES;
     return o.kind == NONE || !o.script ? 2 : 0;
 }
 
@@ -358,11 +414,13 @@ static bool reference(void)
         return false;
     }
     o.kind = kind;
-    places = kind == ALLOC   ? led->allocations
-             : kind == FULL  ? led->bytes / 4096
-             : kind == POWER ? led->syncs
-             : o.lost        ? led->syncs
-                             : led->calls;
+    places = kind == ALLOC       ? led->allocations
+             : kind == FULL      ? led->bytes / 4096
+             : kind == POWER     ? led->syncs
+             : kind == FILES     ? 40
+             : kind == PROCESSES ? led->n_note + 1
+             : o.lost            ? led->syncs
+                                 : led->calls;
     snprintf(shape, sizeof shape, "%s", led->shape);
     snprintf(result, sizeof result, "%s", led->result);
     if (!o.keep) wipe(dir);
@@ -378,7 +436,7 @@ int main(int argc, char **argv)
         return fprintf(stderr, "usage: fault_run KIND MODE FROM TO STRIDE --script FILE ...\n"), 2;
     led = mmap(NULL, sizeof *led, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     snprintf(o.folder, sizeof o.folder, "/tmp/mlfaultXXXXXX");
-    if (led == MAP_FAILED || !mkdtemp(o.folder) || vfs_fault_register() ||
+    if (led == MAP_FAILED || !mkdtemp(o.folder) || chmod(o.folder, 0711) || vfs_fault_register() ||
         sqlite3_vfs_register(sqlite3_vfs_find("moonloop-fault"), 1))
         return 2;
     setenv("ML_SICK_MS", "1", 1);
@@ -387,7 +445,12 @@ int main(int argc, char **argv)
     clock_gettime(CLOCK_MONOTONIC, &t0);
     bool ok = warm_up() && reference();
     long beyond = 0; /* places in a row where nothing happened: behind the last one */
-    for (n = o.from; ok && (!o.to || n <= o.to) && beyond < 3; n += o.stride) {
+    for (n = o.from; ok &&
+                     n <= (o.to        ? o.to
+                           : o.outside ? places
+                                       : LONG_MAX) &&
+                     beyond < 3;
+         n += o.stride) {
         int rc = run_one(kind, n, dir);
         o.kind = kind;
         ran++;

@@ -25,6 +25,9 @@ end)
 local fetch = ml.activity("fetch", soon, function(url) return ml.http.get(url):ok():json().n end)
 local inside = ml.local_activity("inside", { timeout = "10s" }, function(n) return n + 1 end)
 
+local touch = ml.activity("touch", soon, function(path) return #ml.fs.read(path) > 0 end)
+local spawn = ml.activity("spawn", soon, function() return ml.process.run({ "true" }):ok().code end)
+
 -- One step of each kind; `k` only makes them different.
 local kinds = {
   function(k) return note(k) end,
@@ -85,12 +88,13 @@ ml.workflow("main", function(p)
       total = total + measure(list)
     end
   end
+  for _ = 1, p.outside and 6 or 0 do assert(touch(p.outside) and spawn() == 0) end
   if not p.second then
     if p.url then total = total + fetch(p.url) end
     ml.external("kid"):signal("nudge", 7)
     total = total + kid:result()
     ml.await(function() return #pokes == p.n_pokes and added == 5 end)
-    ml.continue_as_new { second = true, steps = p.steps, total = total, added = added, pokes = pokes }
+    ml.continue_as_new { second = true, outside = p.outside, steps = p.steps, total = total, added = added, pokes = pokes }
   end
   table.sort(pokes)
   return { total = total, added = added, pokes = pokes }
