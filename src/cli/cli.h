@@ -36,6 +36,7 @@ struct cli_temporal {
     const char *address; /* NULL: a file */
     const char *name_space, *task_queue, *api_key, *ca, *cert, *key, *server_name, *proxy;
     bool tls, no_tls, no_verify;
+    bool worker;                                /* runs what it loads; else it only asks */
     const char *metadata[CLI_METADATA_MAX + 1]; /* ended by NULL */
     size_t n_metadata;
 };
@@ -114,6 +115,7 @@ void progress_end(struct cli *c);
 const char *progress_word(const char *event_type);
 
 int verb_run(struct cli *c, int argc, char **argv);
+int verb_worker(struct cli *c, int argc, char **argv);
 int verb_start(struct cli *c, int argc, char **argv);
 int verb_list(struct cli *c, int argc, char **argv);
 int verb_show(struct cli *c, int argc, char **argv);

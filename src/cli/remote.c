@@ -81,5 +81,5 @@ void cli_temporal_config(struct cli *c, ml_config *cfg, ml_temporal *t)
                        .metadata = o->metadata};
     cfg->temporal = t;
     cfg->task_queue = o->task_queue;
-    cfg->flags |= ML_CLIENT;
+    if (!o->worker) cfg->flags |= ML_CLIENT;
 }

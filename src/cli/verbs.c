@@ -7,6 +7,8 @@ const struct cli_verb cli_verbs[] = {
      "run a workflow to its end (or go on with it), or a plain script", verb_run, false},
     {"start", "start [SCRIPT] [--workflow NAME] [--input JSON|@FILE|-] [--id ID]",
      "start a workflow and return", verb_start, true},
+    {"worker", "worker SCRIPT...", "serve a task queue of a Temporal server (--temporal)",
+     verb_worker, true},
     {"list", "list [--status S] [--type T] [--limit N]", "list runs", verb_list, true},
     {"show", "show ID [--run RUN]", "show a run's timeline; --json: its history", verb_show, true},
     {"signal", "signal ID NAME [JSON]", "send a signal to a run", verb_signal, true},

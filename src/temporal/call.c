@@ -138,6 +138,12 @@ void call_fail_later(struct call *c, int code, const char *fmt, ...)
     fail_err_later(c, &e);
 }
 
+void call_done_later(struct call *c)
+{
+    const struct err fine = {0};
+    fail_err_later(c, &fine);
+}
+
 void calls_close(struct temporal *t, const struct err *e)
 {
     for (struct call *c = t->calls, *next; c; c = next) {

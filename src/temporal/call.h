@@ -62,6 +62,7 @@ int call_read(struct call *c, const ProtobufCMessageDescriptor *d, struct str by
               struct bridge_part *parts, size_t n, void *out, struct err *e);
 void call_reply(struct call *c, struct backend_reply *r);         /* answers and frees */
 void call_answer(struct call *c, const struct backend_answer *a); /* the same for completions */
+void call_done_later(struct call *c);
 void call_done(struct call *c); /* the same with an empty, good reply */
 void call_fail(struct call *c, const struct err *e);
 void call_fail_later(struct call *c, int code, const char *fmt, ...)

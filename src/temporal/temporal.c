@@ -2,7 +2,7 @@
  * what can be asked. */
 #include "temporal/temporal.h"
 #include "base/mem.h"
-#include "temporal/call.h"
+#include "temporal/worker_half.h"
 #include <assert.h>
 
 /* ---- the wire of the client half ---- */
@@ -17,69 +17,10 @@ static void wire_cancel(void *ud, uint64_t id)
     rpc_cancel(ud, id);
 }
 
-/* ---- what the worker half does not do yet ---- */
-static void no_worker_answer(struct temporal *t, backend_answer_fn fn, void *ud)
-{
-    struct call *c = call_new_answer(t, fn, ud, "complete a task", (struct str){NULL, 0});
-    if (c) call_fail_later(c, ERR_UNSUPPORTED, "this connection serves no task queue");
-}
-
-static int no_serve(struct backend *b, const struct backend_sink *sink,
-                    const struct backend_served *queues, size_t n)
-{
-    (void)b, (void)sink, (void)queues, (void)n;
-    return 0;
-}
-
-/* A server gives a task that nobody answers again after its time-out. */
-static void no_release(struct backend *b, struct str token, const struct err *why)
-{
-    (void)b, (void)token, (void)why;
-}
-
-static void no_offer(struct backend *b, int workflow_slots, int activity_slots)
-{
-    (void)b, (void)workflow_slots, (void)activity_slots;
-}
-
-static void no_complete_workflow(struct backend *b, struct str token,
-                                 const struct backend_workflow_completion *c, backend_answer_fn fn,
-                                 void *ud)
-{
-    (void)token, (void)c;
-    no_worker_answer(temporal_of(b), fn, ud);
-}
-
-static void no_fail_workflow(struct backend *b, struct str token, int cause,
-                             const struct rec *failure, bool limit, struct str pending_json,
-                             backend_answer_fn fn, void *ud)
-{
-    (void)token, (void)cause, (void)failure, (void)limit, (void)pending_json;
-    no_worker_answer(temporal_of(b), fn, ud);
-}
-
-static void no_complete_query(struct backend *b, struct str token,
-                              const struct backend_query_result *q, backend_answer_fn fn, void *ud)
-{
-    (void)token, (void)q;
-    no_worker_answer(temporal_of(b), fn, ud);
-}
-
+/* ---- what a server has no part in ---- */
 static void no_progress(struct backend *b, struct str token, struct str chunk)
 {
     (void)b, (void)token, (void)chunk;
-}
-
-static void no_sleep_until(struct backend *b, int64_t due_ns, void (*fn)(void *ud), void *ud,
-                           uint64_t *id)
-{
-    (void)b, (void)due_ns, (void)fn, (void)ud;
-    *id = 0;
-}
-
-static void no_sleep_cancel(struct backend *b, uint64_t id)
-{
-    (void)b, (void)id;
 }
 
 static int no_bundle_put(struct backend *b, const char *digest, struct str json,
@@ -124,30 +65,42 @@ static void shutdown_turn(void *ud)
     t->done(t->done_ud);
 }
 
-static void temporal_shutdown(struct backend *b, void (*done)(void *ud), void *ud)
+static void worker_ended(void *ud)
 {
-    struct temporal *t = temporal_of(b);
+    struct temporal *t = ud;
     struct err e = {0};
     err_set(&e, ERR_CLOSED, "the connection to the server is closing");
     t->closing = true;
-    t->done = done;
-    t->done_ud = ud;
     calls_close(t, &e);
     if (loop_post(t->loop, shutdown_turn, t)) shutdown_turn(t);
 }
 
-static const struct backend_ops ops = {.serve = no_serve,
-                                       .offer = no_offer,
-                                       .release = no_release,
-                                       .complete_workflow = no_complete_workflow,
-                                       .fail_workflow = no_fail_workflow,
-                                       .complete_query = no_complete_query,
-                                       .complete_activity = client_complete_activity,
+/* The worker half first: what it gives back still has to be sent. */
+static void temporal_shutdown(struct backend *b, void (*done)(void *ud), void *ud)
+{
+    struct temporal *t = temporal_of(b);
+    t->done = done;
+    t->done_ud = ud;
+    tw_shutdown(t->worker, worker_ended, t);
+}
+
+void temporal_check(struct backend *b, void (*fn)(void *ud, const struct err *e), void *ud)
+{
+    tw_check(temporal_of(b)->worker, fn, ud);
+}
+
+static const struct backend_ops ops = {.serve = tw_serve,
+                                       .offer = tw_offer,
+                                       .release = tw_release,
+                                       .complete_workflow = tw_complete_workflow,
+                                       .fail_workflow = tw_fail_workflow,
+                                       .complete_query = tw_complete_query,
+                                       .complete_activity = tw_complete_activity,
                                        .complete_activity_by_id = client_complete_activity_by_id,
-                                       .heartbeat = client_heartbeat,
+                                       .heartbeat = tw_heartbeat,
                                        .progress = no_progress,
-                                       .sleep_until = no_sleep_until,
-                                       .sleep_cancel = no_sleep_cancel,
+                                       .sleep_until = tw_sleep_until,
+                                       .sleep_cancel = tw_sleep_cancel,
                                        .now_ns = wall_now,
                                        .fetch_history = client_history,
                                        .bundle_put = no_bundle_put,
@@ -182,6 +135,7 @@ int temporal_open(const struct temporal_options *o, struct backend **out, struct
     if (!rc) rc = channel_open(t->loop, &o->settings->channel, &t->channel, e);
     if (!rc) rc = rpc_open(t->loop, t->channel, t->entropy, &t->rpc, e);
     t->wire = (struct wire){wire_send, wire_cancel, t->rpc};
+    if (!rc) rc = tw_open(t, o->client_only, e);
     if (rc)
         temporal_close(&t->b);
     else
@@ -194,6 +148,7 @@ void temporal_close(struct backend *b)
     struct temporal *t = b ? temporal_of(b) : NULL;
     if (!t) return;
     assert(!t->calls);
+    tw_close(t);
     if (t->rpc) rpc_close(t->rpc);
     if (t->channel) channel_close(t->channel);
     mem_free(t->ns);

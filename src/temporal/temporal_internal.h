@@ -23,6 +23,7 @@ struct temporal {
     char *ns, *identity;
     struct channel *channel;
     struct rpc *rpc;
+    struct tw *worker; /* worker_half.h */
     /* client half */
     struct wire wire;
     struct call *calls;

@@ -319,7 +319,7 @@ static int failed(struct tls *t, bool *hopeless, struct err *e)
     if (lib && reason == SSL_R_WRONG_VERSION_NUMBER) {
         *hopeless = true;
         return err_set(e, ERR_PROTO,
-                       "the server does not answer in TLS: is TLS off there? (then --tls=off, or "
+                       "the server does not answer in TLS: is TLS off there? (then --no-tls, or "
                        "TEMPORAL_TLS=false)");
     }
     if (lib && reason >= SSL_AD_REASON_OFFSET) return alert_received(t, reason, text, hopeless, e);

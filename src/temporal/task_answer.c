@@ -1,0 +1,336 @@
+/* The answers to workflow tasks. */
+#include "temporal/worker_half.h"
+#include <stdio.h>
+
+static void drop_task(struct call *c)
+{
+    struct tw_task *k = c->state;
+    c->state = NULL;
+    if (k) tw_task_free(k);
+}
+
+/* A call that answers a task; the task is freed with it. NULL: fn was or will be told. */
+static struct call *answer_of(struct temporal *t, struct str token, const char *what,
+                              backend_answer_fn fn, void *ud, struct tw_task **k)
+{
+    *k = map_get(&t->worker->tasks, token);
+    struct call *c = call_new_answer(t, fn, ud, what, *k ? (*k)->workflow_id : (struct str){0});
+    if (!c) {
+        if (*k) tw_task_free(*k);
+        return NULL;
+    }
+    if (!*k || (*k)->answering) {
+        call_fail_later(c, ERR_NOTFOUND, "the task is gone");
+        return NULL;
+    }
+    (*k)->answering = true;
+    c->state = *k;
+    c->dropped = drop_task;
+    return c;
+}
+
+static struct rec *app_failure(struct arena *a, const char *type, const char *message)
+{
+    return failure_app(a, str_of(type), str_of(message), false, NULL, NULL);
+}
+
+/* ---- failing ---- */
+static bool send_failed(struct call *c, struct tw_task *k, int cause, const struct rec *failure)
+{
+    struct arena *a = call_turn(c);
+    Pb__RespondWorkflowTaskFailedRequest *q = bridge_new(a, Pb__RespondWorkflowTaskFailedRequest,
+                                                         pb__respond_workflow_task_failed_request);
+    q->namespace_ = bridge_text(a, str_of(c->t->ns));
+    q->identity = bridge_text(a, str_of(c->t->identity));
+    q->task_token = bridge_bytes(a, k->raw);
+    q->cause = (Pb__WorkflowTaskFailedCause)cause;
+    q->failure = bridge_message(a, &pb_failure__failure__descriptor, failure);
+    struct str bytes = bridge_pack(a, q);
+    bool fits = bytes.n <= RPC_MESSAGE_MAX;
+    if (!fits) { /* the reason itself is too long to be sent */
+        struct rec *small = app_failure(a, "FailureTooLarge", "the failure is larger than 4 MiB");
+        q->failure = bridge_message(a, &pb_failure__failure__descriptor, small);
+        bytes = bridge_pack(a, q);
+    }
+    call_send_bytes(c, METHOD("RespondWorkflowTaskFailed"), bytes, call_read_nothing);
+    return fits;
+}
+
+/* A query task has no failure: the question is answered with an error. */
+static void send_query_failed(struct call *c, struct tw_task *k, const char *why)
+{
+    struct arena *a = call_turn(c);
+    Pb__RespondQueryTaskCompletedRequest *q = bridge_new(a, Pb__RespondQueryTaskCompletedRequest,
+                                                         pb__respond_query_task_completed_request);
+    q->namespace_ = bridge_text(a, str_of(c->t->ns));
+    q->task_token = bridge_bytes(a, k->raw);
+    q->completed_type = PB__QUERY_RESULT_TYPE__QUERY_RESULT_TYPE_FAILED;
+    q->error_message = bridge_text(a, str_of(why));
+    call_send(c, METHOD("RespondQueryTaskCompleted"), q, call_read_nothing);
+}
+
+/* Only the first failure of a task is told: the server backs off by the time-outs of the later
+ * ones. */
+void tw_fail_workflow(struct backend *b, struct str token, int cause, const struct rec *failure,
+                      bool limit, struct str pending_json, backend_answer_fn fn, void *ud)
+{
+    struct tw_task *k;
+    struct call *c = answer_of(temporal_of(b), token, "fail a task of workflow", fn, ud, &k);
+    (void)limit, (void)pending_json;
+    if (!c) return;
+    if (k->attempt > 1)
+        call_done_later(c);
+    else
+        send_failed(c, k, cause, failure);
+}
+
+static void nobody(void *ud, const struct backend_answer *a)
+{
+    (void)ud;
+    (void)a;
+}
+
+void tw_task_give_back(struct tw_task *k, int cause, const char *why)
+{
+    struct temporal *t = k->w->t;
+    struct tw_task *same;
+    bool query = k->started_id == 0;
+    struct call *c = answer_of(t, k->key, "give back a task of workflow", nobody, NULL, &same);
+    if (!c) return;
+    if (query) {
+        send_query_failed(c, same, why);
+    } else if (same->attempt > 1) {
+        call_done_later(c);
+    } else {
+        struct arena a;
+        arena_init(&a, 0);
+        send_failed(c, same, cause, app_failure(&a, "WorkerError", why));
+        arena_free(&a);
+    }
+}
+
+/* ---- completing ---- */
+static void take_inline(struct tw *w, struct tw_queue *q, struct str task)
+{
+    w->hold++;
+    if (task.n) tw_take_workflow(w, q, TW_STICKY, task);
+    w->hold--;
+    tw_pump(w);
+}
+
+static int read_completed(struct call *c, struct str bytes, struct err *e)
+{
+    struct tw_task *k = c->state;
+    struct tw *w = k->w;
+    struct tw_queue *q = k->q;
+    struct bridge_part next = {.tag = 1};
+    Pb__RespondWorkflowTaskCompletedResponse *m;
+    int rc = call_read(c, &pb__respond_workflow_task_completed_response__descriptor, bytes, &next,
+                       1, &m, e);
+    if (rc) return rc;
+    /* what came with the answer outlives the call */
+    struct str task = next.n ? next.raw[0] : (struct str){NULL, 0};
+    char *copy = task.n ? mem_dup(task.p, task.n) : NULL;
+    struct backend_answer a = {.kind = BACKEND_OK};
+    if (m->reset_history_event_id > 0) {
+        a.kind = BACKEND_DISCARDED;
+        a.rollback_id = m->reset_history_event_id;
+    }
+    w->hold++; /* the slot that the answer frees is for the next task */
+    call_answer(c, &a);
+    w->hold--;
+    take_inline(w, q, str_make(copy, copy ? task.n : 0));
+    mem_free(copy);
+    return 0;
+}
+
+static bool says(struct str s, const char *what)
+{
+    size_t n = strlen(what);
+    for (size_t i = 0; i + n <= s.n; i++)
+        if (memcmp(s.p + i, what, n) == 0) return true;
+    return false;
+}
+
+static bool completed_refused(struct call *c, const struct status *s)
+{
+    struct backend_answer a = {.kind = BACKEND_STALE};
+    if (s->code == STATUS_INVALID_ARGUMENT && says(s->message, "UnhandledCommand")) {
+        a.kind = BACKEND_UNHANDLED_COMMAND;
+    } else if (s->code == STATUS_INVALID_ARGUMENT) {
+        status_err(s, c->doing, str_of(c->t->ns), &a.err);
+        log_printf(c->t->log, LOG_ERROR, "the server refused what the run wants: %s", a.err.text);
+    } else if (s->code != STATUS_NOT_FOUND) {
+        return false;
+    }
+    call_answer(c, &a);
+    return true;
+}
+
+static PbTaskqueue__StickyExecutionAttributes *sticky(struct arena *a, const struct tw_queue *q)
+{
+    PbTaskqueue__StickyExecutionAttributes *s = bridge_new(
+        a, PbTaskqueue__StickyExecutionAttributes, pb_taskqueue__sticky_execution_attributes);
+    s->worker_task_queue = bridge_new(a, PbTaskqueue__TaskQueue, pb_taskqueue__task_queue);
+    s->worker_task_queue->name = bridge_text(a, str_of(q->sticky));
+    s->worker_task_queue->kind = PB__TASK_QUEUE_KIND__TASK_QUEUE_KIND_STICKY;
+    s->worker_task_queue->normal_name = bridge_text(a, str_of(q->name));
+    s->schedule_to_start_timeout = bridge_duration(a, TW_STICKY_TIMEOUT_NS);
+    return s;
+}
+
+static void put_sdk(struct arena *a, Pb__RespondWorkflowTaskCompletedRequest *q,
+                    const struct tw_task *k, const struct backend_workflow_completion *c)
+{
+    if (!k->w->sdk_metadata || (!c->n_flags && !k->first)) return;
+    q->sdk_metadata = bridge_new(a, PbSdk__WorkflowTaskCompletedMetadata,
+                                 pb_sdk__workflow_task_completed_metadata);
+    if (k->first) {
+        q->sdk_metadata->sdk_name = bridge_text(a, STR(TW_SDK_NAME));
+        q->sdk_metadata->sdk_version = bridge_text(a, STR(ML_PROJECT_VERSION));
+    }
+    uint32_t *flags = c->n_flags ? arena_alloc(a, c->n_flags * sizeof *flags) : NULL;
+    if (!flags) return;
+    memcpy(flags, c->flags, c->n_flags * sizeof *flags);
+    q->sdk_metadata->lang_used_flags = flags;
+    q->sdk_metadata->n_lang_used_flags = c->n_flags;
+}
+
+static PbQuery__WorkflowQueryResult *query_result(struct arena *a, const struct tw *w,
+                                                  const struct backend_query_result *r)
+{
+    PbQuery__WorkflowQueryResult *m =
+        bridge_new(a, PbQuery__WorkflowQueryResult, pb_query__workflow_query_result);
+    bool large = r->ok && tw_size(r->result) > w->blob_max;
+    bool ok = r->ok && !large;
+    m->result_type = ok ? PB__QUERY_RESULT_TYPE__QUERY_RESULT_TYPE_ANSWERED
+                        : PB__QUERY_RESULT_TYPE__QUERY_RESULT_TYPE_FAILED;
+    if (ok) m->answer = call_payloads(a, r->result);
+    if (!ok)
+        m->error_message = bridge_text(
+            a, large ? STR("the answer is larger than the namespace takes") : r->message);
+    if (!r->ok) m->failure = bridge_message(a, &pb_failure__failure__descriptor, r->failure);
+    return m;
+}
+
+static void put_queries(struct arena *a, Pb__RespondWorkflowTaskCompletedRequest *q,
+                        const struct tw *w, const struct backend_workflow_completion *c)
+{
+    q->query_results = bridge_array(a, c->n_query_results);
+    if (!q->query_results) return;
+    for (size_t i = 0; i < c->n_query_results; i++) {
+        Pb__RespondWorkflowTaskCompletedRequest__QueryResultsEntry *entry =
+            bridge_new(a, Pb__RespondWorkflowTaskCompletedRequest__QueryResultsEntry,
+                       pb__respond_workflow_task_completed_request__query_results_entry);
+        entry->key = bridge_text(a, c->query_results[i].id);
+        entry->value = query_result(a, w, &c->query_results[i]);
+        q->query_results[q->n_query_results++] = entry;
+    }
+}
+
+static struct str pack_completed(struct arena *a, struct tw_task *k,
+                                 const struct backend_workflow_completion *c)
+{
+    struct temporal *t = k->w->t;
+    Pb__RespondWorkflowTaskCompletedRequest *q = bridge_new(
+        a, Pb__RespondWorkflowTaskCompletedRequest, pb__respond_workflow_task_completed_request);
+    q->namespace_ = bridge_text(a, str_of(t->ns));
+    q->identity = bridge_text(a, str_of(t->identity));
+    q->task_token = bridge_bytes(a, k->raw);
+    q->commands = bridge_array(a, c->n_commands);
+    for (size_t i = 0; q->commands && i < c->n_commands; i++)
+        q->commands[q->n_commands++] =
+            bridge_message(a, &pb_command__command__descriptor, c->commands[i]);
+    q->messages = bridge_array(a, c->n_messages);
+    for (size_t i = 0; q->messages && i < c->n_messages; i++)
+        q->messages[q->n_messages++] =
+            bridge_message(a, &pb_protocol__message__descriptor, c->messages[i]);
+    put_queries(a, q, k->w, c);
+    put_sdk(a, q, k, c);
+    q->sticky_attributes = sticky(a, k->q);
+    q->return_new_workflow_task = !k->w->stopping;
+    q->force_create_new_workflow_task = c->force_new_task;
+    q->capabilities = bridge_new(a, Pb__RespondWorkflowTaskCompletedRequest__Capabilities,
+                                 pb__respond_workflow_task_completed_request__capabilities);
+    q->capabilities->discard_speculative_workflow_task_with_events = true;
+    q->worker_instance_key = bridge_text(a, str_of(k->w->key));
+    if (c->local_attempts > 0) {
+        q->metering_metadata =
+            bridge_new(a, PbCommon__MeteringMetadata, pb_common__metering_metadata);
+        q->metering_metadata->nonfirst_local_activity_execution_attempts =
+            (uint32_t)c->local_attempts;
+    }
+    return bridge_pack(a, q);
+}
+
+/* The answer of a task that failed here for its size: the worker evicts the run, and the server
+ * gives the task again. */
+static int read_too_large(struct call *c, struct str bytes, struct err *e)
+{
+    const struct backend_answer a = {.kind = BACKEND_STALE};
+    (void)bytes;
+    (void)e;
+    call_answer(c, &a);
+    return 0;
+}
+
+static void fail_too_large(struct call *c, struct tw_task *k, const struct err *why)
+{
+    struct temporal *t = c->t;
+    log_printf(t->log, LOG_ERROR, "workflow " STR_FMT ": %s", STR_ARG(k->workflow_id), why->text);
+    if (k->attempt > 1) {
+        call_fail_later(c, ERR_NOTFOUND, "%s", why->text);
+        return;
+    }
+    struct arena a;
+    arena_init(&a, 0);
+    send_failed(c, k, WORKFLOW_TASK_FAILED_CAUSE_PAYLOADS_TOO_LARGE,
+                app_failure(&a, "PayloadsTooLarge", why->text));
+    c->read = read_too_large;
+    arena_free(&a);
+}
+
+void tw_complete_workflow(struct backend *b, struct str token,
+                          const struct backend_workflow_completion *done, backend_answer_fn fn,
+                          void *ud)
+{
+    struct tw_task *k;
+    struct err e = {0};
+    struct call *c = answer_of(temporal_of(b), token, "complete a task of workflow", fn, ud, &k);
+    if (!c) return;
+    struct str bytes = {NULL, 0};
+    if (tw_commands_fit(k->w, done->commands, done->n_commands, &e) == 0) {
+        bytes = pack_completed(call_turn(c), k, done);
+        if (bytes.n > RPC_MESSAGE_MAX)
+            err_set(&e, ERR_LIMIT,
+                    "the commands of one task have %zu bytes, a server takes at most %zu: keep "
+                    "large values in a store and pass their names",
+                    bytes.n, RPC_MESSAGE_MAX);
+    }
+    if (e.code) {
+        fail_too_large(c, k, &e);
+        return;
+    }
+    c->refused = completed_refused;
+    call_send_bytes(c, METHOD("RespondWorkflowTaskCompleted"), bytes, read_completed);
+}
+
+/* ---- queries alone ---- */
+void tw_complete_query(struct backend *b, struct str token, const struct backend_query_result *r,
+                       backend_answer_fn fn, void *ud)
+{
+    struct tw_task *k;
+    struct call *c = answer_of(temporal_of(b), token, "answer a query of workflow", fn, ud, &k);
+    if (!c) return;
+    struct arena *a = call_turn(c);
+    const PbQuery__WorkflowQueryResult *m = query_result(a, k->w, r);
+    Pb__RespondQueryTaskCompletedRequest *q = bridge_new(a, Pb__RespondQueryTaskCompletedRequest,
+                                                         pb__respond_query_task_completed_request);
+    q->namespace_ = bridge_text(a, str_of(c->t->ns));
+    q->task_token = bridge_bytes(a, k->raw);
+    q->completed_type = m->result_type;
+    q->query_result = m->answer;
+    q->error_message = m->error_message;
+    q->failure = m->failure;
+    call_send(c, METHOD("RespondQueryTaskCompleted"), q, call_read_nothing);
+}
