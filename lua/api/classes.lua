@@ -4,6 +4,8 @@ return {
   { name = "future", doc = "Something that will be done: an activity, a child, a spawned coroutine." },
   { name = "child", call = "fun(...: any): any", doc = "A workflow type with options. Calling it starts a child and waits for its result." },
   { name = "handle", doc = "A started child.", fields = { { "id", "string", "its workflow id" }, { "run_id", "string", "its run id" } } },
+  { name = "run", doc = "A run as ml.client sees it, by its id.", fields = { { "id", "string", "its workflow id" }, { "run_id", "string?", "its run id" }, { "existing", "boolean?", "ml.client.start: it was there already" } } },
+  { name = "schedule", doc = "A schedule of a Temporal server, by its id.", fields = { { "id", "string", "" } } },
   { name = "external", doc = "Another run, by its id." },
   { name = "channel", doc = "The signals of one name, in the order in which they came." },
   { name = "saga", doc = "What undoes the steps that were done." },

@@ -44,6 +44,23 @@ return {
     args = "list?", cwd = "string?", env = "table?", stdin = "any?", timeout = "duration?", max_output = "integer?",
     check = "boolean?", env_clear = "boolean?", on_stdout = "function?", on_stderr = "function?",
   },
+  client_start = {
+    id = "string?", input = "any?", task_queue = "string?", on_open = "enum:fail|use_existing|terminate?",
+    on_closed = "enum:allow|failed_only|reject?", execution_timeout = "duration?", run_timeout = "duration?", task_timeout = "duration?",
+    delay = "duration?", retry = "options:retry?", cron = "string?", memo = "table?", search_attributes = "table?", signal = "string?",
+    signal_input = "any?", summary = "string?", details = "string?", priority = "options:priority?", version = "any?",
+  },
+  priority = { key = "integer?", fairness_key = "string?", weight = "number?" },
+  client_list = { status = "string?", type = "string?", id_prefix = "string?", query = "string?", limit = "integer?" },
+  client_complete = { id = "string", run_id = "string?", activity = "string", value = "any?", failure = "any?" },
+  client_schedule = {
+    workflow = "string?", input = "any?", task_queue = "string?", workflow_id = "string?", every = "duration?", offset = "duration?",
+    cron = "any?", timezone = "string?", jitter = "duration?", start_at = "time?", end_at = "time?",
+    overlap = "enum:skip|buffer_one|buffer_all|cancel_other|terminate_other|allow_all?", catchup = "duration?", pause_on_failure = "boolean?",
+    paused = "boolean?", note = "string?", remaining = "integer?", memo = "table?", spec = "table?",
+  },
+  client_overlap = { overlap = "enum:skip|buffer_one|buffer_all|cancel_other|terminate_other|allow_all?" },
+  client_version = { force = "boolean?" },
   store_set = { ttl = "duration?" },
   store_list = { prefix = "string?", after = "string?", limit = "integer?" },
 }

@@ -37,6 +37,68 @@ local ml = {}
 ---@field task_queue? string where workers take it from; the run's own by default
 ---@field task_timeout? string|number of one workflow task
 
+---@class moonloop.options.client_complete
+---@field activity string the activity's id
+---@field failure? any instead: a message, or a table {type, message, retryable, details}
+---@field id string workflow id
+---@field run_id? string that run of the id only
+---@field value? any its result
+
+---@class moonloop.options.client_list
+---@field id_prefix? string ids that begin so
+---@field limit? integer at most so many; 1000
+---@field query? string on a Temporal server: a query of its visibility store
+---@field status? string Running, Blocked, Completed, Failed, Canceled, Terminated, TimedOut, ContinuedAsNew
+---@field type? string workflow type
+
+---@class moonloop.options.client_overlap
+---@field overlap? "skip"|"buffer_one"|"buffer_all"|"cancel_other"|"terminate_other"|"allow_all" for this once, instead of the schedule's own
+
+---@class moonloop.options.client_schedule
+---@field catchup? string|number how late a missed time may still be taken
+---@field cron? any a cron line or a list of them
+---@field end_at? string|integer not after
+---@field every? string|number how often
+---@field input? any its argument
+---@field jitter? string|number each time is late by chance, at most so much
+---@field memo? table notes that are shown with the runs
+---@field note? string for people
+---@field offset? string|number of each time of `every`
+---@field overlap? "skip"|"buffer_one"|"buffer_all"|"cancel_other"|"terminate_other"|"allow_all" when the run before is still open: `skip` (default), `buffer_one`, `buffer_all`, `cancel_other`, `terminate_other`, `allow_all`
+---@field pause_on_failure? boolean pauses when a run fails
+---@field paused? boolean takes no times until it is unpaused
+---@field remaining? integer how many times are left
+---@field spec? table when, in the form of Temporal's API (ScheduleSpec)
+---@field start_at? string|integer not before
+---@field task_queue? string where workers take it from
+---@field timezone? string of cron lines and calendars, such as Europe/Vienna; UTC
+---@field workflow? string what is started
+---@field workflow_id? string ids of the runs begin so; the schedule's id
+
+---@class moonloop.options.client_start
+---@field cron? string starts it again by a cron line
+---@field delay? string|number before its first task
+---@field details? string more words for people
+---@field execution_timeout? string|number of the whole chain of runs
+---@field id? string its workflow id; made by default
+---@field input? any the workflow's argument
+---@field memo? table notes that are shown with it
+---@field on_closed? "allow"|"failed_only"|"reject" when there was one: `allow` (default), `failed_only`: unless it completed, `reject`
+---@field on_open? "fail"|"use_existing"|"terminate" when a run with this id is open: `fail` (default), `use_existing`, `terminate` it first
+---@field priority? moonloop.options.priority on a Temporal server: before or after others
+---@field retry? moonloop.options.retry starts a failed workflow again
+---@field run_timeout? string|number of one run
+---@field search_attributes? table what it can be found by
+---@field signal? string a signal's name: sent with the start, also to the run that is open already
+---@field signal_input? any the signal's value
+---@field summary? string a few words for people
+---@field task_queue? string where workers take it from; the script's, else the default
+---@field task_timeout? string|number of one workflow task; 10s
+---@field version? any on a Temporal server: {deployment, build} to pin it to, or "auto_upgrade"
+
+---@class moonloop.options.client_version
+---@field force? boolean also when no worker polls for that build
+
 ---@class moonloop.options.continue_as_new
 ---@field memo? table the new run's notes
 ---@field retry? moonloop.options.retry the retry policy
@@ -93,6 +155,11 @@ local ml = {}
 ---@field refresh_token? string asks by it instead of client credentials
 ---@field scope? string what is asked for
 ---@field token_url string where tokens come from
+
+---@class moonloop.options.priority
+---@field fairness_key? string whose turn it is: keys share
+---@field key? integer 1 (first) to 5
+---@field weight? number the key's share; 1
 
 ---@class moonloop.options.process
 ---@field [integer] string the program and its arguments
@@ -162,6 +229,18 @@ local child = {}
 ---@field id string its workflow id
 ---@field run_id string its run id
 local handle = {}
+
+--- A run as ml.client sees it, by its id.
+---@class moonloop.run
+---@field id string its workflow id
+---@field run_id string? its run id
+---@field existing boolean? ml.client.start: it was there already
+local run = {}
+
+--- A schedule of a Temporal server, by its id.
+---@class moonloop.schedule
+---@field id string
+local schedule = {}
 
 --- Another run, by its id.
 ---@class moonloop.external
@@ -981,5 +1060,187 @@ function ml.fs.dirname(path) end
 ---@param path string|moonloop.env
 ---@return string #
 function ml.fs.basename(path) end
+
+ml.client = {}
+
+--- Starts a workflow.
+--- In: activity. Errors: `Exists`: the id is taken (`on_open`, `on_closed`); `NotFound`: no script here defines it (embedded engine).
+---@param workflow string its type
+---@param options? moonloop.options.client_start
+---@return moonloop.run #
+function ml.client.start(workflow, options) end
+
+--- Starts a workflow and calls an update of it in one request.
+--- In: activity. Errors: `Unsupported`: the embedded engine has none of it; `Refused`: the update failed, cause says why.
+---@param workflow string its type
+---@param options moonloop.options.client_start `on_open = "use_existing"` takes the open run
+---@param name string the update
+---@param ... any its arguments
+---@return any # the update's result
+---@return moonloop.run #
+function ml.client.update_with_start(workflow, options, name, ...) end
+
+--- The run with this id. Nothing is asked yet.
+--- In: activity.
+---@param id string workflow id
+---@param run_id? string that run of the id only
+---@return moonloop.run #
+function ml.client.run(id, run_id) end
+
+--- Runs.
+--- In: activity.
+---@param filter? moonloop.options.client_list
+---@return any[] # {workflowId, runId, type, status, startTime ...}, newest first
+function ml.client.list(filter) end
+
+--- How many runs there are.
+--- In: activity.
+---@param filter? moonloop.options.client_list
+---@return table # {count, byStatus, blocked}
+function ml.client.count(filter) end
+
+--- Completes or fails an activity that was left to be completed later, by the ids of its workflow and its own.
+--- In: activity. Errors: `NotFound`, `Stale`: it does not wait.
+---@param options moonloop.options.client_complete
+function ml.client.complete_activity(options) end
+
+--- Sends a signal.
+--- In: activity. Errors: `NotFound`.
+---@param name string
+---@param value? any
+function run:signal(name, value) end
+
+--- Asks the run something.
+--- In: activity. Errors: `NotFound`; `Refused`: the query failed.
+---@param name string
+---@param ... any arguments
+---@return any #
+function run:query(name, ...) end
+
+--- Calls an update and waits for its result.
+--- In: activity. Errors: `NotFound`; `Refused`: it was rejected or failed, cause says why.
+---@param name string
+---@param ... any arguments
+---@return any #
+function run:update(name, ...) end
+
+--- Waits for the end, also of the runs that go on in its place.
+--- In: activity. Errors: `WorkflowFailed`, `WorkflowCanceled`, `WorkflowTerminated`, `WorkflowTimedOut`, with the run's failure as cause.
+---@return any #
+function run:result() end
+
+--- What the engine knows of the run.
+--- In: activity. Errors: `NotFound`.
+---@return table # {workflowId, runId, type, status, taskQueue, pending, open ...}
+function run:describe() end
+
+--- The run's history.
+--- In: activity. Errors: `NotFound`.
+---@return table # {events}, in the JSON form of Temporal's API
+function run:history() end
+
+--- Asks the run to stop.
+--- In: activity. Errors: `NotFound`.
+---@param reason? string
+function run:cancel(reason) end
+
+--- Ends the run at once.
+--- In: activity. Errors: `NotFound`.
+---@param reason? string
+function run:terminate(reason) end
+
+--- A new run from an earlier point of the history; the old one is terminated.
+--- In: activity. Errors: `NotFound`.
+---@param event_id integer of a WorkflowTaskCompleted or WorkflowTaskStarted event
+---@param reason? string
+---@return moonloop.run # the new one
+function run:reset(event_id, reason) end
+
+--- Removes the run and its history.
+--- In: activity. Errors: `NotFound`.
+function run:delete() end
+
+--- A schedule of a Temporal server: starts a workflow again and again.
+--- In: activity. Errors: `Unsupported`: the embedded engine has none of it; `Exists`.
+---@param id string
+---@param options? moonloop.options.client_schedule makes it; without them it is one that is there
+---@return moonloop.schedule #
+function ml.client.schedule(id, options) end
+
+--- The schedules of the namespace.
+--- In: activity. Errors: `Unsupported`: the embedded engine has none of it.
+---@param query? string of the visibility store
+---@return any[] # in the form of Temporal's API
+function ml.client.schedules(query) end
+
+--- What it starts, when, and what it did.
+--- In: activity. Errors: `Unsupported`: the embedded engine has none of it; `NotFound`.
+---@return table # {schedule, info, memo}, in the form of Temporal's API
+function schedule:describe() end
+
+--- Changes what the options name; `every`, `cron` and `spec` replace all times.
+--- In: activity. Errors: `Unsupported`: the embedded engine has none of it; `NotFound`.
+---@param options moonloop.options.client_schedule
+function schedule:update(options) end
+
+--- Takes no times until it is unpaused.
+--- In: activity. Errors: `Unsupported`: the embedded engine has none of it; `NotFound`.
+---@param note? string
+function schedule:pause(note) end
+
+--- Takes times again.
+--- In: activity. Errors: `Unsupported`: the embedded engine has none of it; `NotFound`.
+---@param note? string
+function schedule:unpause(note) end
+
+--- Starts the workflow now.
+--- In: activity. Errors: `Unsupported`: the embedded engine has none of it; `NotFound`.
+---@param options? moonloop.options.client_overlap
+function schedule:trigger(options) end
+
+--- Takes the times of the past between the two.
+--- In: activity. Errors: `Unsupported`: the embedded engine has none of it; `NotFound`.
+---@param from string|integer
+---@param to string|integer
+---@param options? moonloop.options.client_overlap
+function schedule:backfill(from, to, options) end
+
+--- Removes the schedule; the runs it started go on.
+--- In: activity. Errors: `Unsupported`: the embedded engine has none of it; `NotFound`.
+function schedule:delete() end
+
+--- The worker deployments of the namespace.
+--- In: activity. Errors: `Unsupported`: the embedded engine has none of it.
+---@return any[] # in the form of Temporal's API
+function ml.client.deployments() end
+
+--- A worker deployment and its versions.
+--- In: activity. Errors: `Unsupported`: the embedded engine has none of it; `NotFound`.
+---@param name string
+---@return table # in the form of Temporal's API
+function ml.client.deployment(name) end
+
+--- New runs go to this build from now on.
+--- In: activity. Errors: `Unsupported`: the embedded engine has none of it; `NotFound`.
+---@param name string the deployment
+---@param build string "": workers without a version
+---@param options? moonloop.options.client_version
+function ml.client.set_current_version(name, build, options) end
+
+--- The namespace: its capabilities, limits and retention.
+--- In: activity. Errors: `Unsupported`: the embedded engine has none of it.
+---@return table # in the form of Temporal's API
+function ml.client.namespace() end
+
+--- The search attributes of the namespace.
+--- In: activity. Errors: `Unsupported`: the embedded engine has none of it.
+---@return table # {name = type}
+function ml.client.search_attributes() end
+
+--- Adds a search attribute.
+--- In: activity. Errors: `Unsupported`: the embedded engine has none of it.
+---@param name string
+---@param type string Keyword, KeywordList, Text, Int, Double, Bool or Datetime
+function ml.client.add_search_attribute(name, type) end
 
 return ml

@@ -550,6 +550,7 @@ int act_open_table(lua_State *L)
     act_open_process(L);
     act_open_fs(L);
     act_open_flow(L);
+    act_open_client(L);
     add_workflow_only(L);
     guard_libraries(L);
 #ifdef ML_TESTING

@@ -217,6 +217,7 @@ bool act_resolve_handles(lua_State *L,
                          int idx); /* true: a copy without ml.env handles was pushed */
 int act_open_table(lua_State *L);  /* builds and preloads "moonloop" */
 void act_open_flow(lua_State *L);
+void act_open_client(lua_State *L); /* after act_open_flow */
 void act_open_info(lua_State *L);
 void act_open_handles(lua_State *L);
 void act_open_http(lua_State *L);

@@ -200,7 +200,12 @@ int verb_run(struct cli *c, int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     progress_begin(c);
     code = load(c, script, argc - rest, argv + rest);
-    if (code < 0) {
+    if (code < 0 && c->temporal.address) {
+        code = cli_fail(c, EXIT_USAGE,
+                        "%s defines workflows, and this command runs plain scripts on a server: "
+                        "start one with `moonloop start`",
+                        script);
+    } else if (code < 0) {
         struct cli_reply r = {0};
         ml_start_options o = {.workflow = workflow,
                               .script = script,

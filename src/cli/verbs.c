@@ -4,7 +4,7 @@
 
 const struct cli_verb cli_verbs[] = {
     {"run", "run SCRIPT [--workflow NAME] [--input JSON|@FILE|-] [--id ID] [-- ARGS]",
-     "run a workflow to its end (or go on with it), or a plain script", verb_run, false},
+     "run a workflow to its end (or go on with it), or a plain script", verb_run, true},
     {"start", "start [SCRIPT] [--workflow NAME] [--input JSON|@FILE|-] [--id ID]",
      "start a workflow and return", verb_start, true},
     {"worker", "worker SCRIPT...", "serve a task queue of a Temporal server (--temporal)",

@@ -225,6 +225,11 @@ struct str arg_view(const cJSON *args, const char *name);
 void arg_add(cJSON *args, const char *name, const char *value); /* nothing when NULL */
 void arg_add_true(cJSON *args, const char *name);
 const struct verb *verb_find(const char *name);
+const struct verb *verb_find_cluster(const char *name);          /* cluster.c */
+void host_answer_plain(void *ud, const struct backend_reply *r); /* ends the call */
+void host_answer_update(void *ud, const struct backend_reply *r);
+void host_answer_completed(void *ud, const struct backend_answer *a);
+int host_completion_of(struct hcall *c, struct backend_activity_completion *done, struct err *e);
 int verb_start_run(struct hcall *c, struct err *e); /* start.c */
 int verb_drive_run(struct hcall *c, struct err *e);
 int verb_replay_run(struct hcall *c, struct err *e); /* replay.c */

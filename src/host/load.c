@@ -25,8 +25,32 @@ static void env_answered(void *ud, const ml_reply *r)
     mem_free(q);
 }
 
+/* ml.client gets all of a reply, as one JSON object. */
+static void client_answered(void *ud, const ml_reply *r)
+{
+    struct env_request *q = ud;
+    struct buf b;
+    buf_init(&b, HOST_JSON_MAX);
+    buf_printf(&b, "{\"code\":%d,\"existing\":%s", r->code, r->existing ? "true" : "false");
+    const char *const texts[][2] = {{"text", r->text},
+                                    {"workflowId", r->workflow_id},
+                                    {"runId", r->run_id},
+                                    {"status", r->status}};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        if (!texts[i][1] || !*texts[i][1]) continue;
+        buf_printf(&b, ",\"%s\":", texts[i][0]);
+        buf_put_json(&b, str_of(texts[i][1]));
+    }
+    if (r->json) buf_printf(&b, ",\"json\":%s", r->json);
+    if (r->failure_json) buf_printf(&b, ",\"failure\":%s", r->failure_json);
+    buf_putc(&b, '}');
+    q->fn(q->ud, b.code, b.code ? STR("the answer does not fit in memory") : buf_str(&b));
+    buf_free(&b);
+    mem_free(q);
+}
+
 /* A request of a script to the host is a verb with JSON arguments ("complete_activity" {token, json
- * | failure}). */
+ * | failure}); as "client.VERB" it is one of ml.client. */
 static void env_request(void *ud, struct str verb, struct str json,
                         void (*fn)(void *, int, struct str), void *fn_ud)
 {
@@ -34,9 +58,13 @@ static void env_request(void *ud, struct str verb, struct str json,
     char name[64] = "";
     cJSON *args = cJSON_ParseWithLength(json.p, json.n);
     struct env_request *q = mem_zalloc(sizeof *q);
+    static const char prefix[] = "client.";
+    bool client = str_starts(verb, STR("client."));
+    if (client) verb = str_make(verb.p + sizeof prefix - 1, verb.n - (sizeof prefix - 1));
     if (verb.n < sizeof name) memcpy(name, verb.p, verb.n);
     if (q) *q = (struct env_request){fn, fn_ud};
-    if (!q || !args || host_verb_owned(h, name, args, env_answered, q, mem_free)) {
+    if (!q || !args ||
+        host_verb_owned(h, name, args, client ? client_answered : env_answered, q, mem_free)) {
         if (!args || !q) cJSON_Delete(args);
         mem_free(q);
         fn(fn_ud, ERR_ARG, STR("the host cannot do that"));

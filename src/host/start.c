@@ -4,6 +4,7 @@
  * was started with is refused. */
 #include "base/mem.h"
 #include "host/host_internal.h"
+#include "temporal/client.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -57,8 +58,11 @@ static void look(void *ud, const struct act_definition *d, const char *path, con
 /* On a server any worker may have the workflow: no script is needed to name it. */
 static int choose_remote(struct hcall *c, struct start *s, struct err *e)
 {
+    struct str digest, path, queue = {NULL, 0};
     s->type = arg_view(c->args, "workflow");
-    s->queue = str_of(c->h->task_queue);
+    if (c->h->worker && worker_knows_workflow(c->h->worker, s->type))
+        worker_find_workflow(c->h->worker, s->type, &digest, &path, &queue, NULL, e);
+    s->queue = queue.n ? arena_str(&c->arena, queue) : str_of(c->h->task_queue);
     return s->type.n ? 0 : err_set(e, ERR_ARG, "start: name a workflow or give a script");
 }
 
@@ -278,6 +282,13 @@ static int read_options(struct hcall *c, struct backend_start *b, struct err *e)
         cJSON_Delete(j);
         return err_set(e, ERR_ARG, "start: the options are not a JSON object");
     }
+    const cJSON *signal = cJSON_GetObjectItemCaseSensitive(j, "signal");
+    struct rec *signal_input = NULL;
+    if (arg_str(signal, "name")) {
+        b->signal_name = arena_str(&c->arena, arg_view(signal, "name"));
+        payloads_of_value(&c->arena, arg_str(signal, "input"), &signal_input, e);
+        b->signal_input = signal_input;
+    }
     const cJSON *memo = cJSON_GetObjectItemCaseSensitive(j, "memo"),
                 *sa = cJSON_GetObjectItemCaseSensitive(j, "searchAttributes"),
                 *retry = cJSON_GetObjectItemCaseSensitive(j, "retry");
@@ -324,6 +335,20 @@ static void on_started(void *ud, const struct backend_reply *r)
     hcall_reply(c, &out);
 }
 
+static int start_updated(struct hcall *c, const struct backend_start *b, struct err *e)
+{
+    struct rec *args = NULL;
+    if (!c->h->remote)
+        return err_set(e, ERR_UNSUPPORTED,
+                       "an update with its start in one request needs a Temporal server");
+    int rc = payloads_of_args(&c->arena, arg_view(c->args, "args"), &args, e);
+    if (!rc)
+        client_update_with_start(c->h->b, b, arg_view(c->args, "updateId"),
+                                 arg_view(c->args, "updateName"), args, UPDATE_COMPLETED,
+                                 host_answer_update, c);
+    return rc;
+}
+
 static int start_new(struct hcall *c, struct err *e)
 {
     struct start *s = c->state;
@@ -351,6 +376,7 @@ static int start_new(struct hcall *c, struct err *e)
     rc = read_options(c, &b, e);
     if (rc) return rc;
     if (arena_failed(&c->arena)) return err_set(e, ERR_NOMEM, "out of memory");
+    if (arg_str(c->args, "updateName")) return start_updated(c, &b, e);
     c->h->b->ops->start(c->h->b, &b, on_started, c);
     return 0;
 }

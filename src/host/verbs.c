@@ -204,7 +204,7 @@ static void answer(struct hcall *c, const struct backend_reply *r, bool value)
     mem_free(run);
 }
 
-static void on_plain(void *ud, const struct backend_reply *r)
+void host_answer_plain(void *ud, const struct backend_reply *r)
 {
     answer(ud, r, false);
 }
@@ -226,7 +226,7 @@ static void on_recorded(void *ud, const struct backend_reply *r)
     answer(c, &copy, false);
 }
 
-static void on_failed_value(void *ud, const struct backend_reply *r)
+void host_answer_update(void *ud, const struct backend_reply *r)
 {
     struct hcall *c = ud;
     struct backend_reply copy = *r;
@@ -282,7 +282,7 @@ static int run_update(struct hcall *c, struct err *e)
     if (rc) return rc;
     c->h->b->ops->update(c->h->b, &t, id.n ? id : request_id(c), arg_view(c->args, "name"), args,
                          arg_bool(c->args, "wait") ? UPDATE_COMPLETED : UPDATE_ACCEPTED,
-                         on_failed_value, c);
+                         host_answer_update, c);
     return 0;
 }
 
@@ -300,7 +300,8 @@ static int run_terminate(struct hcall *c, struct err *e)
 {
     struct backend_target t = target_of(c);
     int rc = need(c, "id", e);
-    if (rc == 0) c->h->b->ops->terminate(c->h->b, &t, arg_view(c->args, "reason"), on_plain, c);
+    if (rc == 0)
+        c->h->b->ops->terminate(c->h->b, &t, arg_view(c->args, "reason"), host_answer_plain, c);
     return rc;
 }
 
@@ -332,7 +333,7 @@ static int ask_filtered(struct hcall *c, bool count, struct err *e)
     char *out = cJSON_PrintUnformatted(f);
     cJSON_Delete(f);
     if (!out) return err_set(e, ERR_NOMEM, "out of memory");
-    (count ? c->h->b->ops->count : c->h->b->ops->list)(c->h->b, str_of(out), on_plain, c);
+    (count ? c->h->b->ops->count : c->h->b->ops->list)(c->h->b, str_of(out), host_answer_plain, c);
     cJSON_free(out);
     return 0;
 }
@@ -351,7 +352,7 @@ static int run_delete(struct hcall *c, struct err *e)
 {
     struct backend_target t = target_of(c);
     int rc = need(c, "id", e);
-    if (rc == 0) c->h->b->ops->delete_run(c->h->b, &t, on_plain, c);
+    if (rc == 0) c->h->b->ops->delete_run(c->h->b, &t, host_answer_plain, c);
     return rc;
 }
 
@@ -380,7 +381,7 @@ static int run_describe(struct hcall *c, struct err *e)
     return rc;
 }
 
-static void on_completed(void *ud, const struct backend_answer *a)
+void host_answer_completed(void *ud, const struct backend_answer *a)
 {
     struct hcall *c = ud;
     struct backend_reply r = {.err = a->err};
@@ -392,27 +393,37 @@ static void on_completed(void *ud, const struct backend_answer *a)
     answer(c, &r, false);
 }
 
-static int run_complete_activity(struct hcall *c, struct err *e)
+/* {json} or {failure} of the arguments. */
+int host_completion_of(struct hcall *c, struct backend_activity_completion *done, struct err *e)
 {
     struct rec *result = NULL;
-    int rc = need(c, "token", e);
     const char *failure = arg_str(c->args, "failure");
-    struct backend_activity_completion done = {.kind = ACT_COMPLETED};
-    if (rc == 0 && failure) {
-        cJSON *j = cJSON_Parse(failure);
-        if (!cJSON_IsObject(j))
-            rc = err_set(e, ERR_ARG, "complete_activity: the failure is not a JSON object");
-        else
-            done = (struct backend_activity_completion){
-                .kind = ACT_FAILED, .failure = failure_of_json(&c->arena, j, 0)};
-        cJSON_Delete(j);
-    } else if (rc == 0) {
-        rc = payloads_of_value(&c->arena, arg_str(c->args, "json"), &result, e);
-        done.result = result;
+    *done = (struct backend_activity_completion){.kind = ACT_COMPLETED};
+    if (!failure) {
+        int rc = payloads_of_value(&c->arena, arg_str(c->args, "json"), &result, e);
+        done->result = result;
+        return rc;
     }
+    cJSON *j = cJSON_Parse(failure);
+    int rc = cJSON_IsObject(j)
+                 ? 0
+                 : err_set(e, ERR_ARG, "%s: the failure is not a JSON object", c->verb->name);
+    if (!rc) {
+        done->kind = ACT_FAILED;
+        done->failure = failure_of_json(&c->arena, j, 0);
+    }
+    cJSON_Delete(j);
+    return rc;
+}
+
+static int run_complete_activity(struct hcall *c, struct err *e)
+{
+    struct backend_activity_completion done;
+    int rc = need(c, "token", e);
+    if (rc == 0) rc = host_completion_of(c, &done, e);
     if (rc == 0)
-        c->h->b->ops->complete_activity(c->h->b, arg_view(c->args, "token"), &done, on_completed,
-                                        c);
+        c->h->b->ops->complete_activity(c->h->b, arg_view(c->args, "token"), &done,
+                                        host_answer_completed, c);
     return rc;
 }
 
@@ -422,7 +433,7 @@ static int run_reset(struct hcall *c, struct err *e)
     int rc = need(c, "id", e);
     if (rc == 0)
         c->h->b->ops->reset(c->h->b, &t, arg_i64(c->args, "eventId"), request_id(c),
-                            arg_view(c->args, "reason"), on_plain, c);
+                            arg_view(c->args, "reason"), host_answer_plain, c);
     return rc;
 }
 
@@ -442,7 +453,7 @@ const struct verb *verb_find(const char *name)
 {
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
         if (strcmp(verbs[i].name, name) == 0) return &verbs[i];
-    return NULL;
+    return verb_find_cluster(name);
 }
 
 /* ---- the public functions ---- */

@@ -37,7 +37,7 @@ local in_activity = [[
   local file = input .. "/own.db"
   local res = ml.http.get(ml.env("URL"), { stream = true })
   local objects = { activity = other, future = ml.spawn(function() end), secret = ml.secret("X"), sql = ml.store.sql(file), response = res,
-    result = ml.process.run { "true" } }
+    result = ml.process.run { "true" }, run = ml.client.run("x"), schedule = ml.client.schedule("x") }
   ml.saga(function(s) objects.saga = s end)]]
 local methods = [[
   local found = {}
