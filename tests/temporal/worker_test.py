@@ -1,0 +1,362 @@
+#!/usr/bin/env python3
+"""The worker half of the port: `moonloop worker` on a real server, asked by the official Python client, with a Python worker as the
+other side.
+
+  worker_test.py MOONLOOP [--goaway] [-v] [WorkerTest.test_steps ...]     --goaway: connections live three seconds
+"""
+import asyncio, base64, os, signal, sys, unittest, uuid
+from datetime import timedelta
+
+from temporalio import activity, workflow
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import Client, WorkflowFailureError, WorkflowQueryFailedError, WorkflowUpdateFailedError, WorkflowUpdateStage
+from temporalio.exceptions import ApplicationError, CancelledError
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+import harness
+
+MOONLOOP = os.path.abspath(sys.argv.pop(1))
+GOAWAY = "--goaway" in sys.argv and not sys.argv.remove("--goaway")
+SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "scripts", "worker.lua")
+LIMIT = 90
+
+
+@activity.defn(name="py_add")
+async def py_add(a: int, b: int) -> int:
+    return a + b
+
+
+@workflow.defn(name="py_child")
+class PyChild:
+    @workflow.run
+    async def run(self, a: int) -> dict:
+        there = await workflow.execute_activity("echo", {"a": a}, start_to_close_timeout=timedelta(seconds=20), task_queue=workflow.info().task_queue[3:])
+        return {"there": there}
+
+
+class Moonloop:
+    """A worker process."""
+
+    async def start(self, queue, *more):
+        env = dict(os.environ)
+        self.p = await asyncio.create_subprocess_exec(MOONLOOP, "worker", SCRIPT, "--temporal", harness.address, "--task-queue", queue, *more,
+                                                      stderr=asyncio.subprocess.PIPE, env=env)
+        self.log = []
+        self.ready = asyncio.get_running_loop().create_future()
+        self.reader = asyncio.create_task(self.read())
+        await asyncio.wait_for(self.ready, LIMIT)
+        return self
+
+    async def read(self):
+        while line := await self.p.stderr.readline():
+            self.log.append(line.decode().rstrip())
+            if "serving task queue" in self.log[-1] and not self.ready.done():
+                self.ready.set_result(True)
+        if not self.ready.done():
+            self.ready.set_exception(RuntimeError("\n".join(self.log)))
+
+    async def stop(self, sig=signal.SIGTERM):
+        if self.p.returncode is None:
+            self.p.send_signal(sig)
+        await asyncio.wait_for(self.p.wait(), LIMIT)
+        await self.reader
+        return self.p.returncode
+
+
+class WorkerTest(unittest.IsolatedAsyncioTestCase):
+    async def asyncSetUp(self):
+        self.client = await Client.connect(harness.address)
+        self.queue = f"q-{uuid.uuid4().hex[:8]}"
+        self.m = await Moonloop().start(self.queue)
+
+    async def asyncTearDown(self):
+        code = await self.m.stop()
+        self.assertEqual(code, 0, "\n".join(self.m.log))
+
+    async def begin(self, name, *args, **more):
+        return await self.client.start_workflow(name, args=args, id=f"{self._testMethodName}-{uuid.uuid4().hex[:8]}", task_queue=self.queue, **more)
+
+    async def run_one(self, name, *args, **more):
+        return await self.end(await self.begin(name, *args, **more))
+
+    async def end(self, handle):
+        return await asyncio.wait_for(handle.result(), LIMIT)
+
+    async def events(self, handle):
+        return list((await handle.fetch_history()).events)
+
+    async def types(self, handle):
+        return [e.event_type for e in await self.events(handle)]
+
+    async def clean(self, handle):
+        """No workflow task failed or timed out."""
+        bad = (EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED, EventType.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT)
+        events = await self.events(handle)
+        self.assertEqual([e for e in events if e.event_type in bad], [], "\n".join(self.m.log))
+        return events
+
+    # -- tasks
+    async def test_steps(self):
+        handle = await self.begin("steps", 10)
+        self.assertEqual(await self.end(handle), 55)
+        events = await self.clean(handle)
+        done = [e.workflow_task_completed_event_attributes for e in events if e.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED]
+        self.assertEqual((done[0].sdk_metadata.sdk_name, len(done)), ("moonloop", 11))
+        sticky = [e.workflow_task_scheduled_event_attributes.task_queue for e in events if e.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED]
+        self.assertEqual([q.kind for q in sticky[1:]], [2] * 10, "all but the first are sticky")
+        self.assertEqual({q.normal_name for q in sticky[1:]}, {self.queue})
+
+    async def test_timers(self):
+        handle = await self.begin("timers")
+        await self.end(handle)
+        await self.clean(handle)
+
+    async def test_many_at_once(self):
+        handles = await asyncio.gather(*(self.begin("steps", 5) for _ in range(60)))
+        self.assertEqual(await asyncio.gather(*(self.end(h) for h in handles)), [15] * 60)
+        for h in handles[:5]:
+            await self.clean(h)
+
+    async def test_failures_and_children(self):
+        got = await self.run_one("family")
+        self.assertEqual(got, {"one": 6, "ok": False, "type": "ChildWorkflowFailure", "cause": "Wanted"})
+        with self.assertRaises(WorkflowFailureError) as failed:
+            await self.run_one("failing")
+        self.assertIsInstance(failed.exception.cause, ApplicationError)
+        self.assertEqual((failed.exception.cause.type, failed.exception.cause.message), ("Wanted", "on purpose"))
+
+    async def test_continue_as_new(self):
+        self.assertEqual(await self.run_one("chained", 5), "end")
+
+    async def test_unknown_type(self):
+        handle = await self.begin("nobody_has_this")
+        for _ in range(100):
+            events = await self.events(handle)
+            failed = [e for e in events if e.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED]
+            if failed:
+                break
+            await asyncio.sleep(0.1)
+        message = failed[0].workflow_task_failed_event_attributes.failure.message
+        self.assertIn("nobody_has_this", message)
+        self.assertIn("steps", message)
+        await handle.terminate()
+
+    # -- signals, queries, updates
+    async def test_messages(self):
+        handle = await self.begin("messages", 10)
+        await handle.signal("add", 5)
+        self.assertEqual(await handle.query("value", 1), 16)
+        self.assertEqual(await handle.execute_update("bump", 4), 19)
+        with self.assertRaises(WorkflowUpdateFailedError):
+            await handle.execute_update("bump", -1)
+        self.assertEqual(await handle.query("value"), 19)
+        self.assertEqual(await handle.execute_update("slow"), 119)
+        with self.assertRaises(WorkflowQueryFailedError) as failed:
+            await handle.query("nothing")
+        self.assertIn("value", str(failed.exception))
+        many = await asyncio.gather(*(handle.execute_update("bump", 1) for _ in range(9)))
+        self.assertEqual(sorted(many), list(range(120, 129)))
+        await handle.signal("note", "ü")
+        self.assertEqual(await handle.execute_update("finish"), "finished")
+        self.assertEqual(await self.end(handle), {"n": 128, "log": ["ü"]})
+        await self.clean(handle)
+        self.assertEqual(await handle.query("value"), 128, "a query of a closed run")
+
+    async def test_update_handles(self):
+        handle = await self.begin("messages")
+        up = await handle.start_update("slow", wait_for_stage=WorkflowUpdateStage.ACCEPTED, id="u1")
+        self.assertEqual(await up.result(), 100)
+        again = await handle.execute_update("slow", id="u1")
+        self.assertEqual(again, 100)
+        # rejected ones leave no event, and the run goes on
+        before = len(await self.events(handle))
+        for _ in range(5):
+            with self.assertRaises(WorkflowUpdateFailedError):
+                await handle.execute_update("bump", -1)
+        self.assertEqual(len(await self.events(handle)), before)
+        self.assertEqual(await handle.execute_update("bump", 1), 101)
+        await handle.execute_update("finish")
+        await self.end(handle)
+        await self.clean(handle)
+
+    async def test_query_after_restart(self):
+        handle = await self.begin("messages", 1)
+        await handle.signal("add", 2)
+        self.assertEqual(await handle.query("value"), 3)
+        self.assertEqual(await self.m.stop(), 0)
+        self.m = await Moonloop().start(self.queue)
+        self.assertEqual(await asyncio.wait_for(handle.query("value"), LIMIT), 3)
+        await handle.execute_update("finish")
+        await self.end(handle)
+        await self.clean(handle)
+
+    # -- history
+    async def test_pages(self):
+        """Hundreds of signals while nobody serves: the history comes in pages."""
+        self.assertEqual(await self.m.stop(), 0)
+        handle = await self.begin("long", 700)
+        for _ in range(14):
+            await asyncio.gather(*(handle.signal("tick") for _ in range(50)))
+        self.m = await Moonloop().start(self.queue)
+        self.assertEqual(await self.end(handle), 700)
+        self.assertEqual(await handle.query("got"), 700)
+
+    async def test_unhandled_command(self):
+        """A signal comes while the last task runs: the server refuses its completion and gives the task again."""
+        handle = await self.begin("terminal")
+        await self.until(handle, EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED)
+        await asyncio.sleep(0.3)
+        await handle.signal("late")
+        self.assertEqual(await self.end(handle), 1)
+        failed = [e.workflow_task_failed_event_attributes.cause for e in await self.events(handle) if e.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED]
+        self.assertEqual(failed, [1], "one UnhandledCommand")
+        self.assertEqual([l for l in self.m.log if "refused" in l or "could not" in l], [])
+
+    async def test_task_heartbeat(self):
+        """A local activity longer than the task's time-out: the task is completed and begun again meanwhile."""
+        handle = await self.begin("slow_local", 13000)
+        self.assertEqual(await self.end(handle), "slept")
+        events = await self.clean(handle)
+        self.assertGreaterEqual(len([e for e in events if e.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED]), 2)
+
+    # -- activities
+    async def test_retries(self):
+        got = await self.run_one("retries")
+        self.assertEqual(got["attempt"], 3)
+        self.assertEqual(len(got["key"]), 32)
+
+    async def test_heartbeat_details(self):
+        self.assertEqual(await self.run_one("beating"), {"before": {"n": 2}, "attempt": 2})
+
+    async def test_cancel(self):
+        handle = await self.begin("stuck")
+        await self.until(handle, EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED)
+        await asyncio.sleep(1)
+        await handle.cancel()
+        with self.assertRaises(WorkflowFailureError) as failed:
+            await self.end(handle)
+        self.assertIsInstance(failed.exception.cause, CancelledError)
+
+    async def test_pause_and_reset(self):
+        """What an operator does to an activity reaches it with its heartbeats."""
+        for verb in ("pause", "reset"):
+            handle = await self.begin("steered")
+            await self.running_activity(handle)
+            await asyncio.sleep(0.5)
+            await self.cli("activity", verb, "--workflow-id", handle.id, "--activity-id", await self.activity_id(handle), *(["--identity", "test"] if verb == "pause" else []))
+            if verb == "pause":
+                for _ in range(100):
+                    pending = (await handle.describe()).raw_description.pending_activities
+                    if pending and pending[0].state == 4:  # PAUSED: the attempt has ended
+                        break
+                    await asyncio.sleep(0.1)
+                self.assertEqual(pending[0].state, 4)
+                await self.cli("activity", "unpause", "--workflow-id", handle.id, "--activity-id", await self.activity_id(handle))
+            self.assertTrue((await self.end(handle))["ok"])
+
+    async def cli(self, *args):
+        tools = os.environ.get("MOONLOOP_TEST_TOOLS") or os.path.join(harness.ROOT, "build", "tools")
+        p = await asyncio.create_subprocess_exec(os.path.join(tools, "venv", "bin", "temporal"), *args, "--address", harness.address,
+                                                 stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT)
+        out, _ = await asyncio.wait_for(p.communicate(), LIMIT)
+        self.assertEqual(p.returncode, 0, out.decode())
+        return out.decode()
+
+    async def activity_id(self, handle):
+        return [e.activity_task_scheduled_event_attributes.activity_id for e in await self.events(handle) if e.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED][0]
+
+    async def running_activity(self, handle):
+        for _ in range(200):
+            pending = (await handle.describe()).raw_description.pending_activities
+            if pending and pending[0].state == 2:
+                return
+            await asyncio.sleep(0.1)
+        self.fail("the activity does not start")
+
+    async def until(self, handle, kind):
+        for _ in range(200):
+            if kind in await self.types(handle):
+                return
+            await asyncio.sleep(0.1)
+        self.fail(f"no event {kind}")
+
+    async def test_local_activities(self):
+        handle = await self.begin("locals", 20)
+        self.assertEqual(await self.end(handle), 420)
+        events = await self.clean(handle)
+        self.assertEqual(len([e for e in events if e.event_type == EventType.EVENT_TYPE_MARKER_RECORDED]), 20)
+
+    async def test_complete_from_outside(self):
+        handle = await self.begin("outside")
+        await self.until(handle, EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED)
+        outside = self.client.get_async_activity_handle(workflow_id=handle.id, run_id=None, activity_id=await self.activity_id(handle))
+        await self.running_activity(handle)
+        await asyncio.sleep(0.3)
+        await outside.complete({"by": "somebody"})
+        self.assertEqual(await self.end(handle), {"by": "somebody"})
+
+    async def test_too_large(self):
+        self.assertEqual(await self.run_one("too_large", 1000), {"ok": True})
+        self.assertEqual(await self.run_one("too_large", 3 << 20), {"ok": False, "cause": "PayloadsTooLarge"})
+        handle = await self.begin("too_large_input", 3 << 20)
+        await self.until(handle, EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED)
+        self.assertEqual((await handle.describe()).status.name, "RUNNING", "the run is not terminated")
+        failed = [e for e in await self.events(handle) if e.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED][0].workflow_task_failed_event_attributes
+        self.assertEqual(failed.cause, 37)
+        self.assertIn("ScheduleActivityTask", failed.failure.message)
+        await handle.terminate()
+
+    # -- with others
+    async def test_python(self):
+        """A Lua workflow calls a Python activity and a Python child, which calls a Lua activity."""
+        async with Worker(self.client, task_queue=self.queue + "-none", activities=[py_add]), \
+                   Worker(self.client, task_queue="py-" + self.queue, workflows=[PyChild], activities=[py_add], workflow_runner=UnsandboxedWorkflowRunner()):
+            got = await self.run_one("other_queue", 2, 3, "py-" + self.queue)
+            self.assertEqual(got, {"activity": 5, "child": {"there": {"a": 2}}})
+
+    # -- ends
+    async def test_stop_gives_back(self):
+        """An attempt that runs when the worker stops goes to the next one at once, and so does the run."""
+        handle = await self.begin("stuck")
+        await self.until(handle, EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED)
+        await asyncio.sleep(0.5)
+        self.assertEqual(await self.m.stop(), 0)
+        got = await self.end_with_new_worker(handle)
+        self.assertEqual(got, {"ok": False, "type": "ActivityFailure"})
+
+    async def end_with_new_worker(self, handle):
+        self.m = await Moonloop().start(self.queue)
+        return await self.end(handle)
+
+    async def test_kill(self):
+        """Killed with -9 in the midst: the next worker goes on, and no result is lost."""
+        handles = [await self.begin("steps", 30) for _ in range(10)]
+        for _ in range(3):
+            await asyncio.sleep(0.4)
+            await self.m.stop(signal.SIGKILL)
+            self.m = await Moonloop().start(self.queue)
+        self.assertEqual(await asyncio.gather(*(self.end(h) for h in handles)), [465] * 10)
+
+
+class BadTest(unittest.IsolatedAsyncioTestCase):
+    async def said(self, *args):
+        p = await asyncio.create_subprocess_exec(MOONLOOP, "worker", *args, stderr=asyncio.subprocess.PIPE)
+        _, err = await asyncio.wait_for(p.communicate(), LIMIT)
+        return p.returncode, err.decode()
+
+    async def test_bad(self):
+        code, err = await self.said(SCRIPT)
+        self.assertEqual(code, 2)
+        self.assertIn("--temporal ADDR", err)
+        code, err = await self.said(SCRIPT, "--temporal", harness.address, "--namespace", "no-such")
+        self.assertNotEqual(code, 0)
+        self.assertIn("no-such", err)
+        code, err = await self.said(SCRIPT, "--temporal", "127.0.0.1:1")
+        self.assertNotEqual(code, 0)
+        self.assertIn("is the server running", err)
+        code, err = await self.said("/no/such.lua", "--temporal", harness.address)
+        self.assertEqual(code, 2)
+
+
+if __name__ == "__main__":
+    harness.main(["--dynamic-config-value", 'frontend.keepAliveMaxConnectionAge="3s"'] if GOAWAY else ())
