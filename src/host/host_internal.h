@@ -43,6 +43,7 @@ struct hcall {
     bool ending;            /* its answer is on its way: nothing else may end it */
     struct loop_post post;  /* with which it ends */
     struct err err;         /* for answers that fail at once */
+    unsigned long refused;  /* of an offline query: mem_refused() when it began */
     struct arena arena;     /* of the verb */
     void *state;            /* of the verb, in the arena */
     struct hcall *prev, *next;
@@ -222,6 +223,7 @@ const char *arg_str(const cJSON *args, const char *name); /* NULL when absent */
 bool arg_bool(const cJSON *args, const char *name);
 int64_t arg_i64(const cJSON *args, const char *name);
 struct str arg_view(const cJSON *args, const char *name);
+cJSON *arg_object(const char *text, const char *what, struct err *e);
 void arg_add(cJSON *args, const char *name, const char *value); /* nothing when NULL */
 void arg_add_true(cJSON *args, const char *name);
 const struct verb *verb_find(const char *name);

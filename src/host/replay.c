@@ -143,8 +143,12 @@ static void query_answered(void *ud, const struct backend_reply *r)
 
 static void offline_answer(void *ud, const struct wf_query_result *q)
 {
+    struct hcall *c = ud;
     struct backend_reply r = {.result = q->result, .failure = q->failure};
-    if (!q->ok) {
+    if (c->refused != mem_refused()) {
+        r = (struct backend_reply){0};
+        err_set(&r.err, ERR_NOMEM, "out of memory");
+    } else if (!q->ok) {
         struct str m = q->message.n ? q->message : rec_str(q->failure, T(failure, message));
         err_set(&r.err, ERR_FAILED, STR_FMT, STR_ARG(m));
     }
@@ -177,6 +181,7 @@ static void offline_query(struct hcall *c, struct history *x, const struct err *
     if (rc == 0) rc = worker_bundle(c->h->worker, digest_of(x, *digest), &b, &e);
     if (rc == 0) rc = payloads_of_args(&c->arena, arg_view(c->args, "args"), &args, &e);
     history_drop(c, x);
+    c->refused = mem_refused();
     if (rc == 0)
         rc = worker_query(b, x->events, x->n, arg_view(c->args, "name"), args, &limits,
                           offline_answer, c, &e);
@@ -191,6 +196,7 @@ static void described(void *ud, const struct backend_reply *r)
     struct err e = r->err;
     struct rec *args = NULL;
     cJSON *j = e.code ? NULL : cJSON_ParseWithLength(r->json.p, r->json.n);
+    if (!e.code && !j) err_set(&e, ERR_NOMEM, "out of memory");
     const char *type = arg_str(j, "type");
     struct backend_target t = {arg_view(c->args, "id"), arg_view(c->args, "runId")};
     bool live = type && worker_knows_workflow(c->h->worker, str_of(type));

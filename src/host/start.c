@@ -149,12 +149,29 @@ static void on_mended(struct hcall *c, bool goes_on, const char *text)
     reply_existing(c, goes_on ? "Running" : "Blocked", goes_on ? "" : text);
 }
 
-static void drive(struct hcall *c, struct str tree)
+/* ERR_NOMEM: it is recorded, but not driven from here; who asks again with the same id gets that.
+ */
+static int drive_tree(ml_host *h, struct str tree, struct err *e)
 {
-    if (!arg_bool(c->args, "drive") || !tree.n || !c->h->engine) return;
-    c->h->n_driven++;
-    if (engine_drive_tree(c->h->engine, tree))
-        log_printf(&c->h->log, LOG_ERROR, "out of memory: the run is not driven");
+    int rc = tree.n ? engine_drive_tree(h->engine, tree) : 0;
+    if (rc) return err_set(e, rc, "out of memory: the run is recorded, but not driven; ask again");
+    h->n_driven++;
+    return 0;
+}
+
+static int drive(struct hcall *c, struct str tree, struct err *e)
+{
+    if (!arg_bool(c->args, "drive") || !tree.n || !c->h->engine) return 0;
+    return drive_tree(c->h, tree, e);
+}
+
+/* What an engine tells of a run. */
+static cJSON *described(const struct backend_reply *r, struct err *e)
+{
+    cJSON *j = r->err.code ? NULL : cJSON_ParseWithLength(r->json.p, r->json.n);
+    *e = r->err;
+    if (!j && !e->code) err_set(e, ERR_NOMEM, "out of memory");
+    return j;
 }
 
 /* An open run goes on; a blocked one is tried on the text on disk first. */
@@ -162,17 +179,15 @@ static void on_open_described(void *ud, const struct backend_reply *r)
 {
     struct hcall *c = ud;
     struct start *s = c->state;
-    cJSON *j = r->err.code ? NULL : cJSON_ParseWithLength(r->json.p, r->json.n);
+    struct err e;
+    cJSON *j = described(r, &e);
     struct str tree = arg_view(j, "tree");
-    if (r->err.code) {
-        hcall_fail_err(c, &r->err);
-    } else {
-        drive(c, tree.n ? tree : s->run_id);
-        if (arg_bool(j, "blocked"))
-            mend_run(c, s->id, s->run_id, s->type, on_mended);
-        else
-            reply_existing(c, "Running", "");
-    }
+    if (e.code || drive(c, tree.n ? tree : s->run_id, &e))
+        hcall_fail_err(c, &e);
+    else if (arg_bool(j, "blocked"))
+        mend_run(c, s->id, s->run_id, s->type, on_mended);
+    else
+        reply_existing(c, "Running", "");
     cJSON_Delete(j);
 }
 
@@ -277,11 +292,8 @@ static int read_options(struct hcall *c, struct backend_start *b, struct err *e)
                                                                                      "reject"};
     const char *text = arg_str(c->args, "options");
     if (!text) return 0;
-    cJSON *j = cJSON_Parse(text);
-    if (!cJSON_IsObject(j)) {
-        cJSON_Delete(j);
-        return err_set(e, ERR_ARG, "start: the options are not a JSON object");
-    }
+    cJSON *j = arg_object(text, "start: the options", e);
+    if (!j) return e->code;
     const cJSON *signal = cJSON_GetObjectItemCaseSensitive(j, "signal");
     struct rec *signal_input = NULL;
     if (arg_str(signal, "name")) {
@@ -324,8 +336,13 @@ static void on_started(void *ud, const struct backend_reply *r)
         hcall_fail_err(c, &r->err);
         return;
     }
-    drive(c, r->run_id);
+    struct err e;
     s->run_id = arena_str(&c->arena, r->run_id);
+    int rc = s->run_id.p ? drive(c, r->run_id, &e) : err_set(&e, ERR_NOMEM, "out of memory");
+    if (rc) {
+        hcall_fail_err(c, &e);
+        return;
+    }
     ml_reply out = {.workflow_id = s->id.p,
                     .run_id = s->run_id.p,
                     .status = "Running",
@@ -490,16 +507,18 @@ static void on_named_described(void *ud, const struct backend_reply *r)
         if (start_new(c, &e)) hcall_fail_err(c, &e);
         return;
     }
-    if (e.code) {
-        hcall_fail_err(c, &e);
-        return;
-    }
-    cJSON *j = cJSON_ParseWithLength(r->json.p, r->json.n);
+    cJSON *j = described(r, &e);
     const char *status = arg_str(j, "status");
     struct str first = arg_view(j, "firstRunId");
     bool open = status && strcmp(status, "Running") == 0;
     s->run_id = arena_str(&c->arena, r->run_id.n ? r->run_id : arg_view(j, "runId"));
     s->status = open ? NULL : arena_str(&c->arena, str_of(status)).p;
+    if (!e.code && arena_failed(&c->arena)) err_set(&e, ERR_NOMEM, "out of memory");
+    if (e.code) {
+        hcall_fail_err(c, &e);
+        cJSON_Delete(j);
+        return;
+    }
     history_fetch(c, s->id, first.n ? first : s->run_id, true, on_first_event);
     cJSON_Delete(j);
 }
@@ -527,17 +546,16 @@ int verb_start_run(struct hcall *c, struct err *e)
 static void on_drive_described(void *ud, const struct backend_reply *r)
 {
     struct hcall *c = ud;
-    if (r->err.code) {
-        hcall_fail_err(c, &r->err);
-        return;
-    }
-    cJSON *j = cJSON_ParseWithLength(r->json.p, r->json.n);
+    struct err e;
+    cJSON *j = described(r, &e);
     struct str tree = arg_view(j, "tree");
-    c->h->n_driven++;
-    if (tree.n || r->run_id.n) engine_drive_tree(c->h->engine, tree.n ? tree : r->run_id);
+    int rc = e.code ? e.code : drive_tree(c->h, tree.n ? tree : r->run_id, &e);
     cJSON_Delete(j);
     ml_reply out = {0};
-    hcall_reply(c, &out);
+    if (rc)
+        hcall_fail_err(c, &e);
+    else
+        hcall_reply(c, &out);
 }
 
 int verb_drive_run(struct hcall *c, struct err *e)

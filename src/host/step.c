@@ -95,7 +95,7 @@ static void on_count(void *ud, const struct backend_reply *r)
     ml_host *h = ud;
     cJSON *j = r->err.code ? NULL : cJSON_ParseWithLength(r->json.p, r->json.n);
     const cJSON *n = cJSON_IsNumber(j) ? j : cJSON_GetObjectItemCaseSensitive(j, "count");
-    h->open_count = cJSON_IsNumber(n) ? (int64_t)n->valuedouble : 1;
+    h->open_count = cJSON_IsNumber(n) ? (int64_t)n->valuedouble : -1; /* -1: asked again */
     cJSON_Delete(j);
 }
 

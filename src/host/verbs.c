@@ -26,6 +26,20 @@ int64_t arg_i64(const cJSON *args, const char *name)
     return cJSON_IsNumber(j) ? (int64_t)j->valuedouble : 0;
 }
 
+/* Owned; NULL with ERR_ARG when it is no object, ERR_NOMEM when that could not be seen. */
+cJSON *arg_object(const char *text, const char *what, struct err *e)
+{
+    unsigned long refused = mem_refused();
+    cJSON *j = cJSON_Parse(text);
+    if (cJSON_IsObject(j)) return j;
+    cJSON_Delete(j);
+    if (refused != mem_refused())
+        err_set(e, ERR_NOMEM, "out of memory");
+    else
+        err_set(e, ERR_ARG, "%s is not a JSON object", what);
+    return NULL;
+}
+
 /* Out of memory is kept in the object's type: nothing is asked or answered with a part left out. */
 void arg_add(cJSON *args, const char *name, const char *value)
 {
@@ -316,11 +330,10 @@ static int run_result(struct hcall *c, struct err *e)
 static int ask_filtered(struct hcall *c, bool count, struct err *e)
 {
     const char *text = arg_str(c->args, "filter");
-    cJSON *f = text ? cJSON_Parse(text) : cJSON_CreateObject();
-    if (!cJSON_IsObject(f)) {
-        cJSON_Delete(f);
-        return err_set(e, ERR_ARG, "%s: the filter is not a JSON object", c->verb->name);
-    }
+    char what[40];
+    snprintf(what, sizeof what, "%s: the filter", c->verb->name);
+    cJSON *f = text ? arg_object(text, what, e) : cJSON_CreateObject();
+    if (!f) return e->code ? e->code : err_set(e, ERR_NOMEM, "out of memory");
     if (!c->h->remote && cJSON_HasObjectItem(f, "query")) {
         cJSON_Delete(f);
         return err_set(
@@ -361,6 +374,7 @@ static void on_described(void *ud, const struct backend_reply *r)
     struct hcall *c = ud;
     struct backend_reply copy = *r;
     cJSON *j = r->json.n ? cJSON_ParseWithLength(r->json.p, r->json.n) : NULL;
+    if (r->json.n && !j) err_set(&copy.err, ERR_NOMEM, "out of memory");
     if (arg_bool(j, "blocked") && !r->err.code) {
         char *json = str_dup(r->json), *run = str_dup(r->run_id);
         ml_reply out = {.status = "Blocked", .json = json, .run_id = run};
@@ -404,16 +418,14 @@ int host_completion_of(struct hcall *c, struct backend_activity_completion *done
         done->result = result;
         return rc;
     }
-    cJSON *j = cJSON_Parse(failure);
-    int rc = cJSON_IsObject(j)
-                 ? 0
-                 : err_set(e, ERR_ARG, "%s: the failure is not a JSON object", c->verb->name);
-    if (!rc) {
-        done->kind = ACT_FAILED;
-        done->failure = failure_of_json(&c->arena, j, 0);
-    }
+    char what[60];
+    snprintf(what, sizeof what, "%s: the failure", c->verb->name);
+    cJSON *j = arg_object(failure, what, e);
+    if (!j) return e->code;
+    done->kind = ACT_FAILED;
+    done->failure = failure_of_json(&c->arena, j, 0);
     cJSON_Delete(j);
-    return rc;
+    return 0;
 }
 
 static int run_complete_activity(struct hcall *c, struct err *e)

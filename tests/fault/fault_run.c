@@ -429,6 +429,7 @@ static bool reference(void)
 
 int main(int argc, char **argv)
 {
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* with the script that asked */
     char dir[100];
     long n = 0, ran = 0, hit = 0, bad = 0, refused = 0, again = 0, reopened = 0;
     struct timespec t0, t1;
