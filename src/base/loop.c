@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -15,22 +16,25 @@
 #define LOOP_DESCRIPTORS                                                                           \
     6                  /* of one loop: epoll, an eventfd, a pipe of signals, and two to spare      \
                         */
-#define POOL_THREADS 4 /* of uv's pool when UV_THREADPOOL_SIZE does not say otherwise */
-#define POOL_THREADS_MAX 1024 /* uv takes no more */
-
-struct stage {
-    pthread_mutex_t lock;
-    pthread_cond_t cond;
-    bool over;
-};
+#define POOL_THREADS 4 /* of one loop, made when there is work */
 
 struct work {
-    uv_work_t req;
     struct loop *loop;
     void (*work)(void *ud);
     void (*done)(void *ud, int status);
     void *ud;
-    struct work *prev, *next;
+    struct loop_post post; /* of its end */
+    struct work *next;
+};
+
+/* Threads for work off the loop. Not uv's: that one ends the process when it cannot make them. */
+struct pool {
+    pthread_mutex_t lock; /* over all below */
+    pthread_cond_t cond;
+    pthread_t threads[POOL_THREADS];
+    int n, idle;
+    struct work *first, *last; /* waiting */
+    bool stop;
 };
 
 struct loop {
@@ -38,7 +42,8 @@ struct loop {
     uv_async_t async;  /* wakes the loop for posts; unreferenced except during a turn */
     uv_timer_t waiter; /* bounds the wait of a turn */
     const struct clock *clock;
-    struct work *works; /* in the pool or waiting for it */
+    struct pool pool;
+    size_t works;  /* not told to be done; the loop's thread only */
     bool embedded; /* somebody polls loop_fd(): a turn must leave every descriptor registered */
     bool closing;
     pthread_mutex_t lock; /* over the three below */
@@ -239,6 +244,8 @@ int loop_open(const struct clock *clock, struct loop **out, struct err *e)
     }
     l->clock = clock;
     pthread_mutex_init(&l->lock, NULL);
+    pthread_mutex_init(&l->pool.lock, NULL);
+    pthread_cond_init(&l->pool.cond, NULL);
     int rc = uv_loop_init(&l->uv);
     if (rc) {
         goto out;
@@ -254,11 +261,15 @@ int loop_open(const struct clock *clock, struct loop **out, struct err *e)
     *out = l;
     return 0;
 out:
+    pthread_mutex_destroy(&l->pool.lock);
+    pthread_cond_destroy(&l->pool.cond);
     pthread_mutex_destroy(&l->lock);
     mem_free(l);
     return err_set(e, rc == UV_ENOMEM ? ERR_NOMEM : ERR_IO, "cannot make an event loop: %s",
                    uv_strerror(rc));
 }
+
+static void pool_close(struct loop *l);
 
 static void complain_open_handle(uv_handle_t *h, void *ud)
 {
@@ -276,12 +287,7 @@ void loop_close(struct loop *l)
         return;
     }
     l->closing = true;
-    for (struct work *w = l->works; w; w = w->next) {
-        uv_cancel((uv_req_t *)&w->req); /* one that already runs is waited for */
-    }
-    while (l->works) {
-        uv_run(&l->uv, UV_RUN_ONCE);
-    }
+    pool_close(l);
     for (;;) { /* what was posted still runs; what a post posts, too */
         pthread_mutex_lock(&l->lock);
         bool more = l->first != NULL;
@@ -367,7 +373,7 @@ bool loop_turn(struct loop *l, int64_t wait_ns)
     pthread_mutex_lock(&l->lock);
     bool posts = l->first != NULL;
     pthread_mutex_unlock(&l->lock);
-    return posts || uv_loop_alive(&l->uv) != 0;
+    return posts || l->works || uv_loop_alive(&l->uv) != 0;
 }
 
 int loop_fd(struct loop *l)
@@ -484,66 +490,49 @@ void loop_io_close(struct loop_io *io)
 
 /* ---- work off the loop ---- */
 
-static void on_work(uv_work_t *req)
+static void on_work_done(void *ud)
 {
-    struct work *w = req->data;
-    w->work(w->ud);
+    struct work x = *(struct work *)ud;
+    mem_free(ud);
+    x.loop->works--;
+    x.done(x.ud, 0);
 }
 
-static void on_work_done(uv_work_t *req, int status)
+static void *pool_main(void *ud)
 {
-    struct work *w = req->data;
-    *(w->prev ? &w->prev->next : &w->loop->works) = w->next;
-    if (w->next) {
-        w->next->prev = w->prev;
+    struct loop *l = ud;
+    struct pool *p = &l->pool;
+    pthread_mutex_lock(&p->lock);
+    while (!p->stop) {
+        struct work *w = p->first;
+        if (!w) {
+            p->idle++;
+            pthread_cond_wait(&p->cond, &p->lock);
+            p->idle--;
+            continue;
+        }
+        p->first = w->next;
+        pthread_mutex_unlock(&p->lock);
+        w->work(w->ud);
+        loop_post_in(l, &w->post, on_work_done, w); /* never refused: closing waits for it */
+        pthread_mutex_lock(&p->lock);
     }
-    w->done(w->ud, status == UV_ECANCELED ? ERR_CANCELED : status < 0 ? ERR_IO : 0);
-    mem_free(w);
-}
-
-/* uv ends the process when it cannot make the threads of its pool, which it does with the first
- * work: they are tried before. */
-static void *nothing(void *ud)
-{
-    struct stage *s = ud;
-    pthread_mutex_lock(&s->lock);
-    while (!s->over) {
-        pthread_cond_wait(&s->cond, &s->lock);
-    }
-    pthread_mutex_unlock(&s->lock);
+    pthread_mutex_unlock(&p->lock);
     return NULL;
 }
 
-static bool threads_free(void)
+/* One thread more when all are busy. False: there is none at all. */
+static bool pool_grow(struct loop *l)
 {
-    struct stage s = {.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
-    const char *asked = getenv("UV_THREADPOOL_SIZE");
-    long want = asked ? strtol(asked, NULL, 10) : POOL_THREADS;
-    pthread_t t[POOL_THREADS_MAX];
-    int n = 0;
-    want = want < 1 ? 1 : want > POOL_THREADS_MAX ? POOL_THREADS_MAX : want;
-    while (n < want && pthread_create(&t[n], NULL, nothing, &s) == 0) {
-        n++;
+    struct pool *p = &l->pool;
+    if (!p->idle && p->n < POOL_THREADS) {
+        sigset_t all, before;
+        sigfillset(&all); /* signals are the host's: none may land on this thread */
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        p->n += pthread_create(&p->threads[p->n], NULL, pool_main, l) == 0;
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
     }
-    pthread_mutex_lock(&s.lock);
-    s.over = true;
-    pthread_cond_broadcast(&s.cond);
-    pthread_mutex_unlock(&s.lock);
-    for (int i = 0; i < n; i++) {
-        pthread_join(t[i], NULL);
-    }
-    return n == want;
-}
-
-static bool pool_ready(void)
-{
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    static bool ready;
-    pthread_mutex_lock(&lock);
-    ready = ready || threads_free();
-    bool now = ready;
-    pthread_mutex_unlock(&lock);
-    return now;
+    return p->n > 0;
 }
 
 int loop_work(struct loop *l, void (*work)(void *ud), void (*done)(void *ud, int status), void *ud)
@@ -551,26 +540,50 @@ int loop_work(struct loop *l, void (*work)(void *ud), void (*done)(void *ud, int
     if (l->closing) {
         return ERR_CLOSED;
     }
-    if (!pool_ready()) {
-        return ERR_IO;
-    }
     struct work *w = mem_zalloc(sizeof *w);
     if (!w) {
         return ERR_NOMEM;
     }
-    w->loop = l;
-    w->work = work;
-    w->done = done;
-    w->ud = ud;
-    w->req.data = w;
-    if (uv_queue_work(&l->uv, &w->req, on_work, on_work_done)) {
+    *w = (struct work){.loop = l, .work = work, .done = done, .ud = ud};
+    struct pool *p = &l->pool;
+    pthread_mutex_lock(&p->lock);
+    if (!pool_grow(l)) {
+        pthread_mutex_unlock(&p->lock);
         mem_free(w);
         return ERR_IO;
     }
-    w->next = l->works;
-    if (w->next) {
-        w->next->prev = w;
+    if (p->first) {
+        p->last->next = w;
+    } else {
+        p->first = w;
     }
-    l->works = w;
+    p->last = w;
+    l->works++;
+    pthread_cond_signal(&p->cond);
+    pthread_mutex_unlock(&p->lock);
     return 0;
+}
+
+/* What runs is waited for (its end is a post), what waits is cancelled. */
+static void pool_close(struct loop *l)
+{
+    struct pool *p = &l->pool;
+    pthread_mutex_lock(&p->lock);
+    struct work *w = p->first;
+    p->first = NULL;
+    p->stop = true;
+    pthread_cond_broadcast(&p->cond);
+    pthread_mutex_unlock(&p->lock);
+    for (int i = 0; i < p->n; i++) {
+        pthread_join(p->threads[i], NULL);
+    }
+    while (w) {
+        struct work *next = w->next;
+        l->works--;
+        w->done(w->ud, ERR_CANCELED);
+        mem_free(w);
+        w = next;
+    }
+    pthread_mutex_destroy(&p->lock);
+    pthread_cond_destroy(&p->cond);
 }

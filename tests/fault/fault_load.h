@@ -4,6 +4,7 @@
 #ifndef ML_TESTS_FAULT_LOAD_H
 #define ML_TESTS_FAULT_LOAD_H
 #include "moonloop.h"
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -24,14 +25,14 @@ struct ledger {
     int n_told;
     int acknowledged; /* requests that need not be asked again, in order */
     int n_scheduled_note, n_scheduled_once;
-    int n_note;
+    atomic_int n_note;
     int note[LEDGER_STEPS], once[LEDGER_STEPS]; /* how often each C activity ran, by its argument */
     int asked_again;                            /* requests that failed and were asked again */
     int codes[32];                              /* of those, by -code */
     int reopened;                               /* opens and loads that failed */
-    int refused; /* "late" starts that were refused while the fault was there */
-    bool hit;    /* the fault happened */
-    bool died;   /* the power went */
+    int refused;     /* "late" starts that were refused while the fault was there */
+    atomic_bool hit; /* the fault happened */
+    bool died;       /* the power went */
     bool finished;
     long allocations, calls, syncs, bytes; /* of the run without a fault */
     char result[4000];

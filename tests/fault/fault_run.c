@@ -66,7 +66,7 @@ static void limit(int what, long n)
     struct rlimit now;
     if (getrlimit(what, &was)) _exit(9);
     now = was;
-    now.rlim_cur = (rlim_t)n;
+    now.rlim_cur = (rlim_t)n < was.rlim_cur ? (rlim_t)n : was.rlim_cur;
     limited = what;
     led->hit = true;
     if (setrlimit(what, &now)) _exit(9);
