@@ -32,15 +32,23 @@ describe("ml.heartbeat", function()
   end)
 end)
 
+-- A file of its own for the token: the same spec may run several times at once.
+local function token_file()
+  local d = t.dir {}
+  return d, ('"%s/token"'):format(d.path)
+end
+
 describe("ml.complete_later", function()
   it("lets the activity be completed from outside, by its token", function()
+    local d, path = token_file()
     local v = t.workflow([[
       local f = ask:async(input)
       ml.sleep("1s")
       answer(input)
-      return f:await()]], { input = '"/tmp/moonloop-token-spec"', clock = "real", top = [[
+      return f:await()]], { input = path, clock = "real", top = [[
       local ask = ml.activity("ask", { timeout = "1h" }, function(path) ml.fs.write(path, ml.complete_later()) end)
       local answer = ml.activity("answer", { timeout = "5s" }, function(path) ml.complete(ml.fs.read(path), { said = "yes" }); ml.fs.remove(path) end)]] })
+    d:remove()
     assert.same({ said = "yes" }, v)
   end)
 end)
@@ -54,17 +62,19 @@ end)
 
 describe("ml.complete_failed", function()
   it("fails the activity from outside", function()
+    local d, path = token_file()
     local v = t.workflow([[
       local f = ask:async(input)
       ml.sleep("1s")
       answer(input)
       local ok, e = pcall(f.await, f)
-      return { ok, e.cause.type, e.cause.message }]], { input = '"/tmp/moonloop-token-spec-2"', clock = "real", top = [[
+      return { ok, e.cause.type, e.cause.message }]], { input = path, clock = "real", top = [[
       local ask = ml.activity("ask", { timeout = "1h", retry = { max_attempts = 1 } }, function(path) ml.fs.write(path, ml.complete_later()) end)
       local answer = ml.activity("answer", { timeout = "5s" }, function(path)
         ml.complete_failed(ml.fs.read(path), { type = "Refused", message = "no", retryable = false })
         ml.fs.remove(path)
       end)]] })
+    d:remove()
     assert.same({ false, "Refused", "no" }, v)
   end)
 end)
