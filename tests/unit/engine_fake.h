@@ -57,6 +57,7 @@ struct fake {
     int workflow_tasks, activity_tasks, query_tasks, closed, whole_tasks, cancels;
     enum backend_cancel_reason last_cancel;
     char last_cancel_token[200];
+    int give_back; /* so many tasks are not taken but given back */
     int commits;
     size_t committed_events;
     char input_seen[100000];
@@ -82,9 +83,22 @@ static void fake_log(void *ud, int level, struct str text, struct str fields)
 }
 static struct log fake_logger = {fake_log, NULL, 0};
 
+static bool given_back(struct fake *f, struct backend_task *t, int workflow_slots)
+{
+    struct err why;
+    if (!f->give_back) return false;
+    f->give_back--;
+    err_set(&why, ERR_NOMEM, "out of memory");
+    f->b->ops->release(f->b, t->token, &why);
+    f->b->ops->offer(f->b, workflow_slots, !workflow_slots);
+    backend_task_free(t);
+    return true;
+}
+
 static void on_wft(void *ud, struct backend_task *t)
 {
     struct fake *f = ud;
+    if (given_back(f, t, 1)) return;
     f->workflow_tasks += !t->legacy_query;
     f->query_tasks += t->legacy_query;
     f->whole_tasks += t->whole;
@@ -95,6 +109,7 @@ static void on_wft(void *ud, struct backend_task *t)
 static void on_act(void *ud, struct backend_task *t)
 {
     struct fake *f = ud;
+    if (given_back(f, t, 0)) return;
     f->activity_tasks++;
     CHECK(f->n_tasks < MAX_HELD * 64);
     f->tasks[f->n_tasks++] = t;

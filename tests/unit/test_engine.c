@@ -48,6 +48,40 @@ static void test_steps(bool threaded)
     fake_remove(&f);
 }
 
+/* Each of its tasks, workflow's and activities', is given back once before it is taken. */
+static void gives_back(struct fake *f, const struct backend_task *t, struct rec *const *e, size_t n,
+                       struct plan *p)
+{
+    steps(f, t, e, n, p);
+    f->give_back = 1;
+}
+static enum act_reply give_next_back(struct fake *f, const struct backend_task *t)
+{
+    CHECK_INT(t->attempt, 1);
+    f->give_back = 1;
+    return REPLY_OK;
+}
+
+static void test_given_back(void)
+{
+    struct fake f;
+    CASE("tasks that the worker gives back come again as they were, and leave no trace");
+    fake_init(&f, "givenback");
+    f.workflow = gives_back;
+    f.activity = give_next_back;
+    f.give_back = 1;
+    fake_open(&f);
+    start(&f, "w", "flow");
+    settle(&f, true);
+    CHECK_INT(result(&f, "w"), RUN_COMPLETED);
+    history(&f, "w", NULL);
+    CHECK_INT(hist.n, 28);
+    CHECK_INT(count_events(hist.events, hist.n, EVENT_TYPE_WORKFLOW_TASK_FAILED), 0);
+    CHECK_INT(count_events(hist.events, hist.n, EVENT_TYPE_ACTIVITY_TASK_STARTED), 3);
+    CHECK_INT(f.activity_tasks, 3);
+    fake_remove(&f);
+}
+
 /* One activity with a retry policy. */
 static int max_attempts;
 static int64_t start_to_close, heartbeat, to_close, to_start;
@@ -360,6 +394,7 @@ int main(void)
 {
     test_steps(false);
     test_steps(true);
+    test_given_back();
     test_retry();
     test_timeouts();
     test_signals();
