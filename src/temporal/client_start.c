@@ -1,5 +1,7 @@
 /* Starting: start, signal-with-start, and the start half of update-with-start. */
+#include "base/mem.h"
 #include "temporal/client_internal.h"
+#include "temporal/worker_half.h"
 
 static Pb__WorkflowIdReusePolicy reuse_of(const struct backend_start *s)
 {
@@ -93,15 +95,42 @@ static Pb__SignalWithStartWorkflowExecutionRequest *signal_request(struct call *
     return q;
 }
 
+/* A reserved slot is given back when the start brings no task. */
+static void start_dropped(struct call *c)
+{
+    struct tw_queue *q = c->state;
+    if (q) tw_eager_take(c->t->worker, q, (struct str){NULL, 0});
+}
+
 static int read_started(struct call *c, struct str bytes, struct err *e)
 {
+    struct bridge_part eager = {.tag = 2};
     Pb__StartWorkflowExecutionResponse *m;
     int rc =
-        call_read(c, &pb__start_workflow_execution_response__descriptor, bytes, NULL, 0, &m, e);
+        call_read(c, &pb__start_workflow_execution_response__descriptor, bytes, &eager, 1, &m, e);
     if (rc) return rc;
+    struct tw *w = c->t->worker;
+    struct tw_queue *q = c->state;
+    struct str task = q && eager.n ? eager.raw[0] : (struct str){NULL, 0};
+    char *copy = task.n ? mem_dup(task.p, task.n) : NULL; /* outlives the call */
+    if (copy) c->state = NULL;
     struct backend_reply r = {.run_id = str_of(m->run_id), .existing = !m->started};
     call_reply(c, &r);
+    if (copy) tw_eager_take(w, q, str_make(copy, task.n));
+    mem_free(copy);
     return 0;
+}
+
+/* Started here and served here: the server may send the first task with the answer. */
+static Pb__StartWorkflowExecutionRequest *start_request(struct call *c, struct arena *a,
+                                                        const struct backend_start *s)
+{
+    Pb__StartWorkflowExecutionRequest *q = client_start_request(c, a, s);
+    bool at_once = !s->cron.n && !s->start_delay_ns && !s->versioning_override;
+    c->state = at_once && c->t->worker ? tw_eager_reserve(c->t->worker, s->task_queue) : NULL;
+    c->dropped = start_dropped;
+    q->request_eager_execution = c->state != NULL;
+    return q;
 }
 
 static int read_signaled(struct call *c, struct str bytes, struct err *e)
@@ -139,5 +168,5 @@ void client_start(struct backend *b, const struct backend_start *s, backend_repl
         call_send(c, METHOD("SignalWithStartWorkflowExecution"), signal_request(c, a, s),
                   read_signaled);
     else
-        call_send(c, METHOD("StartWorkflowExecution"), client_start_request(c, a, s), read_started);
+        call_send(c, METHOD("StartWorkflowExecution"), start_request(c, a, s), read_started);
 }

@@ -72,6 +72,7 @@ static int read_system(struct call *c, struct str bytes, struct err *e)
     if (rc) return rc;
     if (m->capabilities) {
         w->sdk_metadata = m->capabilities->sdk_metadata;
+        w->eager_start = m->capabilities->eager_workflow_start;
         w->failure_heartbeat = m->capabilities->activity_failure_include_heartbeat;
     }
     ask_namespace(c);
@@ -235,6 +236,27 @@ int tw_serve(struct backend *b, const struct backend_sink *sink,
     else
         tw_pump(w);
     return 0;
+}
+
+struct tw_queue *tw_eager_reserve(struct tw *w, struct str queue)
+{
+    int open = w->open[TW_NORMAL] + w->open[TW_STICKY];
+    bool ready = w->asked == TW_KNOWN && w->eager_start && !w->paused && !w->stopping;
+    if (!ready || w->workflow_slots <= open) return NULL;
+    struct tw_queue *q = w->queues;
+    while (q && !(q->workflows && str_eqz(queue, q->name)))
+        q = q->next;
+    if (q) w->workflow_slots--;
+    return q;
+}
+
+void tw_eager_take(struct tw *w, struct tw_queue *q, struct str task)
+{
+    w->workflow_slots++;
+    w->hold++;
+    if (task.n) tw_take_workflow(w, q, TW_NORMAL, task);
+    w->hold--;
+    tw_pump(w);
 }
 
 void tw_offer(struct backend *b, int workflow_slots, int activity_slots)

@@ -87,7 +87,7 @@ struct tw {
     struct tw_sleep *sleeps;
     /* what the server can do */
     enum { TW_UNASKED, TW_ASKING, TW_KNOWN } asked;
-    bool sdk_metadata, failure_heartbeat, polls_end;
+    bool sdk_metadata, failure_heartbeat, polls_end, eager_start;
     int64_t blob_max, memo_max;
     struct tw_check *checks;  /* who waits for it */
     struct loop_timer *timer; /* another try; the end */
@@ -106,6 +106,11 @@ int tw_open(struct temporal *t, bool off, struct err *e); /* makes t->worker; of
 void tw_close(struct temporal *t);
 int tw_serve(struct backend *b, const struct backend_sink *sink,
              const struct backend_served *queues, size_t n);
+/* A start may bring its first task with its answer. Reserves a slot that no open poll counts on:
+ * the queue, or NULL when this worker does not serve it or has no room. Then tw_eager_take, once,
+ * with the task's bytes or none. */
+struct tw_queue *tw_eager_reserve(struct tw *w, struct str queue);
+void tw_eager_take(struct tw *w, struct tw_queue *q, struct str task);
 void tw_release(struct backend *b, struct str token, const struct err *why);
 void tw_offer(struct backend *b, int workflow_slots, int activity_slots);
 /* Asks what the server can do and whether the namespace is there; fn is told once, later. */

@@ -49,6 +49,24 @@ class LuaTest(unittest.IsolatedAsyncioTestCase):
             await w.shutdown()
             await task
 
+    async def test_worker(self):
+        """In an activity of a worker: a start of what it serves brings the first task with its answer."""
+        client = await Client.connect(harness.address)
+        queue = f"q-{uuid.uuid4().hex[:8]}"
+        script = os.path.join(os.path.dirname(SCRIPT), "scripts", "starter.lua")
+        with tempfile.TemporaryDirectory() as folder:
+            p = await asyncio.create_subprocess_exec(MOONLOOP, "worker", script, "--temporal", harness.address, "--task-queue", queue, cwd=folder,
+                                                     stderr=subprocess.DEVNULL)
+            try:
+                got = await asyncio.wait_for(client.execute_workflow("starter", args=[queue, "kept-" + queue], id="starter-" + queue, task_queue=queue), 120)
+            finally:
+                p.terminate()
+                await asyncio.wait_for(p.wait(), 60)
+        self.assertEqual(got, {"n": 42, "result": 42, "status": "Completed"})
+        self.assertIn(p.returncode, (0, 143))
+        started = (await client.get_workflow_handle("kept-" + queue).fetch_history()).events[0].workflow_execution_started_event_attributes
+        self.assertTrue(started.eager_execution_accepted)
+
 
 if __name__ == "__main__":
     harness.main()
