@@ -41,9 +41,10 @@ struct fake {
     struct backend *b;
     char path[200];
     const char *vfs;
-    bool threaded, hold_workflows, no_worker;
+    bool threaded, hold_workflows, no_worker, fast;
     enum engine_clock mode;
     int64_t wall_offset;
+    int64_t (*wall)(void *ud); /* NULL: the system's plus wall_offset */
     int slots_wft, slots_act, timers_in_memory;
     size_t runs_in_memory;
     workflow_fn workflow;
@@ -175,10 +176,11 @@ static void on_wake(void *ud)
 static void fake_open(struct fake *f)
 {
     struct err e = {0};
-    fake_clock = (struct clock){fake_wall, fake_mono, f};
+    fake_clock = (struct clock){f->wall ? f->wall : fake_wall, fake_mono, f};
     struct store_opts so = {.path = f->path,
                             .vfs = f->vfs,
                             .threaded = f->threaded,
+                            .fast = f->fast,
                             .migrations = engine_migrations,
                             .n_migrations = engine_migrations_n,
                             .log = &fake_logger,
@@ -262,7 +264,7 @@ static void fake_remove(struct fake *f)
 }
 
 /* ---- grammar ---- */
-static int64_t find_event(struct rec *const *e, size_t n, int type, int nth)
+static inline int64_t find_event(struct rec *const *e, size_t n, int type, int nth)
 {
     for (size_t i = 0; i < n; i++)
         if (event_type(e[i]) == type && --nth == 0) return event_id(e[i]);

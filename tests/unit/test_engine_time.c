@@ -1,0 +1,346 @@
+/* The engine and time: wall clocks that jump, limits of times and delays, a year of timers with a
+ * restart each day. Durable timers are due by the wall clock (they outlive the process), time-outs
+ * of attempts by the monotonic one: a jump of the wall moves the former only.
+ *
+ *   test_engine_time [--timers N] [--seed S]      timers of the simulated year, default 10,000 */
+#include "engine_fake.h"
+
+#define HOUR (3600 * NS_PER_S)
+#define DAY (24 * HOUR)
+#define JUMP_S 1 /* a jump of the wall is noticed within */
+
+/* Real turns for so long. */
+static void turns(struct fake *f, int64_t ns)
+{
+    int64_t end = clock_mono(&clock_system) + ns;
+    while (clock_mono(&clock_system) < end)
+        fake_turn(f);
+}
+
+static int fired(struct fake *f, const char *id)
+{
+    history(f, id, NULL);
+    return count_events(hist.events, hist.n, EVENT_TYPE_TIMER_FIRED);
+}
+
+/* Three timers: in 30 minutes, in an hour, in two days. */
+static void three_timers(struct fake *f, const struct backend_task *t, struct rec *const *e,
+                         size_t n, struct plan *p)
+{
+    (void)f;
+    (void)t;
+    if (!count_events(e, n, EVENT_TYPE_TIMER_STARTED)) {
+        add_timer(p, "1", HOUR / 2);
+        add_timer(p, "2", HOUR);
+        add_timer(p, "3", 2 * DAY);
+    } else if (count_events(e, n, EVENT_TYPE_TIMER_FIRED) == 3) {
+        add_complete(p, "3");
+    }
+}
+
+static void test_forward(void)
+{
+    struct fake f;
+    CASE("the wall jumps forward: what is due by it fires within a second, once, in order");
+    fake_init(&f, "forward");
+    f.workflow = three_timers;
+    fake_open(&f);
+    start(&f, "w", "flow");
+    settle(&f, false);
+    CHECK_INT(fired(&f, "w"), 0);
+    f.wall_offset += HOUR - 10 * NS_PER_S; /* one hour, less ten seconds */
+    turns(&f, JUMP_S * NS_PER_S + 500 * NS_PER_MS);
+    CHECK_INT(fired(&f, "w"), 1);
+    f.wall_offset += DAY;
+    turns(&f, JUMP_S * NS_PER_S + 500 * NS_PER_MS);
+    CHECK_INT(fired(&f, "w"), 2);
+    CHECK_INT(result(&f, "w"), RUN_RUNNING);
+    f.wall_offset += DAY;
+    turns(&f, JUMP_S * NS_PER_S + 500 * NS_PER_MS);
+    CHECK_INT(result(&f, "w"), RUN_COMPLETED);
+    CHECK_INT(fired(&f, "w"), 3); /* none twice */
+    fake_remove(&f);
+}
+
+static void test_back(int64_t back, const char *name)
+{
+    struct fake f;
+    CASE(name);
+    fake_init(&f, "back");
+    f.workflow = three_timers;
+    fake_open(&f);
+    start(&f, "w", "flow");
+    settle(&f, false);
+    f.wall_offset -= back;
+    turns(&f, 1200 * NS_PER_MS);
+    CHECK_INT(fired(&f, "w"), 0); /* none early */
+    start(&f, "later", "flow");   /* a run that begins in the past has its own due times */
+    settle(&f, false);
+    f.wall_offset += HOUR / 2 + NS_PER_S;
+    turns(&f, 1500 * NS_PER_MS);
+    CHECK_INT(fired(&f, "w"), 0);
+    CHECK_INT(fired(&f, "later"), 1);
+    fake_reopen(&f); /* a restart under the wrong clock loses nothing */
+    settle(&f, false);
+    CHECK_INT(fired(&f, "w"), 0);
+    CHECK_INT(fired(&f, "later"), 1);
+    f.wall_offset += back; /* the clock is right again */
+    turns(&f, 1500 * NS_PER_MS);
+    CHECK_INT(fired(&f, "w"), 1);
+    f.wall_offset += 3 * DAY;
+    turns(&f, 1500 * NS_PER_MS);
+    CHECK_INT(result(&f, "w"), RUN_COMPLETED);
+    CHECK_INT(result(&f, "later"), RUN_COMPLETED);
+    CHECK_INT(fired(&f, "w"), 3);
+    fake_remove(&f);
+}
+
+/* One activity that is held, with a time-out of 2 s and one attempt. */
+static void one_activity(struct fake *f, const struct backend_task *t, struct rec *const *e,
+                         size_t n, struct plan *p)
+{
+    (void)f;
+    (void)t;
+    if (!count_events(e, n, EVENT_TYPE_ACTIVITY_TASK_SCHEDULED))
+        add_retry(p, add_activity(p, "1", "act", 2 * NS_PER_S, NULL), NS_PER_MS, 1);
+    else if (count_events(e, n, EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT))
+        add_complete(p, "\"timed out\"");
+}
+static enum act_reply hold(struct fake *f, const struct backend_task *t)
+{
+    (void)f;
+    (void)t;
+    return REPLY_HOLD;
+}
+
+static void test_attempts(void)
+{
+    struct fake f;
+    CASE("time-outs of attempts count real time, whatever the wall does");
+    fake_init(&f, "attempts");
+    f.workflow = one_activity;
+    f.activity = hold;
+    fake_open(&f);
+    start(&f, "w", "flow");
+    turns(&f, 300 * NS_PER_MS);
+    CHECK_INT(f.n_held, 1);
+    f.wall_offset += DAY;
+    turns(&f, 300 * NS_PER_MS);
+    f.wall_offset -= 2 * DAY;
+    turns(&f, 300 * NS_PER_MS);
+    CHECK_INT(result(&f, "w"), RUN_RUNNING);
+    for (int i = 0; i < 20000 && result(&f, "w") == RUN_RUNNING; i++)
+        fake_turn(&f);
+    CHECK_STR(got.text, "\"timed out\"");
+    history(&f, "w", NULL);
+    CHECK_INT(count_events(hist.events, hist.n, EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT), 1);
+    fake_remove(&f);
+}
+
+/* ---- limits ---- */
+static int64_t asked_delay;
+static void one_timer(struct fake *f, const struct backend_task *t, struct rec *const *e, size_t n,
+                      struct plan *p)
+{
+    (void)f;
+    (void)t;
+    if (count_events(e, n, EVENT_TYPE_TIMER_FIRED))
+        add_complete(p, "\"fired\"");
+    else if (!count_events(e, n, EVENT_TYPE_TIMER_STARTED))
+        add_timer(p, "1", asked_delay);
+}
+
+static void test_limits(void)
+{
+    static const struct {
+        const char *name;
+        int64_t delay;
+        int fires; /* at once */
+    } all[] = {{"no delay", 0, 1},
+               {"2^31 - 1 ms", INT64_C(2147483647) * NS_PER_MS, 0},
+               {"2^31 ms", INT64_C(2147483648) * NS_PER_MS, 0},
+               {"2^32 s", INT64_C(4294967296) * NS_PER_S, 0},
+               {"100 years", 36525 * DAY, 0},
+               {"the largest there is: due at the end of time, not before it began", INT64_MAX, 0}};
+    struct fake f;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        CASE(all[i].name);
+        fake_init(&f, "limits");
+        f.workflow = one_timer;
+        asked_delay = all[i].delay;
+        fake_open(&f);
+        start(&f, "w", "flow");
+        turns(&f, 50 * NS_PER_MS);
+        CHECK_INT(fired(&f, "w"), all[i].fires);
+        fake_reopen(&f);
+        turns(&f, 50 * NS_PER_MS);
+        CHECK_INT(fired(&f, "w"), all[i].fires);
+        CHECK_INT(result(&f, "w"), all[i].fires ? RUN_COMPLETED : RUN_RUNNING);
+        fake_remove(&f);
+    }
+    CASE("before and after January 2038 in one run");
+    fake_init(&f, "limits");
+    f.workflow = three_timers;
+    f.wall_offset = INT64_C(2147483647) * NS_PER_S - HOUR * 3 / 4 - clock_wall(&clock_system);
+    fake_open(&f);
+    start(&f, "w", "flow");
+    settle(&f, false);
+    f.wall_offset += HOUR / 2 + NS_PER_S;
+    turns(&f, 1500 * NS_PER_MS);
+    CHECK_INT(fired(&f, "w"), 1);
+    fake_reopen(&f);
+    f.wall_offset += HOUR / 2;
+    turns(&f, 1500 * NS_PER_MS);
+    CHECK_INT(fired(&f, "w"), 2);
+    CHECK(event_time(hist.events[hist.n - 1]) > INT64_C(2147483647) * NS_PER_S);
+    f.wall_offset += 2 * DAY;
+    turns(&f, 1500 * NS_PER_MS);
+    CHECK_INT(result(&f, "w"), RUN_COMPLETED);
+    fake_remove(&f);
+}
+
+/* ---- a year ---- */
+#define TIMERS_A_RUN 20
+#define DOWN (10 * 60 * NS_PER_S) /* the process is away for ten minutes each midnight */
+static uint64_t seed = 20260401;
+static int64_t year_wall; /* stands still but for us */
+
+static int64_t year_clock(void *ud)
+{
+    (void)ud;
+    return year_wall;
+}
+
+/* The k-th delay of a run: whole minutes of the year, so that many are due together. */
+static int64_t delay_of(struct str id, int k)
+{
+    uint64_t x = seed ^ (uint64_t)strtoull(id.p + 1, NULL, 10) * 0x9E3779B97F4A7C15u;
+    for (int i = 0; i <= k; i++) {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+    }
+    return (int64_t)(x % (364 * 24 * 60)) * 60 * NS_PER_S;
+}
+
+static void year_flow(struct fake *f, const struct backend_task *t, struct rec *const *e, size_t n,
+                      struct plan *p)
+{
+    (void)f;
+    if (!count_events(e, n, EVENT_TYPE_TIMER_STARTED)) {
+        for (int i = 0; i < TIMERS_A_RUN; i++) {
+            char id[16], name[32];
+            snprintf(id, sizeof id, "%d", i + 1);
+            snprintf(name, sizeof name, "%.*s", STR_ARG(t->workflow_id));
+            add_timer(p, id, delay_of(str_of(name), i));
+        }
+    } else if (count_events(e, n, EVENT_TYPE_TIMER_FIRED) == TIMERS_A_RUN) {
+        add_complete(p, "true");
+    }
+}
+
+/* One run: each timer fired once, in the order of (due, id), on time or at the end of an outage. */
+static int64_t check_year(struct fake *f, const char *id, int64_t began)
+{
+    int64_t due[TIMERS_A_RUN + 1] = {0}, latest = 0, last_due = 0;
+    int64_t last_id = 0;
+    int seen = 0;
+    history(f, id, NULL);
+    for (size_t i = 0; i < hist.n; i++) {
+        const struct rec *ev = hist.events[i], *a = event_attrs(ev);
+        if (event_type(ev) == EVENT_TYPE_TIMER_STARTED) {
+            int k = atoi(rec_str(a, T(ev_timer_started, timer_id)).p);
+            due[k] = event_time(ev) + rec_int(a, T(ev_timer_started, start_to_fire_timeout));
+        } else if (event_type(ev) == EVENT_TYPE_TIMER_FIRED) {
+            int k = atoi(rec_str(a, T(ev_timer_fired, timer_id)).p);
+            int64_t late = event_time(ev) - due[k], midnight;
+            CHECK(due[k] > 0);
+            CHECK(late >= 0);
+            CHECK(due[k] > last_due || (due[k] == last_due && k > last_id));
+            last_due = due[k];
+            last_id = k;
+            midnight = (due[k] - began) / DAY * DAY + began;
+            if (due[k] - midnight <= DOWN) late -= midnight + DOWN - due[k];
+            latest = late > latest ? late : latest;
+            due[k] = 0;
+            seen++;
+        }
+    }
+    CHECK_INT(seen, TIMERS_A_RUN);
+    CHECK_INT(event_type(hist.events[hist.n - 1]), EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED);
+    return latest;
+}
+
+static void test_year(int timers)
+{
+    struct fake f;
+    int runs = timers / TIMERS_A_RUN, restarts = 0;
+    char id[32];
+    CASE("a year of timers with a restart each day: each fires once, on time, in order");
+    fake_init(&f, "year");
+    f.no_cache = true;
+    f.fast = true; /* what is shown here is time, not the disk */
+    f.timers_in_memory = 1000;
+    f.runs_in_memory = 500;
+    f.workflow = year_flow;
+    int64_t began = INT64_C(1767225600) * NS_PER_S, day_end = began + DAY,
+            from = clock_mono(&clock_system);
+    year_wall = began;
+    f.mode = ENGINE_CLOCK_HOST;
+    f.wall = year_clock;
+    fake_open(&f);
+    for (int i = 0; i < runs; i++) {
+        snprintf(id, sizeof id, "w%d", i);
+        start(&f, id, "flow");
+    }
+    while (restarts < 366) {
+        int64_t due = 0;
+        fake_turn(&f);
+        int act = f.n_tasks ? 1 : engine_activity(f.engine, &due);
+        f.worked = true; /* the next turn waits for nothing: time is ours */
+        if (act == 1) continue;
+        if (act == 2 && due < day_end) {
+            year_wall = due > year_wall ? due : year_wall;
+            engine_advance(f.engine);
+            continue;
+        }
+        year_wall = day_end + DOWN;
+        day_end += DAY;
+        restarts++;
+        fake_reopen(&f);
+    }
+    int64_t latest = 0;
+    for (int i = 0; i < runs; i++) {
+        snprintf(id, sizeof id, "w%d", i);
+        int64_t late = check_year(&f, id, began);
+        latest = late > latest ? late : latest;
+    }
+    CHECK(latest <= NS_PER_MS);
+    printf("%d timers over a year, %d restarts: each fired once, at most %.3f ms late; %.1f s\n",
+           runs * TIMERS_A_RUN, restarts, (double)latest / 1e6,
+           (double)(clock_mono(&clock_system) - from) / 1e9);
+    fake_remove(&f);
+}
+
+int main(int argc, char **argv)
+{
+    int timers = 10000;
+    bool only_year = false;
+    for (int i = 1; i + 1 < argc; i += 2) {
+        if (strcmp(argv[i], "--timers") == 0) timers = atoi(argv[i + 1]), only_year = true;
+        if (strcmp(argv[i], "--seed") == 0) seed = strtoull(argv[i + 1], NULL, 10);
+    }
+    if (!only_year) {
+        test_forward();
+        test_back(DAY, "the wall jumps back a day: no timer fires early, none is lost");
+        test_back(HOUR, "the wall jumps back an hour");
+        test_back(INT64_C(55) * 365 * DAY, "the wall jumps back to the seventies");
+        test_attempts();
+        test_limits();
+    }
+    printf("seed %llu\n", (unsigned long long)seed);
+    test_year(timers);
+    clear(&got);
+    clear(&hist);
+    return CHECK_DONE();
+}
