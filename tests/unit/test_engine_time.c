@@ -2,7 +2,7 @@
  * restart each day. Durable timers are due by the wall clock (they outlive the process), time-outs
  * of attempts by the monotonic one: a jump of the wall moves the former only.
  *
- *   test_engine_time [--timers N] [--seed S]      timers of the simulated year, default 10,000 */
+ *   test_engine_time [--timers N] [--seed S]      timers of the simulated year, default 4,000 */
 #include "engine_fake.h"
 
 #define HOUR (3600 * NS_PER_S)
@@ -324,7 +324,7 @@ static void test_year(int timers)
 
 int main(int argc, char **argv)
 {
-    int timers = 10000;
+    int timers = 4000;
     bool only_year = false;
     for (int i = 1; i + 1 < argc; i += 2) {
         if (strcmp(argv[i], "--timers") == 0) timers = atoi(argv[i + 1]), only_year = true;
