@@ -42,7 +42,7 @@ ml.workflow("mix", function(state)
   local working = 0
   ml.update("bump", function(n)
     working = working + 1
-    ml.sleep(0.001)
+    ml.sleep(0.006)
     bumps[#bumps + 1] = n
     working = working - 1
     return #bumps
