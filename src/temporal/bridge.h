@@ -25,7 +25,8 @@ PbGoogle__Duration *bridge_duration(struct arena *a, int64_t ns);   /* NULL for 
 PbGoogle__Timestamp *bridge_timestamp(struct arena *a, int64_t ns); /* NULL for 0 */
 /* A message in the arena, initialised: bridge_new(a, PbCommon__WorkflowType,
  * pb_common__workflow_type). Never NULL: a failed arena gives scratch memory, and bridge_pack then
- * answers absent, so that a request is written without a check for each message. */
+ * answers absent, so that a request is written without a check for each message. All scratch is the
+ * same memory: fill a message through its own pointer, never through the message that holds it. */
 void *bridge_alloc(struct arena *a, const ProtobufCMessageDescriptor *d);
 #define bridge_new(a, Type, prefix) ((Type *)bridge_alloc((a), &prefix##__descriptor))
 /* An array of n pointers for a repeated member; NULL when the arena failed. */

@@ -57,9 +57,10 @@ void client_query(struct backend *b, const struct backend_target *t, struct str 
         bridge_new(a, Pb__QueryWorkflowRequest, pb__query_workflow_request);
     q->namespace_ = bridge_text(a, str_of(c->t->ns));
     q->execution = call_execution(a, t);
-    q->query = bridge_new(a, PbQuery__WorkflowQuery, pb_query__workflow_query);
-    q->query->query_type = bridge_text(a, type);
-    q->query->query_args = call_payloads(a, args);
+    PbQuery__WorkflowQuery *query = bridge_new(a, PbQuery__WorkflowQuery, pb_query__workflow_query);
+    query->query_type = bridge_text(a, type);
+    query->query_args = call_payloads(a, args);
+    q->query = query;
     q->query_reject_condition = PB__QUERY_REJECT_CONDITION__QUERY_REJECT_CONDITION_NONE;
     c->refused = query_refused;
     call_send(c, METHOD("QueryWorkflow"), q, read_query);

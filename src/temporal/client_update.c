@@ -29,12 +29,14 @@ static Pb__UpdateWorkflowExecutionRequest *update_request(struct call *c, struct
     Pb__UpdateWorkflowExecutionRequest *q =
         bridge_new(a, Pb__UpdateWorkflowExecutionRequest, pb__update_workflow_execution_request);
     PbUpdate__Request *r = bridge_new(a, PbUpdate__Request, pb_update__request);
-    r->meta = bridge_new(a, PbUpdate__Meta, pb_update__meta);
-    r->meta->update_id = bridge_text(a, u->id);
-    r->meta->identity = bridge_text(a, str_of(c->t->identity));
-    r->input = bridge_new(a, PbUpdate__Input, pb_update__input);
-    r->input->name = bridge_text(a, name);
-    r->input->args = call_payloads(a, args);
+    PbUpdate__Meta *meta = bridge_new(a, PbUpdate__Meta, pb_update__meta);
+    PbUpdate__Input *input = bridge_new(a, PbUpdate__Input, pb_update__input);
+    meta->update_id = bridge_text(a, u->id);
+    meta->identity = bridge_text(a, str_of(c->t->identity));
+    input->name = bridge_text(a, name);
+    input->args = call_payloads(a, args);
+    r->meta = meta;
+    r->input = input;
     q->namespace_ = bridge_text(a, str_of(c->t->ns));
     q->workflow_execution = call_execution(a, &u->target);
     q->wait_policy = wait_policy(a, u->wait);
@@ -61,9 +63,10 @@ static void poll_outcome(struct call *c)
     Pb__PollWorkflowExecutionUpdateRequest *q = bridge_new(
         a, Pb__PollWorkflowExecutionUpdateRequest, pb__poll_workflow_execution_update_request);
     q->namespace_ = bridge_text(a, str_of(c->t->ns));
-    q->update_ref = bridge_new(a, PbUpdate__UpdateRef, pb_update__update_ref);
-    q->update_ref->workflow_execution = call_execution(a, &u->target);
-    q->update_ref->update_id = bridge_text(a, u->id);
+    PbUpdate__UpdateRef *ref = bridge_new(a, PbUpdate__UpdateRef, pb_update__update_ref);
+    ref->workflow_execution = call_execution(a, &u->target);
+    ref->update_id = bridge_text(a, u->id);
+    q->update_ref = ref;
     q->identity = bridge_text(a, str_of(c->t->identity));
     q->wait_policy = wait_policy(a, true);
     call_send(c, METHOD("PollWorkflowExecutionUpdate"), q, read_polled);

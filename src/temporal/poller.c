@@ -96,6 +96,16 @@ static void on_polled(void *ud, const struct rpc_reply *r)
 }
 
 /* ---- opening one ---- */
+PbTaskqueue__TaskQueue *tw_task_queue(struct arena *a, const struct tw_queue *q, bool sticky)
+{
+    PbTaskqueue__TaskQueue *m = bridge_new(a, PbTaskqueue__TaskQueue, pb_taskqueue__task_queue);
+    m->name = bridge_text(a, str_of(sticky ? q->sticky : q->name));
+    m->kind = sticky ? PB__TASK_QUEUE_KIND__TASK_QUEUE_KIND_STICKY
+                     : PB__TASK_QUEUE_KIND__TASK_QUEUE_KIND_NORMAL;
+    if (sticky) m->normal_name = bridge_text(a, str_of(q->name));
+    return m;
+}
+
 static const char *workflow_request(struct tw_poll *p, struct arena *a, struct str *bytes)
 {
     struct tw *w = p->w;
@@ -104,12 +114,7 @@ static const char *workflow_request(struct tw_poll *p, struct arena *a, struct s
     q->namespace_ = bridge_text(a, str_of(w->t->ns));
     q->identity = bridge_text(a, str_of(w->t->identity));
     q->worker_instance_key = bridge_text(a, str_of(w->key));
-    q->task_queue = bridge_new(a, PbTaskqueue__TaskQueue, pb_taskqueue__task_queue);
-    bool sticky = p->kind == TW_STICKY;
-    q->task_queue->name = bridge_text(a, str_of(sticky ? p->q->sticky : p->q->name));
-    q->task_queue->kind = sticky ? PB__TASK_QUEUE_KIND__TASK_QUEUE_KIND_STICKY
-                                 : PB__TASK_QUEUE_KIND__TASK_QUEUE_KIND_NORMAL;
-    if (sticky) q->task_queue->normal_name = bridge_text(a, str_of(p->q->name));
+    q->task_queue = tw_task_queue(a, p->q, p->kind == TW_STICKY);
     *bytes = bridge_pack(a, q);
     return METHOD("PollWorkflowTaskQueue");
 }
@@ -122,9 +127,7 @@ static const char *activity_request(struct tw_poll *p, struct arena *a, struct s
     q->namespace_ = bridge_text(a, str_of(w->t->ns));
     q->identity = bridge_text(a, str_of(w->t->identity));
     q->worker_instance_key = bridge_text(a, str_of(w->key));
-    q->task_queue = bridge_new(a, PbTaskqueue__TaskQueue, pb_taskqueue__task_queue);
-    q->task_queue->name = bridge_text(a, str_of(p->q->name));
-    q->task_queue->kind = PB__TASK_QUEUE_KIND__TASK_QUEUE_KIND_NORMAL;
+    q->task_queue = tw_task_queue(a, p->q, false);
     *bytes = bridge_pack(a, q);
     return METHOD("PollActivityTaskQueue");
 }

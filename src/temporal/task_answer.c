@@ -95,6 +95,10 @@ void tw_task_give_back(struct tw_task *k, int cause, const char *why)
     struct temporal *t = k->w->t;
     struct tw_task *same;
     bool query = k->started_id == 0;
+    if (k->paging) { /* its pages are of no use any more */
+        k->paging = false;
+        t->wire.cancel(t->wire.ud, k->rpc);
+    }
     struct call *c = answer_of(t, k->key, "give back a task of workflow", nobody, NULL, &same);
     if (!c) return;
     if (query) {
@@ -171,10 +175,7 @@ static PbTaskqueue__StickyExecutionAttributes *sticky(struct arena *a, const str
 {
     PbTaskqueue__StickyExecutionAttributes *s = bridge_new(
         a, PbTaskqueue__StickyExecutionAttributes, pb_taskqueue__sticky_execution_attributes);
-    s->worker_task_queue = bridge_new(a, PbTaskqueue__TaskQueue, pb_taskqueue__task_queue);
-    s->worker_task_queue->name = bridge_text(a, str_of(q->sticky));
-    s->worker_task_queue->kind = PB__TASK_QUEUE_KIND__TASK_QUEUE_KIND_STICKY;
-    s->worker_task_queue->normal_name = bridge_text(a, str_of(q->name));
+    s->worker_task_queue = tw_task_queue(a, q, true);
     s->schedule_to_start_timeout = bridge_duration(a, TW_STICKY_TIMEOUT_NS);
     return s;
 }
@@ -183,17 +184,18 @@ static void put_sdk(struct arena *a, Pb__RespondWorkflowTaskCompletedRequest *q,
                     const struct tw_task *k, const struct backend_workflow_completion *c)
 {
     if (!k->w->sdk_metadata || (!c->n_flags && !k->first)) return;
-    q->sdk_metadata = bridge_new(a, PbSdk__WorkflowTaskCompletedMetadata,
-                                 pb_sdk__workflow_task_completed_metadata);
+    PbSdk__WorkflowTaskCompletedMetadata *m = bridge_new(a, PbSdk__WorkflowTaskCompletedMetadata,
+                                                         pb_sdk__workflow_task_completed_metadata);
     if (k->first) {
-        q->sdk_metadata->sdk_name = bridge_text(a, STR(TW_SDK_NAME));
-        q->sdk_metadata->sdk_version = bridge_text(a, STR(ML_PROJECT_VERSION));
+        m->sdk_name = bridge_text(a, STR(TW_SDK_NAME));
+        m->sdk_version = bridge_text(a, STR(ML_PROJECT_VERSION));
     }
+    q->sdk_metadata = m;
     uint32_t *flags = c->n_flags ? arena_alloc(a, c->n_flags * sizeof *flags) : NULL;
     if (!flags) return;
     memcpy(flags, c->flags, c->n_flags * sizeof *flags);
-    q->sdk_metadata->lang_used_flags = flags;
-    q->sdk_metadata->n_lang_used_flags = c->n_flags;
+    m->lang_used_flags = flags;
+    m->n_lang_used_flags = c->n_flags;
 }
 
 static PbQuery__WorkflowQueryResult *query_result(struct arena *a, const struct tw *w,
@@ -250,15 +252,17 @@ static struct str pack_completed(struct arena *a, struct tw_task *k,
     q->sticky_attributes = sticky(a, k->q);
     q->return_new_workflow_task = !k->w->stopping;
     q->force_create_new_workflow_task = c->force_new_task;
-    q->capabilities = bridge_new(a, Pb__RespondWorkflowTaskCompletedRequest__Capabilities,
-                                 pb__respond_workflow_task_completed_request__capabilities);
-    q->capabilities->discard_speculative_workflow_task_with_events = true;
+    Pb__RespondWorkflowTaskCompletedRequest__Capabilities *can =
+        bridge_new(a, Pb__RespondWorkflowTaskCompletedRequest__Capabilities,
+                   pb__respond_workflow_task_completed_request__capabilities);
+    can->discard_speculative_workflow_task_with_events = true;
+    q->capabilities = can;
     q->worker_instance_key = bridge_text(a, str_of(k->w->key));
     if (c->local_attempts > 0) {
-        q->metering_metadata =
+        PbCommon__MeteringMetadata *m =
             bridge_new(a, PbCommon__MeteringMetadata, pb_common__metering_metadata);
-        q->metering_metadata->nonfirst_local_activity_execution_attempts =
-            (uint32_t)c->local_attempts;
+        m->nonfirst_local_activity_execution_attempts = (uint32_t)c->local_attempts;
+        q->metering_metadata = m;
     }
     return bridge_pack(a, q);
 }

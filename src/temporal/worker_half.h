@@ -122,6 +122,7 @@ bool tw_token_raw(struct arena *a, struct str key, struct str *raw);
 /* ---- poller.c ---- */
 void tw_pump(struct tw *w); /* opens the polls for which there are slots */
 void tw_polls_cancel(struct tw *w, const struct tw_queue *q /* NULL: all */);
+PbTaskqueue__TaskQueue *tw_task_queue(struct arena *a, const struct tw_queue *q, bool sticky);
 void tw_scale(struct tw_queue *q, enum tw_kind kind, int delta);
 
 /* ---- task.c ---- */

@@ -2,9 +2,11 @@
 """The worker half of the port: `moonloop worker` on a real server, asked by the official Python client, with a Python worker as the
 other side.
 
-  worker_test.py MOONLOOP [--goaway] [-v] [WorkerTest.test_steps ...]     --goaway: connections live three seconds
+  worker_test.py MOONLOOP [--goaway] [--evict] [-v] [WorkerTest.test_steps ...]
+
+--goaway: connections live three seconds. --evict: runs leave the cache after each task.
 """
-import asyncio, base64, os, signal, sys, unittest, uuid
+import asyncio, ctypes, os, signal, socket, sys, tempfile, unittest, uuid
 from datetime import timedelta
 
 from temporalio import activity, workflow
@@ -17,6 +19,9 @@ import harness
 
 MOONLOOP = os.path.abspath(sys.argv.pop(1))
 GOAWAY = "--goaway" in sys.argv and not sys.argv.remove("--goaway")
+if "--evict" in sys.argv:
+    sys.argv.remove("--evict")
+    os.environ["ML_EVICT_ALWAYS"] = "1"
 SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "scripts", "worker.lua")
 LIMIT = 90
 
@@ -39,7 +44,7 @@ class Moonloop:
 
     async def start(self, queue, *more):
         env = dict(os.environ)
-        self.p = await asyncio.create_subprocess_exec(MOONLOOP, "worker", SCRIPT, "--temporal", harness.address, "--task-queue", queue, *more,
+        self.p = await asyncio.create_subprocess_exec(MOONLOOP, "worker", SCRIPT, *(more or ("--temporal", harness.address)), "--task-queue", queue,
                                                       stderr=asyncio.subprocess.PIPE, env=env)
         self.log = []
         self.ready = asyncio.get_running_loop().create_future()
@@ -212,6 +217,7 @@ class WorkerTest(unittest.IsolatedAsyncioTestCase):
         self.assertEqual(failed, [1], "one UnhandledCommand")
         self.assertEqual([l for l in self.m.log if "refused" in l or "could not" in l], [])
 
+    @unittest.skipIf("ML_EVICT_ALWAYS" in os.environ, "a local activity ends with its run, so a long one never would")
     async def test_task_heartbeat(self):
         """A local activity longer than the task's time-out: the task is completed and begun again meanwhile."""
         handle = await self.begin("slow_local", 13000)
@@ -336,6 +342,46 @@ class WorkerTest(unittest.IsolatedAsyncioTestCase):
             await self.m.stop(signal.SIGKILL)
             self.m = await Moonloop().start(self.queue)
         self.assertEqual(await asyncio.gather(*(self.end(h) for h in handles)), [465] * 10)
+
+
+class RestartTest(unittest.IsolatedAsyncioTestCase):
+    """The server goes away and comes back with its data: the worker goes on by itself."""
+
+    async def server(self, port, file):
+        tools = os.environ.get("MOONLOOP_TEST_TOOLS") or os.path.join(harness.ROOT, "build", "tools")
+        p = await asyncio.create_subprocess_exec(os.path.join(tools, "venv", "bin", "temporal"), "server", "start-dev", "--headless", "--ip", "127.0.0.1",
+                                                 "--port", str(port), "--db-filename", file, "--log-level", "never", stdout=asyncio.subprocess.DEVNULL,
+                                                 stderr=asyncio.subprocess.DEVNULL, preexec_fn=lambda: ctypes.CDLL(None).prctl(1, signal.SIGTERM))
+        for _ in range(300):
+            try:
+                client = await Client.connect(f"127.0.0.1:{port}")
+                await client.count_workflows()
+                return p, client
+            except Exception:
+                self.assertIsNone(p.returncode, "the server does not start")
+                await asyncio.sleep(0.2)
+        self.fail("the server does not answer")
+
+    async def test_restart(self):
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            port = s.getsockname()[1]
+        with tempfile.TemporaryDirectory() as folder:
+            file = os.path.join(folder, "t.db")
+            p, client = await self.server(port, file)
+            m = await Moonloop().start("q", "--temporal", f"127.0.0.1:{port}")
+            handles = [await client.start_workflow("steps", 40, id=f"r{i}", task_queue="q") for i in range(10)]
+            for how in (signal.SIGTERM, signal.SIGKILL):
+                await asyncio.sleep(1)
+                p.send_signal(how)
+                await asyncio.wait_for(p.wait(), LIMIT)
+                await asyncio.sleep(1)
+                p, client = await self.server(port, file)
+            got = await asyncio.wait_for(asyncio.gather(*(client.get_workflow_handle(h.id).result() for h in handles)), 2 * LIMIT)
+            self.assertEqual(got, [820] * 10)
+            self.assertEqual(await m.stop(), 0, "\n".join(m.log))
+            p.terminate()
+            await p.wait()
 
 
 class BadTest(unittest.IsolatedAsyncioTestCase):

@@ -8,3 +8,4 @@ ml_unit_test(rpc ${CMAKE_SOURCE_DIR}/tests/unit/test_rpc.c room_temporal h2_serv
 ml_unit_test(settings ${CMAKE_SOURCE_DIR}/tests/unit/test_settings.c room_temporal)
 ml_unit_test(channel_tls ${CMAKE_SOURCE_DIR}/tests/unit/test_channel_tls.c room_temporal h2_server)
 target_compile_definitions(test_channel_tls PRIVATE ML_TEST_CONNECT_PROXY="${CMAKE_SOURCE_DIR}/tests/support/connect_proxy.py")
+ml_unit_test(worker_half ${CMAKE_SOURCE_DIR}/tests/unit/test_worker_half.c room_temporal)
