@@ -373,13 +373,17 @@ static void error_outcome(struct act_call_state *c, struct act_co *co)
                                              T(application_failure_info, next_retry_delay));
 }
 
+static const char stuck_text[] = "it computed for more than 3 s where it cannot be paused: in a "
+                                 "metamethod such as __tostring, or "
+                                 "in the body of a module";
+
 static void limit_outcome(struct act_call_state *c, struct act_state *st)
 {
     if (st->sb.limit == LIMIT_MEMORY)
         fail(c, app(c, "OutOfMemory", "the activity needed more memory than its state may have",
                     false));
     else
-        fail(c, app(c, "Interrupted", "the activity was interrupted", false));
+        fail(c, app(c, "ActivityLimit", stuck_text, false));
 }
 
 static void complete(struct act_call_state *c)
@@ -434,7 +438,8 @@ void act_call_co_ended(struct act_call_state *c, struct act_co *co, enum sandbox
                 act_error_text(st, co->co, &c->error,
                                c->h->mode == MODE_PROGRAM || c->kind == CALL_SETUP);
             else if (status == SANDBOX_LIMIT)
-                err_set(&c->error, ERR_LIMIT, "%s: not enough memory", c->h->path);
+                err_set(&c->error, ERR_LIMIT, "%s: %s", c->h->path,
+                        st->sb.limit == LIMIT_MEMORY ? "not enough memory" : stuck_text);
         } else if (status == SANDBOX_DONE && c->async_completion) {
             c->outcome.kind = ACT_ASYNC;
         } else if (status == SANDBOX_DONE) {

@@ -125,9 +125,10 @@ static int settle_future(lua_State *L)
         bool memory = s->co->st->sb.limit == LIMIT_MEMORY;
         failure_push(
             L, failure_app(
-                   &h->scratch, memory ? STR("OutOfMemory") : STR("Interrupted"),
+                   &h->scratch, memory ? STR("OutOfMemory") : STR("ActivityLimit"),
                    memory ? STR("a spawned coroutine needed more memory than its state may have")
-                          : STR("interrupted"),
+                          : STR("a spawned coroutine computed for more than 3 s where it cannot be "
+                                "paused"),
                    false, NULL, NULL));
     }
     lua_setiuservalue(L, -2, 1);

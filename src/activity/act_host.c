@@ -107,6 +107,17 @@ static uint64_t hook_random(void *ud)
     return rng_next(&((struct act_state *)ud)->h->rng);
 }
 
+/* Slices end by time too: there are instructions that take milliseconds. */
+static bool hook_too_long(void *ud, bool stuck)
+{
+    struct act_host *h = ((struct act_state *)ud)->h;
+    int64_t ran = clock_mono(h->env.clock) - h->slice_ns;
+    if (!stuck || ran < ACT_SLICE_NS) return ran > ACT_SLICE_NS;
+    int64_t used = clock_thread_ns(clock_thread_self());
+    if (!h->stuck_ns) h->stuck_ns = used;
+    return used - h->stuck_ns > ACT_STUCK_NS;
+}
+
 static void hook_print(void *ud, struct str line)
 {
     struct act_host *h = ((struct act_state *)ud)->h;
@@ -139,6 +150,7 @@ int act_state_open(struct act_host *h, struct act_state **out, struct err *e)
     st->sb.now_ns = hook_now;
     st->sb.random = hook_random;
     st->sb.print = hook_print;
+    st->sb.too_long = hook_too_long;
     st->sb.slice_left = UINT64_MAX / 4;
     int code = sandbox_open(&st->sb, SANDBOX_HOST, e);
     if (code < 0) {

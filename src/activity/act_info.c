@@ -92,7 +92,7 @@ static int log_any(lua_State *L, int level, const char *fname)
     struct str text, fields = {NULL, 0};
     luaL_checkany(L, 1);
     lua_settop(L, 2);
-    text.p = luaL_tolstring(L, 1, &text.n);
+    text.p = value_push_text(L, 1, &text.n);
     if (!lua_isnil(L, 2)) luaL_checktype(L, 2, LUA_TTABLE);
     lua_newtable(L);
     int all = lua_gettop(L);
@@ -100,7 +100,7 @@ static int log_any(lua_State *L, int level, const char *fname)
         for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1)) {
             lua_pushvalue(L, -2);
             if (act_is_secret(L, -2) || act_is_env(L, -2))
-                luaL_tolstring(L, -2, NULL);
+                value_push_text(L, -2, NULL);
             else
                 lua_pushvalue(L, -2);
             lua_rawset(L, all);
@@ -253,7 +253,7 @@ static int ml_complete_failed(lua_State *L)
             lua_pushnil(L);
         if (i == 1 && !lua_istable(L, 2)) {
             lua_pop(L, 1);
-            luaL_tolstring(L, 2, NULL);
+            value_push_text(L, 2, NULL);
         }
         if (i == 0 && lua_isnil(L, -1)) {
             lua_pop(L, 1);

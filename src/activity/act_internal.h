@@ -20,7 +20,9 @@
 #include <lualib.h>
 
 #define ACT_SLICE 200000u
-#define ACT_GRACE (5 * NS_PER_S) /* between a cancellation by time-out and the end by force */
+#define ACT_SLICE_NS (20 * NS_PER_MS) /* a slice of slow instructions ends then */
+#define ACT_STUCK_NS (3 * NS_PER_S)   /* processor time where a coroutine cannot be paused */
+#define ACT_GRACE (5 * NS_PER_S)      /* between a cancellation by time-out and the end by force */
 #define ACT_MEMORY ((size_t)256 << 20)
 #define ACT_NO_RESULTS 50 /* values an activity may return */
 
@@ -73,6 +75,8 @@ struct act_host {
     void (*ready_fn)(void *ud);
     void *ready_ud;
     bool in_step, closing;
+    int64_t slice_ns,
+        stuck_ns; /* when the slice began; processor time at the first look while stuck */
     struct act_call_state *first_call;
     struct map sqlfiles;       /* path -> struct sqlfile */
     struct act_tokens *tokens; /* oauth2 */

@@ -229,6 +229,8 @@ static void run_co(struct act_host *h, struct act_co *co)
     h->current = co;
     sb->scope = &co->scope;
     sb->slice_left = ACT_SLICE;
+    h->slice_ns = clock_mono(h->env.clock);
+    h->stuck_ns = 0;
     int nargs = co->nargs;
     co->nargs = 0;
     enum sandbox_status status = sandbox_resume(sb, co->co, nargs, &nres);

@@ -245,8 +245,8 @@ static int store_list(lua_State *L)
     lua_settop(L, 2);
     if (!lua_isnil(L, 2)) {
         luaL_checktype(L, 2, LUA_TTABLE);
-        api_opt_str(L, 2, "prefix", &prefix);
-        api_opt_str(L, 2, "after", &after);
+        api_opt_bytes(L, 2, "prefix", &prefix);
+        api_opt_bytes(L, 2, "after", &after);
         if (lua_getfield(L, 2, "limit") != LUA_TNIL) limit = luaL_checkinteger(L, -1);
         luaL_argcheck(L, limit > 0 && limit <= LIST_MAX, 2, "limit is 1 to 10000");
     }

@@ -14,6 +14,12 @@ struct clock {
     void *ud;
 };
 extern const struct clock clock_system; /* clock.c is the only file that asks the system for time */
+/* Processor time of a thread, to be read from any thread while that one lives. */
+struct clock_thread {
+    long long id;
+};
+struct clock_thread clock_thread_self(void);
+int64_t clock_thread_ns(struct clock_thread t); /* 0 when it cannot be read */
 static inline int64_t clock_wall(const struct clock *c)
 {
     return c->wall_ns(c->ud);

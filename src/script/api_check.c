@@ -248,11 +248,19 @@ bool api_opt_bool(lua_State *L, int table_idx, const char *key, bool dflt)
     return v;
 }
 
-bool api_opt_str(lua_State *L, int table_idx, const char *key, struct str *out)
+bool api_opt_bytes(lua_State *L, int table_idx, const char *key, struct str *out)
 {
     bool there = raw_field(L, table_idx, key) == LUA_TSTRING;
     if (there) out->p = lua_tolstring(L, -1, &out->n);
     lua_pop(L, 1);
+    return there;
+}
+
+bool api_opt_str(lua_State *L, int table_idx, const char *key, struct str *out)
+{
+    bool there = api_opt_bytes(L, table_idx, key, out);
+    if (there && str_utf8_valid(*out) != out->n)
+        luaL_error(L, "option '%s' is not UTF-8 text", key);
     return there;
 }
 

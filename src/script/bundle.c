@@ -452,6 +452,7 @@ int bundle_compile(struct bundle_module *m, lua_State *L, struct err *e)
     if (m->code) lua_pop(L, 1); /* out of memory: the text load below says so */
     int code = sandbox_load(sandbox_of(L), L, str_make(m->text, m->text_n), str_of(m->chunk),
                             m->strict, e);
+    if (code == 0) sandbox_set_module_env(L, m);
     if (code || m->code) return code;
     struct buf b;
     buf_init(&b, CODE_BYTES_MAX);

@@ -417,7 +417,7 @@ static struct str error_text(lua_State *L, struct arena *a, int idx)
         return arena_str(a, STR("an error that is a table"));
     }
     size_t n;
-    const char *p = luaL_tolstring(L, idx, &n);
+    const char *p = value_push_text(L, idx, &n);
     s = clean(a, str_make(p, n));
     lua_pop(L, 1);
     return s;
@@ -474,7 +474,7 @@ int failure_raise(lua_State *L)
         lua_settop(L, 1);
         return lua_error(L);
     }
-    luaL_tolstring(L, 1, NULL);
+    value_push_text(L, 1, NULL);
     lua_replace(L, 1);
     lua_createtable(L, 0, 6);
     lua_pushvalue(L, 1);

@@ -71,6 +71,29 @@ void sandbox_set_env(lua_State *L, bool strict)
     if (!lua_setupvalue(L, -2, 1)) lua_pop(L, 1);
 }
 
+/* What moonloop's own Lua modules see as globals: the functions themselves, so that a script that
+ * replaces or clears its builtins changes nothing in ml.all. */
+static void open_own_env(lua_State *L)
+{
+    static const char *const base[] = {"error",        "ipairs",   "pcall", "require", "select",
+                                       "setmetatable", "tostring", "type",  NULL};
+    static const char *const tables[] = {"concat", "insert", "pack", "remove", "unpack", NULL};
+    lua_createtable(L, 0, 9);
+    for (const char *const *n = base; *n; n++) {
+        lua_getglobal(L, *n);
+        lua_setfield(L, -2, *n);
+    }
+    lua_createtable(L, 0, 5);
+    lua_getglobal(L, LUA_TABLIBNAME);
+    for (const char *const *n = tables; *n; n++) {
+        lua_getfield(L, -1, *n);
+        lua_setfield(L, -3, *n);
+    }
+    lua_pop(L, 1);
+    lua_setfield(L, -2, LUA_TABLIBNAME);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &key_own_env);
+}
+
 /* ---- loading text ---- */
 int sandbox_load(struct sandbox *sb, lua_State *co, struct str text, struct str chunk_name,
                  bool strict, struct err *e)
@@ -91,10 +114,18 @@ int sandbox_load(struct sandbox *sb, lua_State *co, struct str text, struct str 
     return code;
 }
 
+void sandbox_set_module_env(lua_State *co, const struct bundle_module *m)
+{
+    sandbox_set_env(co, m->strict);
+    if (sandbox_of(co)->kind != SANDBOX_RUN || !builtin_find(str_of(m->name))) return;
+    lua_rawgetp(co, LUA_REGISTRYINDEX, &key_own_env);
+    if (!lua_setupvalue(co, -2, 1)) lua_pop(co, 1);
+}
+
 int sandbox_load_code(lua_State *co, const struct bundle_module *m)
 {
     int status = luaL_loadbufferx(co, m->code, m->code_n, m->chunk, "b");
-    if (status == LUA_OK) sandbox_set_env(co, m->strict);
+    if (status == LUA_OK) sandbox_set_module_env(co, m);
     return status;
 }
 
@@ -282,5 +313,6 @@ void sandbox_open_modules(lua_State *L, struct sandbox *sb)
     lua_newtable(L);
     lua_pushcclosure(L, lib_require, 1);
     lua_setglobal(L, "require");
+    if (sb->kind == SANDBOX_RUN) open_own_env(L);
     open_globals(L);
 }

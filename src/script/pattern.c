@@ -6,7 +6,7 @@
 
 #define DEPTH_MAX 200
 #define CHARGE_STEPS 4096
-#define STEPS_MAX UINT64_C(500000000) /* of one match, where there is no instruction limit */
+#define STEPS_MAX UINT64_C(200000000) /* of one match, where there is no instruction limit */
 
 static const char *match_here(struct pattern *m, const char *s, const char *p);
 
@@ -209,6 +209,7 @@ static bool frontier(struct pattern *m, const char *s, const char **p)
 {
     if (*p >= m->pend || **p != '[') luaL_error(m->L, "missing '[' after '%%f' in pattern");
     const char *after = item_end(m, *p);
+    step_n(m, 1 + (uint64_t)(after - *p) / 4);
     unsigned char before = s == m->src ? 0 : (unsigned char)s[-1],
                   at = s < m->end ? (unsigned char)*s : 0;
     bool yes = !in_set(before, *p, after) && in_set(at, *p, after);

@@ -56,6 +56,7 @@ static int find_or_match(lua_State *L, bool find)
         lua_pushnil(L);
         return 1;
     }
+    if (pn > 64) sandbox_charge(L, pn);
     if (find && (lua_toboolean(L, 4) || !has_specials(p, pn)))
         return find_plain(L, s, n, at, p, pn);
     struct pattern m;

@@ -4,7 +4,7 @@
 #include "script/sandbox_impl.h"
 
 const char key_lax_env = 0, key_stock_require = 0, key_handled = 0, key_ids = 0,
-           key_index_helper = 0;
+           key_index_helper = 0, key_own_env = 0;
 static const char key_threads = 0;
 static void hook(lua_State *L, lua_Debug *ar);
 
@@ -67,9 +67,10 @@ static void *allocate(void *ud, void *p, size_t old, size_t n)
 
 bool sandbox_can_yield(lua_State *L)
 {
-    struct sandbox_impl *im = impl_of(sandbox_of(L));
+    const struct sandbox_impl *im = impl_of(sandbox_of(L));
+    if (im->depth == 0) return false;
     const struct chain_link *top = &im->chain[im->depth - 1];
-    return im->depth > 0 && top->can_yield && top->co == L && lua_isyieldable(L);
+    return top->can_yield && top->co == L && lua_isyieldable(L);
 }
 
 static const char *limit_text(const struct sandbox *sb)
@@ -107,6 +108,8 @@ void sandbox_charge(lua_State *L, uint64_t n)
     struct sandbox *sb = sandbox_of(L);
     spend(sb, n);
     if (over(sb)) sandbox_stop(L);
+    if (sb->slice_left == 0 && lua_gethookcount(L) != 1 && lua_gethook(L) == hook)
+        lua_sethook(L, hook, LUA_MASKCOUNT, 1); /* end the slice with the next instruction */
 }
 
 static void hook(lua_State *L, lua_Debug *ar)
@@ -116,6 +119,11 @@ static void hook(lua_State *L, lua_Debug *ar)
     (void)ar;
     int count = lua_gethookcount(L);
     spend(sb, (uint64_t)count);
+    bool late = sb->slice_left == 0 || sb->interrupt ||
+                (sb->too_long && sb->limit == LIMIT_NONE && sb->too_long(sb->ud, false));
+    if (late && sb->too_long && sb->limit == LIMIT_NONE && !sandbox_can_yield(L) &&
+        sb->too_long(sb->ud, true))
+        sb->limit = LIMIT_INTERRUPTED;
     if (over(sb)) {
         if (sandbox_can_yield(L)) {
             im->pending = PENDING_LIMIT;
@@ -126,7 +134,7 @@ static void hook(lua_State *L, lua_Debug *ar)
                     1); /* sticky: a pcall that is not ours cannot outlive it */
         luaL_error(L, "%s", limit_text(sb));
     }
-    if ((sb->slice_left == 0 || sb->interrupt) && sandbox_can_yield(L)) {
+    if (late && sandbox_can_yield(L)) {
         sb->interrupt = 0;
         im->pending = PENDING_SLICE;
         lua_yield(L, 0);
@@ -145,6 +153,7 @@ void sandbox_budget_reset(struct sandbox *sb, uint64_t instructions_max)
 {
     sb->instructions = 0;
     sb->instructions_max = instructions_max;
+    sb->budgets++;
 }
 
 /* ---- opening ---- */

@@ -46,8 +46,9 @@ struct sandbox {
     uint64_t instructions, instructions_max; /* counted since sandbox_budget_reset; max 0: none.
                                                 Allocated bytes are charged too (1 per 64 bytes) */
     uint64_t slice_left;                     /* instructions until SANDBOX_SLICE */
-    volatile int interrupt; /* set from outside (watchdog). 1: the next hook ends the slice (and
-                               clears it); 2: LIMIT_INTERRUPTED */
+    _Atomic int interrupt;    /* set from outside (watchdog). 1: the next hook ends the slice (and
+                                 clears it); 2: LIMIT_INTERRUPTED */
+    _Atomic uint32_t budgets; /* counts sandbox_budget_reset: the watchdog sees new activations */
     enum sandbox_limit limit;
     struct sandbox_scope
         *scope;              /* of the coroutine being resumed; set by sandbox_resume's caller */
@@ -61,6 +62,10 @@ struct sandbox {
     int64_t (*now_ns)(void *ud);  /* os.time/date/clock; NULL: raises */
     uint64_t (*random)(void *ud); /* math.random; NULL in RUN raises */
     void (*print)(void *ud, struct str line);
+    /* Time, for an owner that measures it; NULL: instructions alone count. Asked at each look at
+     * the budget. stuck false: has the slice lasted long enough? stuck true: the slice is over and
+     * the coroutine cannot pause where it is: true ends it (LIMIT_INTERRUPTED). */
+    bool (*too_long)(void *ud, bool stuck);
     void *ud;
     /* private */
     void *impl;
@@ -90,6 +95,8 @@ void sandbox_budget_reset(struct sandbox *sb, uint64_t instructions_max);
 /* For bindings: block now, go on in k (same contract as lua_yieldk's continuation). Raises where
  * blocking is impossible. */
 int sandbox_block(lua_State *L, lua_KContext ctx, lua_KFunction k);
+/* Work in C, as instructions; raises, or ends the coroutine, past the limit. */
+void sandbox_charge(lua_State *L, uint64_t n);
 /* Raises the failure or value on top of the stack as a cancellation of the current scope: sets
  * scope->unwinding, then lua_error. */
 int sandbox_raise_unwinding(lua_State *L);
@@ -125,8 +132,10 @@ int64_t api_check_time(lua_State *L, int idx, const char *function_name);
 bool api_opt_duration(lua_State *L, int table_idx, const char *key, const char *function_name,
                       int64_t *ns);
 bool api_opt_bool(lua_State *L, int table_idx, const char *key, bool dflt);
-/* A borrowed string option (the string stays alive in the table); false when absent. */
+/* A borrowed string option (the string stays alive in the table); false when absent. api_opt_str
+ * raises for what is not UTF-8: it would break the JSON that histories are shown in. */
 bool api_opt_str(lua_State *L, int table_idx, const char *key, struct str *out);
+bool api_opt_bytes(lua_State *L, int table_idx, const char *key, struct str *out);
 /* A retry option table {max_attempts, initial, backoff, max, non_retryable = {types}} at idx, as a
  * retry_policy record. */
 struct rec *api_check_retry(lua_State *L, int idx, struct arena *a, const char *function_name);

@@ -156,6 +156,7 @@ static int xpcall_done(lua_State *L, int status, lua_KContext entry)
 {
     if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L) - 3;
     if (passes_on(L, status, entry)) return pass_on(L);
+    sandbox_charge(L, 150); /* an error and its traceback */
     if (lua_getupvalue(L, 3, 1) && lua_isstring(L, -1)) set_handled(L, lua_gettop(L));
     lua_pop(L, 1);
     lua_pushvalue(L, 2);
@@ -175,6 +176,16 @@ static int co_xpcall(lua_State *L)
     return xpcall_done(L, lua_pcallk(L, n - 2, LUA_MULTRET, 3, entry, xpcall_done), entry);
 }
 
+/* About how many calls deep the stack is; a far level costs a walk to it. */
+static uint64_t depth_of(lua_State *L)
+{
+    lua_Debug ar;
+    int n = 64;
+    while (n < 1 << 20 && lua_getstack(L, n, &ar))
+        n *= 2;
+    return n > 64 ? (uint64_t)n : 0;
+}
+
 static int debug_traceback(lua_State *L)
 {
     int at = lua_isthread(L, 1) ? 1 : 0;
@@ -190,6 +201,7 @@ static int debug_traceback(lua_State *L)
         if (text) lua_pushfstring(L, "%s\n%s", text, lua_tostring(L, -1));
         return 1;
     }
+    sandbox_charge(L, 40 + 4 * depth_of(of));
     luaL_traceback(L, of, text, level < 0 ? 0 : level > 1000000 ? 1000000 : (int)level);
     return 1;
 }

@@ -41,7 +41,8 @@ struct sandbox_impl {
     struct bundle *bundle; /* counted; the module source of a run */
 };
 
-extern const char key_lax_env, key_stock_require, key_handled, key_ids, key_index_helper;
+extern const char key_lax_env, key_stock_require, key_handled, key_ids, key_index_helper,
+    key_own_env;
 
 static inline unsigned thread_flags(lua_State *L)
 {
@@ -61,9 +62,6 @@ static inline struct sandbox_impl *impl_of(const struct sandbox *sb)
 bool sandbox_can_yield(lua_State *L); /* may an internal yield start here? */
 int sandbox_stop(
     lua_State *L); /* ends the coroutine for good (limit or exit): `return sandbox_stop(L)` */
-void sandbox_charge(
-    lua_State *L,
-    uint64_t n); /* C work as instructions; raises or ends the coroutine past the limit */
 void sandbox_sync_hook(struct sandbox *sb, lua_State *co);
 bool sandbox_push_link(struct sandbox *sb, lua_State *co, bool can_yield);
 void sandbox_keep_traceback(struct sandbox *sb, struct str text);
@@ -74,16 +72,18 @@ int sandbox_traceback_handler(
 int sandbox_root(lua_State *L); /* body of a top coroutine: function and arguments on the stack */
 void sandbox_open_co(lua_State *L); /* coroutine, pcall, xpcall, debug.traceback */
 
-/* sandbox_lib.c, sandbox_os.c, sandbox_pairs.c, pattern_lib.c, modules.c */
+/* sandbox_lib.c, sandbox_costs.c, sandbox_os.c, sandbox_pairs.c, pattern_lib.c, modules.c */
 const char *sandbox_tostring(lua_State *L, int idx, size_t *n); /* pushes the text: no addresses */
 void sandbox_open_lib(lua_State *L, struct sandbox *sb);
+void sandbox_open_costs(lua_State *L, struct sandbox *sb);
 void sandbox_open_os(lua_State *L, struct sandbox *sb);
 void sandbox_open_pairs(lua_State *L);
 void sandbox_open_patterns(lua_State *L); /* the string table is on top */
 void sandbox_open_modules(lua_State *L, struct sandbox *sb);
 int sandbox_load_code(lua_State *co,
                       const struct bundle_module *m); /* our own bytecode; a Lua status */
-void sandbox_set_env(lua_State *L, bool strict);      /* of the function on top */
+void sandbox_set_module_env(lua_State *co, const struct bundle_module *m); /* the same */
+void sandbox_set_env(lua_State *L, bool strict); /* of the function on top */
 int sandbox_call_module(
     lua_State *L,
     const char *name); /* runs the chunk on top, keeps and pushes the module's value */

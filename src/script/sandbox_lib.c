@@ -1,11 +1,9 @@
-/* Replaced and guarded library functions: texts without addresses, setmetatable without finalizers,
- * C loops that are bounded or charged, load for text only, chance from the port. Opened by
- * sandbox.c; the Lua part is lua/moonloop/prelude.lua. */
+/* Replaced library functions: texts without addresses, setmetatable without finalizers, load for
+ * text only, chance from the port. Opened by sandbox.c; the Lua part is lua/moonloop/prelude.lua,
+ * what C functions cost is sandbox_costs.c. */
 #include "base/rng.h"
 #include "script/sandbox_impl.h"
 #include <math.h>
-
-#define LOOP_MAX 10000000 /* elements that one call of a C library function may touch */
 
 /* ---- text of values ---- */
 static lua_Integer id_of(lua_State *L, int idx)
@@ -77,6 +75,7 @@ static int lib_print(lua_State *L)
     luaL_pushresult(&b);
     struct str line;
     line.p = lua_tolstring(L, -1, &line.n);
+    sandbox_charge(L, 16 + line.n / 16);
     if (sb->print) sb->print(sb->ud, line);
     return 0;
 }
@@ -88,10 +87,12 @@ static int lib_format(lua_State *L)
     const char *f = luaL_checklstring(L, 1, &n), *end = f + n, *from = f;
     int arg = 1, top = lua_gettop(L);
     bool changed = false;
+    uint64_t work = n / 16;
     luaL_checkstack(L, 4, NULL);
     for (const char *p = f; p < end; p++) {
         if (*p != '%') continue;
         if (++p < end && *p == '%') continue;
+        work += 4;
         while (p < end && strchr("-+ #0123456789.", *p) && *p)
             p++;
         if (++arg > top || p >= end) break;
@@ -100,7 +101,9 @@ static int lib_format(lua_State *L)
             lua_replace(L, arg);
         }
         changed = changed || *p == 'p';
+        if (strchr("fFgGeEaA", *p)) work += 120; /* up to 400 digits of a float */
     }
+    sandbox_charge(L, work);
     if (changed) { /* %p becomes %s of "table#17" */
         luaL_Buffer b;
         arg = 1;
@@ -134,6 +137,28 @@ static int lib_format(lua_State *L)
 }
 
 /* ---- metatables ---- */
+#define CALL_CHAIN_MAX 20
+
+/* A table whose __call is a table that is called in turn: Lua shifts the whole stack for each link,
+ * and a table that is its own __call does so until the stack is full, which takes minutes without
+ * one look of the hook. The metatable is on top. */
+static void check_call_chain(lua_State *L)
+{
+    int links = 0, top = lua_gettop(L);
+    luaL_checkstack(L, 5, NULL);
+    lua_pushvalue(L, top);
+    for (;;) {
+        lua_pushliteral(L, "__call");
+        int type = lua_rawget(L, -2);
+        if (type != LUA_TTABLE || !lua_getmetatable(L, -1)) break;
+        if (++links > CALL_CHAIN_MAX)
+            luaL_error(L, "setmetatable: more than %d tables in a chain of __call", CALL_CHAIN_MAX);
+        lua_replace(L, top + 1);
+        lua_settop(L, top + 1);
+    }
+    lua_settop(L, top);
+}
+
 static int lib_setmetatable(lua_State *L)
 {
     int t = lua_type(L, 2);
@@ -153,6 +178,11 @@ static int lib_setmetatable(lua_State *L)
             lua_rawset(L, 2);
         }
         lua_settop(L, 2);
+        lua_setmetatable(L, 1);
+        lua_getmetatable(L, 1);
+        check_call_chain(L);
+        lua_settop(L, 1);
+        return 1;
     }
     lua_setmetatable(L, 1);
     return 1;
@@ -179,82 +209,6 @@ static int lib_collectgarbage(lua_State *L)
         lua_pushinteger(L, 0);
         return 1;
     }
-}
-
-/* ---- bounded loops; each has the stock function as upvalue 1 ---- */
-static int stock(lua_State *L)
-{
-    int n = lua_gettop(L);
-    lua_pushvalue(L, lua_upvalueindex(1));
-    lua_insert(L, 1);
-    lua_call(L, n, LUA_MULTRET);
-    return lua_gettop(L);
-}
-
-static void bound(lua_State *L, lua_Integer first, lua_Integer last, const char *what)
-{
-    if (last < first) return;
-    uint64_t n = (uint64_t)last - (uint64_t)first + 1;
-    if (n == 0 || n > LOOP_MAX) luaL_error(L, "%s: more than %d elements", what, LOOP_MAX);
-    sandbox_charge(L, n);
-}
-
-static int lib_rep(lua_State *L)
-{
-    size_t n, sep = 0;
-    luaL_checklstring(L, 1, &n);
-    luaL_optlstring(L, 3, "", &sep);
-    luaL_checkinteger(L, 2);
-    if (n == 0 && sep == 0) { /* the stock loop would turn 2^62 times over nothing */
-        lua_pushliteral(L, "");
-        return 1;
-    }
-    return stock(L);
-}
-
-static int lib_move(lua_State *L)
-{
-    bound(L, luaL_checkinteger(L, 2), luaL_checkinteger(L, 3), "table.move");
-    return stock(L);
-}
-
-static int lib_insert(lua_State *L)
-{
-    if (lua_gettop(L) == 3 && lua_istable(L, 1) && lua_isinteger(L, 2))
-        bound(L, lua_tointeger(L, 2), luaL_len(L, 1), "table.insert");
-    return stock(L);
-}
-
-static int lib_remove(lua_State *L)
-{
-    if (lua_gettop(L) >= 2 && lua_istable(L, 1) && lua_isinteger(L, 2))
-        bound(L, lua_tointeger(L, 2), luaL_len(L, 1), "table.remove");
-    return stock(L);
-}
-
-static int lib_concat(lua_State *L)
-{
-    luaL_checktype(L, 1, LUA_TTABLE);
-    lua_Integer first = luaL_optinteger(L, 3, 1),
-                last = lua_isnoneornil(L, 4) ? luaL_len(L, 1) : luaL_checkinteger(L, 4);
-    bound(L, first, last, "table.concat");
-    return stock(L);
-}
-
-static int lib_unpack(lua_State *L)
-{
-    lua_Integer first = luaL_optinteger(L, 2, 1),
-                last = lua_isnoneornil(L, 3) ? luaL_len(L, 1) : luaL_checkinteger(L, 3);
-    if (last >= first && (uint64_t)last - (uint64_t)first >= 1000000)
-        return luaL_error(L, "too many results to unpack");
-    bound(L, first, last, "table.unpack");
-    return stock(L);
-}
-
-static int lib_select(lua_State *L)
-{
-    sandbox_charge(L, 1 + (uint64_t)lua_gettop(L) / 16);
-    return stock(L);
 }
 
 /* ---- load: text only ---- */
@@ -363,7 +317,6 @@ static void open_strings(lua_State *L)
 {
     lua_getglobal(L, LUA_STRLIBNAME);
     guard(L, "format", lib_format);
-    guard(L, "rep", lib_rep);
     lua_pushnil(L);
     lua_setfield(L, -2, "dump");
     sandbox_open_patterns(L);
@@ -383,17 +336,8 @@ void sandbox_open_lib(lua_State *L, struct sandbox *sb)
                                     {NULL, NULL}};
     static const luaL_Reg math[] = {
         {"random", lib_random}, {"randomseed", lib_randomseed}, {NULL, NULL}};
-    static const struct {
-        const char *name;
-        lua_CFunction f;
-    } tables[] = {{"move", lib_move},
-                  {"insert", lib_insert},
-                  {"remove", lib_remove},
-                  {"concat", lib_concat},
-                  {"unpack", lib_unpack}};
     lua_pushglobaltable(L);
     luaL_setfuncs(L, base, 0);
-    guard(L, "select", lib_select);
     if (sb->kind == SANDBOX_RUN) {
         static const char *const absent[] = {"dofile", "loadfile", "warn"};
         for (size_t i = 0; i < sizeof absent / sizeof *absent; i++) {
@@ -406,11 +350,10 @@ void sandbox_open_lib(lua_State *L, struct sandbox *sb)
     lua_getfield(L, -1, LUA_MATHLIBNAME);
     luaL_setfuncs(L, math, 0);
     lua_pop(L, 1);
-    lua_getfield(L, -1, LUA_TABLIBNAME);
-    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
-        guard(L, tables[i].name, tables[i].f);
-    lua_pop(L, 2);
+    lua_pop(L, 1);
     open_strings(L);
+    value_set_text(L, lib_tostring);
+    sandbox_open_costs(L, sb);
     lua_createtable(L, 0, 1); /* for the prelude */
     lua_pushcfunction(L, lib_load);
     lua_setfield(L, -2, "load");

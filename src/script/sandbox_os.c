@@ -1,18 +1,10 @@
-/* os, io and files. A run gets os.time, date, clock and difftime from its port, in UTC and the C
- * locale, and nothing else; a host state has the real libraries, with the port's time as "now",
- * text-only loadfile and dofile, and an os.exit that ends the script instead of the process. */
+/* os, io and files. A run gets os.time, date, clock and difftime from its port, in UTC (and, as all
+ * that a run does, in the C locale), and nothing else; a host state has the real libraries, with
+ * the port's time as "now", text-only loadfile and dofile, and an os.exit that ends the script
+ * instead of the process. */
 #include "script/sandbox_impl.h"
-#include <locale.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
-
-static pthread_once_t c_locale_once = PTHREAD_ONCE_INIT;
-static locale_t c_locale;
-static void c_locale_make(void)
-{
-    c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-}
 
 static int64_t now_of(lua_State *L)
 {
@@ -107,22 +99,23 @@ static int run_date(lua_State *L)
                     .tm_zone = "UTC"};
     static const char allowed[] = "aAbBcdDeFgGhHIjmMnprRStTuUVwWxXyYzZC%";
     luaL_Buffer b;
-    pthread_once(&c_locale_once, c_locale_make);
+    size_t fields = 0;
     luaL_buffinit(L, &b);
     for (const char *p = format; *p; p++) {
         if (*p != '%') {
             luaL_addchar(&b, *p);
             continue;
         }
+        fields++;
         char spec[3] = {'%', *++p, 0}, text[128];
         if (!*p || !strchr(allowed, *p))
             return luaL_argerror(L, 1,
                                  lua_pushfstring(L, "invalid conversion specifier '%s'", spec));
-        size_t n = c_locale ? strftime_l(text, sizeof text, spec, &tm, c_locale)
-                            : strftime(text, sizeof text, spec, &tm);
+        size_t n = strftime(text, sizeof text, spec, &tm);
         luaL_addlstring(&b, text, n);
     }
     luaL_pushresult(&b);
+    sandbox_charge(L, 100 * fields);
     return 1;
 }
 

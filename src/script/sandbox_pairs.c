@@ -265,7 +265,7 @@ static int next_first(lua_State *L)
             lua_replace(L, 2);
         }
     }
-    sandbox_charge(L, (uint64_t)n / 4);
+    sandbox_charge(L, 2 * (uint64_t)n);
     lua_settop(L, 2);
     lua_pushvalue(L, 2);
     lua_rawget(L, 1);

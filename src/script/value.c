@@ -6,12 +6,50 @@
 #include <lauxlib.h>
 #include <stdio.h>
 
-static const char key_list, key_bytes;
+static const char key_list, key_bytes, key_charge, key_text;
 
+#define CHARGE_FREE 64 /* bytes of work that are part of the call */
 struct bytes {
     size_t n;
     char data[];
 };
+
+void value_set_charge(lua_State *L, lua_CFunction f)
+{
+    lua_pushcfunction(L, f);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &key_charge);
+}
+
+void value_set_text(lua_State *L, lua_CFunction f)
+{
+    lua_pushcfunction(L, f);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &key_text);
+}
+
+const char *value_push_text(lua_State *L, int idx, size_t *n)
+{
+    idx = lua_absindex(L, idx);
+    luaL_checkstack(L, 4, NULL);
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &key_text) != LUA_TFUNCTION) {
+        lua_pop(L, 1);
+        return luaL_tolstring(L, idx, n);
+    }
+    lua_pushvalue(L, idx);
+    lua_call(L, 1, 1);
+    return lua_tolstring(L, -1, n);
+}
+
+static void charge(lua_State *L, size_t n)
+{
+    if (n <= CHARGE_FREE) return;
+    luaL_checkstack(L, 4, NULL);
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &key_charge) == LUA_TFUNCTION) {
+        lua_pushinteger(L, (lua_Integer)n);
+        lua_call(L, 1, 0);
+    } else {
+        lua_pop(L, 1);
+    }
+}
 
 /* ---- null ---- */
 static int null_tostring(lua_State *L)
@@ -85,6 +123,7 @@ static int bytes_len(lua_State *L)
 static int bytes_eq(lua_State *L)
 {
     struct bytes *a = to_bytes(L, 1), *b = to_bytes(L, 2);
+    if (a && b) charge(L, a->n / 32);
     lua_pushboolean(L, a && b && a->n == b->n && memcmp(a->data, b->data, a->n) == 0);
     return 1;
 }
@@ -178,8 +217,9 @@ static int push_json(lua_State *L, bool pretty, const char *fname)
         lua_setfield(L, -2, "__gc");
     }
     lua_setmetatable(L, -2);
-    if ((pretty ? value_encode_pretty : value_encode)(L, 1, b, "value", &e))
-        return luaL_error(L, "%s: %s", fname, e.text);
+    int code = (pretty ? value_encode_pretty : value_encode)(L, 1, b, "value", &e);
+    charge(L, b->n);
+    if (code) return luaL_error(L, "%s: %s", fname, e.text);
     lua_pushlstring(L, b->p ? b->p : "", b->n);
     buf_free(b);
     return 1;
@@ -208,6 +248,7 @@ static int api_decode(lua_State *L)
     struct err e = {0};
     struct str text;
     if (!value_to_bytes(L, 1, &text)) text.p = luaL_checklstring(L, 1, &text.n);
+    charge(L, text.n);
     if (value_decode(L, text, &e)) return luaL_error(L, "ml.json.decode: %s", e.text);
     return 1;
 }

@@ -26,6 +26,12 @@ bool value_is_list(lua_State *L, int idx);
 /* Sets the fields null, list, bytes and json {encode, decode, pretty} of the table at idx: the
  * "moonloop" tables of both kinds of state. */
 void value_install(lua_State *L, int idx);
+/* What this file is handed by a sandbox. charge(bytes) is called for long work on so much text and
+ * may raise; text(value) is its tostring, which shows no addresses. Without them nothing is charged
+ * and texts are the stock ones. */
+void value_set_charge(lua_State *L, lua_CFunction charge);
+void value_set_text(lua_State *L, lua_CFunction text);
+const char *value_push_text(lua_State *L, int idx, size_t *n); /* may raise; n may be NULL */
 
 /* Appends canonical JSON of the value at idx. `root` names it in error paths. ERR_ARG, ERR_LIMIT,
  * ERR_NOMEM. Never raises. */

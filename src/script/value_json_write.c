@@ -93,7 +93,8 @@ static void newline(struct writer *w)
 static int check_room(struct writer *w)
 {
     if (w->out->code)
-        return bad(w, w->out->code, w->out->code == ERR_NOMEM ? "out of memory" : "is too large");
+        return bad(w, w->out->code,
+                   w->out->code == ERR_NOMEM ? "out of memory" : "is larger than 32 MiB as JSON");
     if (w->out->n - w->start > VALUE_BYTES_MAX)
         return bad(w, ERR_LIMIT, "is larger than 32 MiB as JSON");
     return 0;

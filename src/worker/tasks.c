@@ -470,7 +470,7 @@ static void task_slice(struct w_task *k)
         if (rc == 0) return;
         if (rc > 0) {
             k->state = W_ACTIVE;
-            w_dog_watch(k->w, k->run->wf);
+            w_dog_watch(k->w, k->run->wf, &k->spent);
             rc = activate_first(k, whole, &out, &e);
         }
     } else if (k->state == W_WAIT_LOCAL || k->state == W_ACTIVE) {
@@ -480,13 +480,13 @@ static void task_slice(struct w_task *k)
             return;
         }
         k->state = W_ACTIVE;
-        w_dog_watch(k->w, k->run->wf);
+        w_dog_watch(k->w, k->run->wf, &k->spent);
         rc =
             wf_activate(k->run->wf, NULL, (struct wf_budget){k->w->o.slice_instructions}, &out, &e);
     } else {
         return;
     }
-    w_dog_watch(k->w, NULL);
+    w_dog_watch(k->w, NULL, NULL);
     if (refused != mem_refused() || (k->run && k->run->starved))
         rc = err_set(&e, ERR_NOMEM, "out of memory");
     if (rc)

@@ -43,6 +43,10 @@ struct w_c_activity {
 };
 
 enum w_task_state { W_NEW, W_FETCHING, W_ACTIVE, W_WAIT_LOCAL, W_ANSWERING, W_PARKED };
+struct w_spent {
+    uint32_t activation;
+    int64_t ns; /* processor time of that activation, as far as the watchdog saw it */
+};
 struct w_task {
     struct worker *w;
     struct backend_task *t;
@@ -57,7 +61,8 @@ struct w_task {
     struct rec **events;
     size_t n_events, cap_events; /* the whole history, when it was rebuilt */
     const struct wf_out *out;    /* of the last activation; valid until the next call on the run */
-    struct loop_timer *timer;    /* heartbeat of local activities */
+    struct w_spent spent;
+    struct loop_timer *timer; /* heartbeat of local activities */
     int local_retries;
     struct w_task *next, *prev; /* all tasks */
     struct w_task *ready_next;
@@ -115,16 +120,21 @@ struct w_bundle {
     uint64_t used;
 };
 
-/* A thread that ends slices which last too long: a C function that never reaches the count hook (a
- * pattern). It counts its own ticks, not the clock, so that a stopped process or a sleeping machine
- * blocks no run. */
+/* A thread that ends slices which last too long, and activations that used too much processor time:
+ * there are single instructions that take milliseconds (two texts of 10 MB compared), and the
+ * instruction limit alone would let them go on for hours. It counts its own ticks for a slice and
+ * the loop thread's processor time for an activation, never the clock, so that a stopped process, a
+ * busy machine or a sleeping one blocks no run. */
 struct w_watchdog {
     bool on, quit, armed;
     pthread_t thread;
     pthread_mutex_t
         lock; /* the only one of this room: the watched run must not be closed meanwhile */
     pthread_cond_t wake;
-    struct wf_run *run; /* being sliced, NULL: none */
+    struct wf_run *run;    /* being sliced, NULL: none */
+    struct w_spent *spent; /* of its task */
+    struct clock_thread loop;
+    int64_t seen_ns; /* its processor time at the last look in this slice; 0: no look yet */
     int ticks;
 };
 
@@ -210,7 +220,8 @@ void w_calls_free_all(struct worker *w);
 /* watchdog.c */
 int w_dog_start(struct worker *w);
 void w_dog_stop(struct worker *w);
-void w_dog_watch(struct worker *w, struct wf_run *r); /* NULL: the slice ended */
+void w_dog_watch(struct worker *w, struct wf_run *r,
+                 struct w_spent *spent); /* NULL: the slice ended */
 /* worker.c */
 void w_stop_check(struct worker *w);
 static inline size_t w_or(size_t v, size_t dflt)

@@ -6,6 +6,7 @@
  *
  * A call does a bounded number of batches and spends at most its budget, so a long replay never
  * holds the loop. */
+#include "base/locale.h"
 #include "workflow/wf_machine.h"
 
 #define BATCHES_PER_CALL 64
@@ -71,6 +72,7 @@ static void reset_out(struct wf_run *r)
     m->n_events = m->at = 0;
     r->logs = NULL;
     r->n_logs = r->cap_logs = m->logs_handed = 0;
+    r->log_bytes = 0;
     m->locals = NULL;
     m->n_locals = m->cap_locals = 0;
     m->local_cancels = NULL;
@@ -350,9 +352,14 @@ int wf_activate(struct wf_run *r, const struct wf_task *task, struct wf_budget b
     } else if (m->phase == PHASE_IDLE || m->phase == PHASE_DONE) {
         return err_set(e, ERR_ARG, "there is no task to go on with");
     }
-    r->sandbox.interrupt = 0;
+    if (task)
+        r->sandbox.interrupt = 0; /* a stop that came too late for its slice still holds */
+    else if (r->sandbox.interrupt == 1)
+        r->sandbox.interrupt = 0;
     r->sandbox.slice_left = budget.instructions ? budget.instructions : DEFAULT_BUDGET;
+    void *locale = locale_c_enter();
     int rc = loop(r);
+    locale_c_leave(locale);
     if (rc) {
         m->phase = PHASE_BROKEN;
         return err_set(e, rc, "%s",

@@ -4,6 +4,7 @@
  * A run's state loads the bundle's entry once; its top may only define. Then the registry is
  * sealed. Everything that would be I/O exists as a stand-in that raises and names the fix.
  * lua/moonloop/flow.lua is loaded when one of its names is first used. */
+#include "base/locale.h"
 #include "base/log.h"
 #include "workflow/wf_script.h"
 #include <limits.h>
@@ -84,7 +85,9 @@ struct str api_str(lua_State *L, int idx)
 {
     size_t n;
     const char *p = luaL_checklstring(L, idx, &n);
-    return str_make(p, n);
+    struct str s = str_make(p, n);
+    if (str_utf8_valid(s) != n) luaL_argerror(L, idx, "not UTF-8 text");
+    return s;
 }
 
 static struct str copied(lua_State *L, struct str from, struct str copy)
@@ -338,7 +341,7 @@ static int standin_raise(lua_State *L)
 
 static int standin_index(lua_State *L)
 {
-    lua_pushfstring(L, "%s.%s", lua_tostring(L, lua_upvalueindex(1)), luaL_tolstring(L, 2, NULL));
+    lua_pushfstring(L, "%s.%s", lua_tostring(L, lua_upvalueindex(1)), value_push_text(L, 2, NULL));
     lua_pushvalue(L, lua_upvalueindex(2));
     lua_pushcclosure(L, standin_raise, 2);
     return 1;
@@ -577,11 +580,13 @@ int script_open(struct wf_run *r, struct err *e)
     struct wf_script *s = mem_zalloc(sizeof *s);
     int rc = 0;
     if (!s) return err_set(e, ERR_NOMEM, "out of memory");
+    void *locale = locale_c_enter();
     r->script = s;
     s->r = r;
     s->memo_ref = s->search_ref = LUA_NOREF;
     buf_init(&s->scratch, 64 * 1024);
     map_init(&s->texts);
+    map_init(&s->channels);
     s->memory_failure = failure_app(&r->keep, STR("MemoryLimit"),
                                     STR("there was no memory left to go on"), false, NULL, NULL);
     if (arena_failed(&r->keep)) {
@@ -615,6 +620,7 @@ int script_open(struct wf_run *r, struct err *e)
     sb->now_ns = script_now;
     sb->random = script_random;
 out:
+    locale_c_leave(locale);
     if (rc != 0) script_close(r);
     return rc;
 }

@@ -464,7 +464,9 @@ static int ml_fail(lua_State *L)
 
 static int core_warn(lua_State *L)
 {
-    api_warn(run_of(L), LOG_WARN, api_out(L, api_str(L, 1)));
+    size_t n;
+    const char *p = luaL_checklstring(L, 1, &n);
+    api_warn(run_of(L), LOG_WARN, str_make(p, n));
     return 0;
 }
 

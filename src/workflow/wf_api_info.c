@@ -170,9 +170,8 @@ static int log_line(lua_State *L, int level)
     size_t n;
     luaL_checkany(L, 1);
     lua_settop(L, 2);
-    const char *p = luaL_tolstring(L, 1, &n);
+    const char *p = value_push_text(L, 1, &n);
     if (s->context == CONTEXT_TOP || r->replaying) return 0;
-    struct str text = api_out(L, str_make(p, n));
     if (!lua_isnoneornil(L, 2)) {
         buf_reset(&s->scratch);
         if (value_encode(L, 2, &s->scratch, "fields", &e) !=
@@ -183,9 +182,10 @@ static int log_line(lua_State *L, int level)
             buf_put_json(&s->scratch, str_of(e.text));
             buf_puts(&s->scratch, "}");
         }
-        fields = api_out(L, buf_str(&s->scratch));
+        fields = buf_str(&s->scratch);
     }
-    wf_log_add(r, level, text, fields);
+    sandbox_charge(L, 16 + (n + fields.n) / 16);
+    wf_log_add(r, level, str_make(p, n), fields);
     return 0;
 }
 
@@ -248,16 +248,22 @@ static int push_uuid(lua_State *L, struct rng *g)
 
 static int ml_uuid(lua_State *L)
 {
+    sandbox_charge(L, 60);
     return push_uuid(L, chance(L, "ml.uuid"));
 }
+
+#define STREAMS_MAX 1000
 
 static struct stream *stream_get(lua_State *L, struct wf_run *r, struct str name)
 {
     struct wf_script *s = r->script;
     struct stream **at = &s->streams;
-    while (*at && !str_eq((*at)->name, name))
+    int n = 0;
+    for (; *at && !str_eq((*at)->name, name); n++)
         at = &(*at)->next;
     if (*at) return *at;
+    if (n >= STREAMS_MAX)
+        luaL_error(L, "ml.random: the run has %d named streams already", STREAMS_MAX);
     struct str kept = script_text(r, name);
     struct str seed =
         arena_printf(&r->out_arena, STR_FMT "/" STR_FMT, STR_ARG(s->seed), STR_ARG(name));
@@ -328,6 +334,7 @@ static int ml_memo(lua_State *L)
         return 1;
     }
     struct wf_run *r = api_act(L, "ml.memo");
+    sandbox_charge(L, 100);
     struct rec *m = api_map_payloads(L, 1, &rec_type_memo, T(memo, fields), false, "ml.memo");
     push_memo(L, r);
     if (wf_op_memo(r, m, &e) != 0) return api_error(L, &e, "ml.memo");
@@ -343,6 +350,7 @@ static int ml_search_attributes(lua_State *L)
         return 1;
     }
     struct wf_run *r = api_act(L, "ml.search_attributes");
+    sandbox_charge(L, 100);
     struct rec *m =
         api_map_payloads(L, 1, &rec_type_search_attributes, T(search_attributes, indexed_fields),
                          true, "ml.search_attributes");

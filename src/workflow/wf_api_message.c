@@ -28,6 +28,8 @@ void handlers_list(struct wf_script *s, enum handler_kind kind, struct buf *out)
     }
 }
 
+#define NAMES_MAX 10000 /* channels, and handlers, of one run */
+
 /* Registers (or replaces) the function at fn; validator 0: none. */
 static struct handler *handler_set(lua_State *L, enum handler_kind kind, struct str name, int fn,
                                    int validator, const char *fname)
@@ -49,8 +51,13 @@ static struct handler *handler_set(lua_State *L, enum handler_kind kind, struct 
         h->name = kept;
         h->fn_ref = h->validator_ref = LUA_NOREF;
         struct handler **at = &s->signals;
-        while (*at)
+        int n = 0;
+        for (; *at; n++)
             at = &(*at)->next;
+        if (n >= NAMES_MAX) {
+            mem_free(h);
+            luaL_error(L, "%s: the run has %d handlers already", fname, NAMES_MAX);
+        }
         *at = h;
     }
     luaL_unref(L, LUA_REGISTRYINDEX, h->fn_ref);
@@ -70,14 +77,30 @@ static struct handler *handler_set(lua_State *L, enum handler_kind kind, struct 
 static struct channel *channel_get(struct wf_run *r, struct str name)
 {
     struct wf_script *s = r->script;
-    struct channel **at = &s->channels;
-    while (*at && !str_eq((*at)->name, name))
-        at = &(*at)->next;
-    if (*at) return *at;
-    struct channel *c = mem_zalloc(sizeof *c);
-    if (!c) return NULL;
+    struct channel *c = map_get(&s->channels, name);
+    if (c) return c;
+    c = mem_zalloc(sizeof *c);
+    if (!c || map_set(&s->channels, name, c)) {
+        mem_free(c);
+        return NULL;
+    }
     c->name = script_text(r, name);
-    return *at = c;
+    return c;
+}
+
+/* For the script: raises when there are too many, or no memory. */
+static struct channel *channel_named(lua_State *L, struct str name, const char *fname)
+{
+    struct wf_run *r = run_of(L);
+    struct wf_script *s = r->script;
+    if (s->channels.n >= NAMES_MAX && !map_get(&s->channels, name))
+        luaL_error(L,
+                   "%s: the run has %d channels already: use one channel and tell its messages "
+                   "apart by their values",
+                   fname, NAMES_MAX);
+    struct channel *c = channel_get(r, name);
+    if (!c) api_nomem(L);
+    return c;
 }
 
 static void buffered_free(struct buffered *b)
@@ -191,8 +214,7 @@ static int ml_on_signal(lua_State *L)
     struct str name = api_str(L, 1);
     luaL_checktype(L, 2, LUA_TFUNCTION);
     struct handler *h = handler_set(L, HANDLER_SIGNAL, name, 2, 0, "ml.on_signal");
-    struct channel *c = channel_get(r, name);
-    if (!c) return api_nomem(L);
+    struct channel *c = channel_named(L, name, "ml.on_signal");
     while (c->first) { /* taken from the list after the coroutine exists: raising loses nothing */
         signal_task(L, r, h, c->first->input, c->first->arrival);
         buffered_free(channel_take(c));
@@ -204,9 +226,8 @@ static int ml_on_signal(lua_State *L)
 
 static int ml_channel(lua_State *L)
 {
-    struct wf_run *r = api_read(L, "ml.channel");
-    struct channel *c = channel_get(r, api_str(L, 1));
-    if (!c) return api_nomem(L);
+    api_read(L, "ml.channel");
+    struct channel *c = channel_named(L, api_str(L, 1), "ml.channel");
     struct channel **u = lua_newuserdatauv(L, sizeof *u, 0);
     *u = c;
     luaL_setmetatable(L, CHANNEL_CLASS);
@@ -681,13 +702,13 @@ void messages_free(struct wf_run *r)
     }
     for (struct future_box *b = s->futures; b; b = b->next)
         b->channel = NULL;
-    while (s->channels) {
-        struct channel *c = s->channels;
-        s->channels = c->next;
+    for (struct map_entry *x = s->channels.first; x; x = x->next) {
+        struct channel *c = x->value;
         while (c->first)
             buffered_free(channel_take(c));
         mem_free(c);
     }
+    map_free(&s->channels);
     while (s->updates) {
         struct pending_update *u = s->updates;
         s->updates = u->next;

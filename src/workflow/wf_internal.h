@@ -191,7 +191,7 @@ struct wf_run {
 
     /* log lines of this activation (out_arena); wf_log_add drops them while replaying */
     struct wf_log *logs;
-    size_t n_logs, cap_logs;
+    size_t n_logs, cap_logs, log_bytes;
     /* pending list, filled by the script side after it settled: who waits for what */
     struct wf_pending *pending;
     size_t n_pending, cap_pending;

@@ -145,6 +145,7 @@ struct wf_machines {
     struct wf_marker *local_markers, **local_markers_end;
     struct map patches;      /* id -> PATCH_* of markers seen in look-ahead */
     struct map patch_memo;   /* id -> PATCH_YES / PATCH_NO */
+    bool versions_full;      /* the list of all ids is longer than a search attribute may be */
     struct map side_effects; /* decimal id -> payloads, of this look-ahead */
     struct arena look_arena; /* reset per batch */
 

@@ -201,7 +201,8 @@ bool wf_op_patched(struct wf_run *r, struct str id, bool deprecated, struct err 
         if (known == PATCH_UPSERT)
             patch_upsert(r, STR("[]")); /* what is compared is that there is one */
     } else if (!r->replaying && !known && patch_marker(r, id, deprecated)) {
-        struct str versions = change_versions(r);
+        struct str versions = m->versions_full ? STR("") : change_versions(r);
+        m->versions_full = m->versions_full || versions.n >= CHANGE_VERSION_MAX;
         if (versions.n && versions.n < CHANGE_VERSION_MAX) patch_upsert(r, versions);
     }
     return yes;

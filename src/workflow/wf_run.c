@@ -8,6 +8,7 @@
 #define DEFAULT_INSTRUCTIONS UINT64_C(200000000)
 #define DEFAULT_COMMANDS 10000
 #define DEFAULT_PAYLOAD ((size_t)32 << 20)
+#define LOGS_MAX ((size_t)4 << 20) /* of one task: then lines are left out, and one says so */
 #define OUT_MAX ((size_t)512 << 20)
 
 static struct wf_limits limits_of(struct wf_limits l)
@@ -148,6 +149,16 @@ void wf_interrupt(struct wf_run *r)
     r->sandbox.interrupt = 1;
 }
 
+void wf_stop(struct wf_run *r)
+{
+    r->sandbox.interrupt = 2;
+}
+
+uint32_t wf_activations(const struct wf_run *r)
+{
+    return r->sandbox.budgets;
+}
+
 size_t wf_memory(const struct wf_run *r)
 {
     const struct wf_machines *m = r->machines;
@@ -188,7 +199,15 @@ static void *grow(struct arena *a, void *old, size_t n, size_t *cap, size_t size
 
 void wf_log_add(struct wf_run *r, int level, struct str text, struct str fields_json)
 {
-    if (r->replaying) return;
+    size_t n = text.n + fields_json.n + sizeof *r->logs;
+    if (r->replaying || r->log_bytes > LOGS_MAX) return;
+    r->log_bytes += n;
+    if (n > LOGS_MAX || r->log_bytes > LOGS_MAX) {
+        r->log_bytes = LOGS_MAX + 1;
+        level = LOG_WARN;
+        text = STR("more than 4 MiB of log lines in one workflow task: the rest is left out");
+        fields_json = (struct str){0};
+    }
     struct wf_log *logs = grow(&r->out_arena, r->logs, r->n_logs, &r->cap_logs, sizeof *logs);
     if (!logs) return;
     r->logs = logs;

@@ -55,12 +55,21 @@ void script_limit(struct wf_run *r)
     r->task_fail_cause = cause;
 }
 
+#define TEXT_COST 128 /* of its place in the table */
+
 struct str script_text(struct wf_run *r, struct str t)
 {
     struct wf_script *s = r->script;
     if (!t.p) return t;
     const char *known = map_get(&s->texts, t);
     if (known) return (struct str){known, t.n};
+    struct sandbox *sb = &r->sandbox;
+    size_t cost = t.n + TEXT_COST;
+    if (sb->mem_max && (cost > sb->mem_max || sb->mem_used > sb->mem_max - cost)) {
+        s->nomem = true;
+        return (struct str){"", 0};
+    }
+    sb->mem_used += cost; /* kept as long as the run is open, so it counts as the script's memory */
     struct str kept = arena_str(&r->keep, t);
     if (!kept.p || map_set(&s->texts, kept, (void *)(uintptr_t)kept.p) != 0) s->nomem = true;
     return kept;
@@ -262,10 +271,12 @@ static struct rec *error_record(struct task *t, bool *was_failure)
     struct str trace = sandbox_traceback(&r->sandbox);
     struct rec *f = NULL;
     if (failure_from_lua(t->co, -1, &r->out_arena, trace, &f, was_failure) != 0 || !f) {
+        if (r->sandbox.limit != LIMIT_NONE) script_limit(r);
         *was_failure = false;
         return failure_app(&r->out_arena, STR("LuaError"), STR("the error could not be recorded"),
                            false, NULL, NULL);
     }
+    if (r->sandbox.limit != LIMIT_NONE) script_limit(r); /* reached while its text was made */
     struct str message = rec_str(f, T(failure, message));
     if (!*was_failure && s->spawn_error.p && str_eq(s->spawn_error, message))
         rec_set_str(f, T(failure, stack_trace),

@@ -1,0 +1,4 @@
+-- attack: an endless loop of goto
+-- expect: limit
+-- where: both
+::again:: goto again

@@ -1,0 +1,4 @@
+-- attack: an endless loop
+-- expect: limit
+-- where: both
+while true do end

@@ -1,0 +1,4 @@
+-- attack: an explosive pattern in gsub
+-- expect: limit
+-- where: workflow
+return (('x'):rep(2000)):gsub('.-.-.-b', '')

@@ -1,0 +1,4 @@
+-- attack: drawing numbers for ever
+-- expect: limit
+-- where: workflow
+while true do math.random() ml.random() end

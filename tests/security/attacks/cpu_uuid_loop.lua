@@ -1,0 +1,4 @@
+-- attack: making ids for ever
+-- expect: limit
+-- where: workflow
+while true do ml.uuid() end

@@ -1,0 +1,4 @@
+-- attack: coroutines nested without end
+-- expect: limit
+-- where: workflow
+local function f() return coroutine.wrap(f)() end f()

@@ -1,0 +1,4 @@
+-- attack: a function as an error
+-- expect: error function
+-- where: both
+error(print)

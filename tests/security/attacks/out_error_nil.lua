@@ -1,0 +1,4 @@
+-- attack: error(nil)
+-- expect: error nil
+-- where: both
+error(nil)

@@ -1,0 +1,4 @@
+-- attack: error()
+-- expect: error nil
+-- where: both
+error()

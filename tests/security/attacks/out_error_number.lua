@@ -1,0 +1,4 @@
+-- attack: a number as an error
+-- expect: error 42
+-- where: both
+error(42)

@@ -1,0 +1,4 @@
+-- attack: returning infinity
+-- expect: error infinite
+-- where: both
+return {x = math.huge}

@@ -1,0 +1,4 @@
+-- attack: returning a coroutine
+-- expect: error thread cannot be JSON
+-- where: both
+return {co = coroutine.create(print)}
