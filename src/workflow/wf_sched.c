@@ -55,26 +55,6 @@ void script_limit(struct wf_run *r)
     r->task_fail_cause = cause;
 }
 
-#define TEXT_COST 128 /* of its place in the table */
-
-struct str script_text(struct wf_run *r, struct str t)
-{
-    struct wf_script *s = r->script;
-    if (!t.p) return t;
-    const char *known = map_get(&s->texts, t);
-    if (known) return (struct str){known, t.n};
-    struct sandbox *sb = &r->sandbox;
-    size_t cost = t.n + TEXT_COST;
-    if (sb->mem_max && (cost > sb->mem_max || sb->mem_used > sb->mem_max - cost)) {
-        s->nomem = true;
-        return (struct str){"", 0};
-    }
-    sb->mem_used += cost; /* kept as long as the run is open, so it counts as the script's memory */
-    struct str kept = arena_str(&r->keep, t);
-    if (!kept.p || map_set(&s->texts, kept, (void *)(uintptr_t)kept.p) != 0) s->nomem = true;
-    return kept;
-}
-
 /* ---- coroutines ---- */
 
 struct task *task_new(struct wf_run *r, enum task_kind kind, struct task *parent, lua_State *L,

@@ -164,7 +164,7 @@ struct wf_script {
     size_t n_defs, cap_defs;
     const struct def *main_def;
     struct handler *signals; /* all kinds of handlers, as registered */
-    struct map channels; /* name -> struct channel */
+    struct map channels;     /* name -> struct channel */
     struct pending_update *updates, *updates_last;
     struct stream *streams;
     struct str seed;    /* of the run's chance */

@@ -144,10 +144,10 @@ int wf_local_resolve(struct wf_run *r, uint32_t seq, const struct wf_local_resul
 void wf_flushed(struct wf_run *r);
 /* The engine discarded the task (only rejected updates in it): forget events after `event_id`. */
 void wf_rollback(struct wf_run *r, int64_t event_id);
-void wf_interrupt(struct wf_run *r);      /* from a watchdog thread: end the slice soon */
-void wf_stop(struct wf_run *r); /* from a watchdog thread: the activation is over its time */
+void wf_interrupt(struct wf_run *r); /* from a watchdog thread: end the slice soon */
+void wf_stop(struct wf_run *r);      /* from a watchdog thread: the activation is over its time */
 uint32_t wf_activations(const struct wf_run *r); /* counts them; from any thread */
-size_t wf_memory(const struct wf_run *r); /* bytes held, for the cache */
+size_t wf_memory(const struct wf_run *r);        /* bytes held, for the cache */
 int64_t wf_last_event(
     const struct wf_run *r); /* id of the last event taken in; the next task must begin at +1 */
 uint64_t wf_instructions(const struct wf_run *r); /* of the current activation */
