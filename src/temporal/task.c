@@ -11,6 +11,7 @@ void tw_task_free(struct tw_task *k)
 {
     struct tw *w = k->w;
     if (k->paging) w->t->wire.cancel(w->t->wire.ud, k->rpc);
+    w->activity_slots += k->eager;
     if (k->prev)
         k->prev->next = k->next;
     else

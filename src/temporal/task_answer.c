@@ -114,10 +114,27 @@ void tw_task_give_back(struct tw_task *k, int cause, const char *why)
 }
 
 /* ---- completing ---- */
-static void take_inline(struct tw *w, struct tw_queue *q, struct str task)
+/* What came with an answer: it outlives the call, so it is copied. */
+struct inline_tasks {
+    char *p[1 + TW_EAGER_MAX];
+    size_t n[1 + TW_EAGER_MAX];
+};
+
+static void keep_inline(struct inline_tasks *in, size_t at, struct str bytes)
+{
+    in->p[at] = bytes.n ? mem_dup(bytes.p, bytes.n) : NULL; /* without memory: its time-out */
+    in->n[at] = in->p[at] ? bytes.n : 0;
+}
+
+static void take_inline(struct tw *w, struct tw_queue *q, struct inline_tasks *in)
 {
     w->hold++;
-    if (task.n) tw_take_workflow(w, q, TW_STICKY, task);
+    for (size_t i = 0; i < 1 + TW_EAGER_MAX; i++) {
+        struct str bytes = str_make(in->p[i], in->n[i]);
+        if (bytes.n && i == 0) tw_take_workflow(w, q, TW_STICKY, bytes);
+        if (bytes.n && i > 0) tw_take_activity(w, q, bytes);
+        mem_free(in->p[i]);
+    }
     w->hold--;
     tw_pump(w);
 }
@@ -127,14 +144,15 @@ static int read_completed(struct call *c, struct str bytes, struct err *e)
     struct tw_task *k = c->state;
     struct tw *w = k->w;
     struct tw_queue *q = k->q;
-    struct bridge_part next = {.tag = 1};
+    struct bridge_part parts[] = {{.tag = 1}, {.tag = 2}};
+    struct inline_tasks in = {0};
     Pb__RespondWorkflowTaskCompletedResponse *m;
-    int rc = call_read(c, &pb__respond_workflow_task_completed_response__descriptor, bytes, &next,
-                       1, &m, e);
+    int rc = call_read(c, &pb__respond_workflow_task_completed_response__descriptor, bytes, parts,
+                       2, &m, e);
     if (rc) return rc;
-    /* what came with the answer outlives the call */
-    struct str task = next.n ? next.raw[0] : (struct str){NULL, 0};
-    char *copy = task.n ? mem_dup(task.p, task.n) : NULL;
+    if (parts[0].n) keep_inline(&in, 0, parts[0].raw[0]);
+    for (size_t i = 0; i < parts[1].n && i < TW_EAGER_MAX; i++)
+        keep_inline(&in, 1 + i, parts[1].raw[i]);
     struct backend_answer a = {.kind = BACKEND_OK};
     if (m->reset_history_event_id > 0) {
         a.kind = BACKEND_DISCARDED;
@@ -143,8 +161,7 @@ static int read_completed(struct call *c, struct str bytes, struct err *e)
     w->hold++; /* the slot that the answer frees is for the next task */
     call_answer(c, &a);
     w->hold--;
-    take_inline(w, q, str_make(copy, copy ? task.n : 0));
-    mem_free(copy);
+    take_inline(w, q, &in);
     return 0;
 }
 
@@ -230,6 +247,43 @@ static void put_queries(struct arena *a, Pb__RespondWorkflowTaskCompletedRequest
     }
 }
 
+static struct rec *shallow(struct arena *a, const struct rec *r)
+{
+    struct rec *copy = rec_new(a, r->type);
+    for (const struct rec_field *f = r->first; f && copy; f = f->next) {
+        struct rec_field *g = arena_alloc(a, sizeof *g);
+        if (!g) return NULL;
+        *g = *f;
+        g->next = NULL;
+        if (copy->last)
+            copy->last->next = g;
+        else
+            copy->first = g;
+        copy->last = g;
+    }
+    return copy;
+}
+
+/* An activity that this worker can run at once comes back with the answer, if there is a slot. */
+static const struct rec *eager(struct arena *a, struct tw_task *k, const struct rec *command)
+{
+    struct tw *w = k->w;
+    if (command_type(command) != COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK || !k->q->activities ||
+        w->stopping || k->eager == TW_EAGER_MAX || w->activity_slots <= w->open[TW_ACTIVITY])
+        return command;
+    const struct rec *attrs = command_attrs(command);
+    struct str queue =
+        rec_str(rec_msg(attrs, T(cmd_schedule_activity_task, task_queue)), T(task_queue, name));
+    if (queue.n && !str_eqz(queue, k->q->name)) return command;
+    struct rec *c = shallow(a, command), *want = shallow(a, attrs);
+    if (!c || !want) return command;
+    rec_set_int(want, T(cmd_schedule_activity_task, request_eager_execution), 1);
+    rec_set_msg(c, T(command, schedule_activity_task_command_attributes), want);
+    k->eager++;
+    w->activity_slots--;
+    return c;
+}
+
 static struct str pack_completed(struct arena *a, struct tw_task *k,
                                  const struct backend_workflow_completion *c)
 {
@@ -242,7 +296,7 @@ static struct str pack_completed(struct arena *a, struct tw_task *k,
     q->commands = bridge_array(a, c->n_commands);
     for (size_t i = 0; q->commands && i < c->n_commands; i++)
         q->commands[q->n_commands++] =
-            bridge_message(a, &pb_command__command__descriptor, c->commands[i]);
+            bridge_message(a, &pb_command__command__descriptor, eager(a, k, c->commands[i]));
     q->messages = bridge_array(a, c->n_messages);
     for (size_t i = 0; q->messages && i < c->n_messages; i++)
         q->messages[q->n_messages++] =

@@ -22,6 +22,8 @@
 #define TW_RETRY_NS (10 * NS_PER_S)          /* after what is not worth an immediate try */
 #define TW_END_NS (5 * NS_PER_S)             /* for what is in flight when the worker ends */
 #define TW_BLOB_MAX ((int64_t)2 << 20)       /* a server's default, until it says otherwise */
+#define TW_EAGER_MAX                                                                               \
+    3 /* activities of one completion that are wanted at once, as in the official core */
 #define TW_SDK_NAME "moonloop"
 
 enum tw_kind { TW_NORMAL, TW_STICKY, TW_ACTIVITY, TW_KINDS };
@@ -49,6 +51,7 @@ struct tw_task { /* a workflow task from its arrival to the server's answer */
     int attempt;
     bool first; /* of its run: no task was completed before */
     bool answering;
+    int eager; /* activity slots kept for what may come with the answer */
     int64_t started_id;
     uint64_t rpc; /* the page that is out */
     bool paging;

@@ -458,6 +458,54 @@ static void test_tasks(void)
     down();
 }
 
+static void test_eager(void)
+{
+    struct got g;
+    up(50, 4);
+    CASE("activities of this queue come back with the answer, as far as there are slots");
+    struct backend_task *k =
+        give((struct wft){.token = "e1", .started = 3, .history = history(1, 3)});
+    struct rec *attrs, *commands[5];
+    for (int i = 0; i < 5; i++) {
+        commands[i] = command_new(&scratch, COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK, &attrs);
+        rec_set_str(rec_sub(attrs, T(cmd_schedule_activity_task, task_queue)), T(task_queue, name),
+                    i == 0 ? STR("elsewhere") : STR("q"));
+    }
+    CHECK_INT(waiting("PollActivityTaskQueue"), 4);
+    complete(k, &g, commands, 2); /* all slots wait behind polls */
+    Pb__RespondWorkflowTaskCompletedRequest *q = request(
+        "RespondWorkflowTaskCompleted", &pb__respond_workflow_task_completed_request__descriptor);
+    CHECK(!q->commands[1]->schedule_activity_task_command_attributes->request_eager_execution);
+    answer("RespondWorkflowTaskCompleted", 0, "", STR(""));
+    task_drop(k);
+    b->ops->offer(b, 0, 3); /* one for the fifth poll */
+    k = give((struct wft){.token = "e2", .started = 3, .history = history(1, 3)});
+    complete(k, &g, commands, 5);
+    q = request("RespondWorkflowTaskCompleted",
+                &pb__respond_workflow_task_completed_request__descriptor);
+    for (int i = 0; i < 5; i++)
+        CHECK_INT(
+            q->commands[i]->schedule_activity_task_command_attributes->request_eager_execution,
+            i == 1 || i == 2);
+    CHECK(!rec_has(
+        attrs, T(cmd_schedule_activity_task, request_eager_execution))); /* the run's own stay */
+    Pb__RespondWorkflowTaskCompletedResponse *r =
+        bridge_new(&scratch, Pb__RespondWorkflowTaskCompletedResponse,
+                   pb__respond_workflow_task_completed_response);
+    Pb__PollActivityTaskQueueResponse *act;
+    CHECK_INT(bridge_read(&scratch, &pb__poll_activity_task_queue_response__descriptor,
+                          activity_task("x1", 0), NULL, 0, &act, NULL),
+              0);
+    r->activity_tasks = &act;
+    r->n_activity_tasks = 1;
+    answer("RespondWorkflowTaskCompleted", 0, "", pack(r));
+    task_drop(k);
+    k = task_pop();
+    CHECK(k->kind == BACKEND_ACTIVITY_TASK && t->worker->activity_slots == 6);
+    task_drop(k);
+    down();
+}
+
 static void test_pages(void)
 {
     up(50, 0);
@@ -667,6 +715,7 @@ int main(void)
     CHECK_INT(loop_open(&clock_system, &loop, &e), 0);
     test_slots();
     test_tasks();
+    test_eager();
     test_pages();
     test_activities();
     test_memory();
