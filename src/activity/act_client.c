@@ -4,17 +4,10 @@
 
 #define ANSWER_MAX ((size_t)64 << 20)
 
-struct client_op {
-    struct act_op op;
-    struct act_link *link;
-    int code;
-    struct buf answer;
-};
-
 static void on_answer(void *ud, int code, struct str json)
 {
     struct act_link *l = ud;
-    struct client_op *r = (struct client_op *)l->op;
+    struct act_request *r = (struct act_request *)l->op;
     mem_free(l);
     if (!r) return;
     r->link = NULL;
@@ -23,22 +16,35 @@ static void on_answer(void *ud, int code, struct str json)
     act_op_done(&r->op);
 }
 
-static void client_abort(struct act_op *op)
+static void request_abort(struct act_op *op)
 {
-    struct client_op *r = (struct client_op *)op;
+    struct act_request *r = (struct act_request *)op;
     if (r->link) r->link->op = NULL;
     r->link = NULL;
 }
 
-static void client_release(struct act_op *op)
+static void request_release(struct act_op *op)
 {
-    client_abort(op);
-    buf_free(&((struct client_op *)op)->answer);
+    request_abort(op);
+    buf_free(&((struct act_request *)op)->answer);
+}
+
+int act_ask_host(lua_State *L, struct str verb, struct buf *json,
+                 int (*push)(lua_State *L, struct act_op *op))
+{
+    struct act_host *h = act_host_of(L);
+    struct act_request *r = act_op_new(L, sizeof *r, request_abort, push, request_release);
+    buf_init(&r->answer, ANSWER_MAX);
+    r->link = act_link_new(&r->op);
+    if (!r->link) return act_misuse(L, "out of memory");
+    r->op.done = false;
+    h->env.request(h->env.ud, verb, buf_str(json), on_answer, r->link);
+    return act_op_wait(L, r);
 }
 
 static int client_push(lua_State *L, struct act_op *op)
 {
-    struct client_op *r = (struct client_op *)op;
+    struct act_request *r = (struct act_request *)op;
     struct err e = {0};
     int code = r->answer.code ? err_set(&e, r->answer.code, "the answer is too large")
                : r->code      ? err_set(&e, r->code, STR_FMT, STR_ARG(buf_str(&r->answer)))
@@ -61,13 +67,7 @@ static int client_request(lua_State *L)
     lua_pushlstring(L, verb.p, verb.n);
     lua_concat(L, 2);
     struct str asked = act_check_str(L, -1);
-    struct client_op *r = act_op_new(L, sizeof *r, client_abort, client_push, client_release);
-    buf_init(&r->answer, ANSWER_MAX);
-    r->link = act_link_new(&r->op);
-    if (!r->link) return act_misuse(L, "out of memory");
-    r->op.done = false;
-    h->env.request(h->env.ud, asked, buf_str(json), on_answer, r->link);
-    return act_op_wait(L, r);
+    return act_ask_host(L, asked, json, client_push);
 }
 
 static int check_options(lua_State *L)

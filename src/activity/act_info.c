@@ -156,43 +156,9 @@ static int ml_complete_later(lua_State *L)
     return 1;
 }
 
-struct request_op {
-    struct act_op op;
-    struct act_link *link;
-    int code;
-    struct buf answer;
-};
-
-static void on_answer(void *ud, int code, struct str json)
-{
-    struct act_link *l = ud;
-    struct request_op *r = (struct request_op *)l->op;
-    mem_free(l);
-    if (!r) return;
-    r->link = NULL;
-    r->code = code;
-    buf_putstr(&r->answer, json);
-    act_op_done(&r->op);
-}
-
-static void request_release(struct act_op *op)
-{
-    struct request_op *r = (struct request_op *)op;
-    if (r->link) r->link->op = NULL;
-    r->link = NULL;
-    buf_free(&r->answer);
-}
-
-static void request_abort(struct act_op *op)
-{
-    struct request_op *r = (struct request_op *)op;
-    if (r->link) r->link->op = NULL;
-    r->link = NULL;
-}
-
 static int request_push(lua_State *L, struct act_op *op)
 {
-    struct request_op *r = (struct request_op *)op;
+    struct act_request *r = (struct act_request *)op;
     if (r->code == 0) return 0;
     struct err e = {.code = r->code};
     err_set(&e, r->code, STR_FMT, STR_ARG(buf_str(&r->answer)));
@@ -204,15 +170,8 @@ static int request_push(lua_State *L, struct act_op *op)
 
 static int send_request(lua_State *L, struct buf *json)
 {
-    struct act_host *h = act_host_of(L);
-    if (!h->env.request) return act_misuse(L, "ml.complete: there is no engine here");
-    struct request_op *r = act_op_new(L, sizeof *r, request_abort, request_push, request_release);
-    buf_init(&r->answer, 1u << 20);
-    r->link = act_link_new(&r->op);
-    if (!r->link) return act_misuse(L, "out of memory");
-    r->op.done = false;
-    h->env.request(h->env.ud, STR("complete_activity"), buf_str(json), on_answer, r->link);
-    return act_op_wait(L, r);
+    if (!act_host_of(L)->env.request) return act_misuse(L, "ml.complete: there is no engine here");
+    return act_ask_host(L, STR("complete_activity"), json, request_push);
 }
 
 /* ml.complete(token, value): `json` holds the value's JSON text. */

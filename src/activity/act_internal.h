@@ -221,6 +221,16 @@ bool act_resolve_handles(lua_State *L,
                          int idx); /* true: a copy without ml.env handles was pushed */
 int act_open_table(lua_State *L);  /* builds and preloads "moonloop" */
 void act_open_flow(lua_State *L);
+/* act_client.c: one request to the host, which the coroutine waits for. `push` reads the
+ * act_request when the answer is there; env.request must be set. */
+struct act_request {
+    struct act_op op;
+    struct act_link *link;
+    int code;
+    struct buf answer; /* JSON, or the text of an error */
+};
+int act_ask_host(lua_State *L, struct str verb, struct buf *json,
+                 int (*push)(lua_State *L, struct act_op *op));
 void act_open_client(lua_State *L); /* after act_open_flow */
 void act_open_info(lua_State *L);
 void act_open_handles(lua_State *L);

@@ -62,28 +62,6 @@ static char *filter_json(struct cli *c, const struct filter *f)
     return text;
 }
 
-int verb_list(struct cli *c, int argc, char **argv)
-{
-    struct filter f = {0};
-    const struct cli_opt opts[] = {
-        FILTER_OPTS(f),
-        {"--limit", "N", "at most so many (default 100)", &f.limit, NULL},
-        {NULL, NULL, NULL, NULL, NULL}};
-    static const char *const pos[] = {NULL};
-    if (cli_parse(c, argc, argv, opts, pos, NULL) < 0) return c->help ? EXIT_OK : EXIT_USAGE;
-    char *filter = filter_json(c, &f);
-    if (!filter) return EXIT_USAGE;
-    struct cli_reply r = {0};
-    int code = cli_open(c, ML_ATTACH | ML_READ_ONLY);
-    if (code == 0) code = cli_await(c, ml_list(c->host, filter, cli_on_reply, &r), &r);
-    if (code == 0 && c->json) printf("%s\n", r.json ? r.json : "[]");
-    if (code == 0 && !c->json) print_rows(c, r.json ? r.json : "[]");
-    cJSON_free(filter);
-    cli_close(c);
-    cli_reply_free(&r);
-    return code;
-}
-
 static void print_counts(const char *json)
 {
     cJSON *j = cJSON_Parse(json);
@@ -97,21 +75,43 @@ static void print_counts(const char *json)
     cJSON_Delete(j);
 }
 
+static int ask_runs(struct cli *c, const struct filter *f, bool count)
+{
+    char *filter = filter_json(c, f);
+    if (!filter) return EXIT_USAGE;
+    struct cli_reply r = {0};
+    int code = cli_open(c, ML_ATTACH | ML_READ_ONLY);
+    if (code == 0)
+        code = cli_await(c, (count ? ml_count : ml_list)(c->host, filter, cli_on_reply, &r), &r);
+    if (code == 0 && c->json)
+        printf("%s\n", r.json);
+    else if (code == 0 && count)
+        print_counts(r.json);
+    else if (code == 0)
+        print_rows(c, r.json);
+    cJSON_free(filter);
+    cli_close(c);
+    cli_reply_free(&r);
+    return code;
+}
+
+int verb_list(struct cli *c, int argc, char **argv)
+{
+    struct filter f = {0};
+    const struct cli_opt opts[] = {
+        FILTER_OPTS(f),
+        {"--limit", "N", "at most so many (default 100)", &f.limit, NULL},
+        {NULL, NULL, NULL, NULL, NULL}};
+    static const char *const pos[] = {NULL};
+    if (cli_parse(c, argc, argv, opts, pos, NULL) < 0) return c->help ? EXIT_OK : EXIT_USAGE;
+    return ask_runs(c, &f, false);
+}
+
 int verb_count(struct cli *c, int argc, char **argv)
 {
     struct filter f = {0};
     const struct cli_opt opts[] = {FILTER_OPTS(f), {NULL, NULL, NULL, NULL, NULL}};
     static const char *const pos[] = {NULL};
     if (cli_parse(c, argc, argv, opts, pos, NULL) < 0) return c->help ? EXIT_OK : EXIT_USAGE;
-    char *filter = filter_json(c, &f);
-    if (!filter) return EXIT_USAGE;
-    struct cli_reply r = {0};
-    int code = cli_open(c, ML_ATTACH | ML_READ_ONLY);
-    if (code == 0) code = cli_await(c, ml_count(c->host, filter, cli_on_reply, &r), &r);
-    if (code == 0 && c->json) printf("%s\n", r.json ? r.json : "{}");
-    if (code == 0 && !c->json) print_counts(r.json ? r.json : "{}");
-    cJSON_free(filter);
-    cli_close(c);
-    cli_reply_free(&r);
-    return code;
+    return ask_runs(c, &f, true);
 }
