@@ -76,6 +76,8 @@ void cli_temporal_config(struct cli *c, ml_config *cfg, ml_temporal *t)
                        .key_file = o->key,
                        .server_name = o->server_name,
                        .proxy = o->proxy,
+                       .deployment = o->deployment,
+                       .build_id = o->build_id,
                        .tls = o->no_tls ? -1 : o->tls,
                        .no_host_verification = o->no_verify,
                        .metadata = o->metadata};

@@ -71,7 +71,12 @@ static int reach(struct cli *c)
 
 int verb_worker(struct cli *c, int argc, char **argv)
 {
-    static const struct cli_opt opts[] = {{NULL, NULL, NULL, NULL, NULL}};
+    const struct cli_opt opts[] = {
+        {"--deployment", "NAME", "worker deployment that this process belongs to",
+         &c->temporal.deployment, NULL},
+        {"--build-id", "ID", "its build; runs stay on the build they began on",
+         &c->temporal.build_id, NULL},
+        {NULL, NULL, NULL, NULL, NULL}};
     static const char *const pos[] = {"SCRIPT", "...", NULL};
     int n = cli_parse(c, argc, argv, opts, pos, NULL);
     if (n < 0) return c->help ? EXIT_OK : EXIT_USAGE;

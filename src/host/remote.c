@@ -36,6 +36,8 @@ int remote_open(ml_host *h, struct err *e)
                                  .settings = &s,
                                  .identity = str_of(h->identity),
                                  .log = &h->log,
+                                 .deployment = str_of(t->deployment),
+                                 .build_id = str_of(t->build_id),
                                  .client_only = (h->cfg.flags & (ML_CLIENT | ML_READ_ONLY)) != 0};
     rc = temporal_open(&o, &h->remote, e);
     settings_free(&s);

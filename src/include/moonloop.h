@@ -109,6 +109,8 @@ typedef struct ml_temporal {
     int tls;                     /* 1 on, -1 off, 0: when a key or a certificate is set */
     int no_host_verification;    /* any certificate will do: for experiments */
     const char *const *metadata; /* "name=value", ended by NULL; sent with each request */
+    const char *deployment,
+        *build_id; /* worker versioning: both or neither; runs stay on their build */
 } ml_temporal;
 
 typedef struct ml_config {

@@ -96,6 +96,17 @@ static void on_polled(void *ud, const struct rpc_reply *r)
 }
 
 /* ---- opening one ---- */
+PbDeployment__WorkerDeploymentOptions *tw_deployment(struct arena *a, const struct tw *w)
+{
+    if (!w->deployment) return NULL;
+    PbDeployment__WorkerDeploymentOptions *m = bridge_new(a, PbDeployment__WorkerDeploymentOptions,
+                                                          pb_deployment__worker_deployment_options);
+    m->deployment_name = bridge_text(a, str_of(w->deployment));
+    m->build_id = bridge_text(a, str_of(w->build));
+    m->worker_versioning_mode = PB__WORKER_VERSIONING_MODE__WORKER_VERSIONING_MODE_VERSIONED;
+    return m;
+}
+
 PbTaskqueue__TaskQueue *tw_task_queue(struct arena *a, const struct tw_queue *q, bool sticky)
 {
     PbTaskqueue__TaskQueue *m = bridge_new(a, PbTaskqueue__TaskQueue, pb_taskqueue__task_queue);
@@ -114,6 +125,7 @@ static const char *workflow_request(struct tw_poll *p, struct arena *a, struct s
     q->namespace_ = bridge_text(a, str_of(w->t->ns));
     q->identity = bridge_text(a, str_of(w->t->identity));
     q->worker_instance_key = bridge_text(a, str_of(w->key));
+    q->deployment_options = tw_deployment(a, w);
     q->task_queue = tw_task_queue(a, p->q, p->kind == TW_STICKY);
     *bytes = bridge_pack(a, q);
     return METHOD("PollWorkflowTaskQueue");
@@ -127,6 +139,7 @@ static const char *activity_request(struct tw_poll *p, struct arena *a, struct s
     q->namespace_ = bridge_text(a, str_of(w->t->ns));
     q->identity = bridge_text(a, str_of(w->t->identity));
     q->worker_instance_key = bridge_text(a, str_of(w->key));
+    q->deployment_options = tw_deployment(a, w);
     q->task_queue = tw_task_queue(a, p->q, false);
     *bytes = bridge_pack(a, q);
     return METHOD("PollActivityTaskQueue");

@@ -45,6 +45,7 @@ static bool send_failed(struct call *c, struct tw_task *k, int cause, const stru
     q->task_token = bridge_bytes(a, k->raw);
     q->cause = (Pb__WorkflowTaskFailedCause)cause;
     q->failure = bridge_message(a, &pb_failure__failure__descriptor, failure);
+    q->deployment_options = tw_deployment(a, k->w);
     struct str bytes = bridge_pack(a, q);
     bool fits = bytes.n <= RPC_MESSAGE_MAX;
     if (!fits) { /* the reason itself is too long to be sent */
@@ -312,6 +313,9 @@ static struct str pack_completed(struct arena *a, struct tw_task *k,
     can->discard_speculative_workflow_task_with_events = true;
     q->capabilities = can;
     q->worker_instance_key = bridge_text(a, str_of(k->w->key));
+    q->deployment_options = tw_deployment(a, k->w);
+    if (q->deployment_options)
+        q->versioning_behavior = PB__VERSIONING_BEHAVIOR__VERSIONING_BEHAVIOR_PINNED;
     if (c->local_attempts > 0) {
         PbCommon__MeteringMetadata *m =
             bridge_new(a, PbCommon__MeteringMetadata, pb_common__metering_metadata);

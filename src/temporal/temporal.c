@@ -135,7 +135,7 @@ int temporal_open(const struct temporal_options *o, struct backend **out, struct
     if (!rc) rc = channel_open(t->loop, &o->settings->channel, &t->channel, e);
     if (!rc) rc = rpc_open(t->loop, t->channel, t->entropy, &t->rpc, e);
     t->wire = (struct wire){wire_send, wire_cancel, t->rpc};
-    if (!rc) rc = tw_open(t, o->client_only, e);
+    if (!rc) rc = tw_open(t, o, e);
     if (rc)
         temporal_close(&t->b);
     else

@@ -13,7 +13,9 @@ struct temporal_options {
     struct str identity;             /* of this process in histories: "pid@host" */
     const struct entropy *entropy;   /* NULL: the system's */
     const struct log *log;           /* NULL: dropped */
-    bool client_only;                /* asks only: serve and offer do nothing */
+    /* Worker versioning: both or neither. Runs are pinned to the build that they began on. */
+    struct str deployment, build_id;
+    bool client_only; /* asks only: serve and offer do nothing */
 };
 /* Checks the settings (ERR_ARG, ERR_IO); the server is connected to when something is asked of it.
  * Tokens of tasks and activities are text (base64 of the server's bytes). */

@@ -333,17 +333,31 @@ void tw_shutdown(struct tw *w, void (*fn)(void *ud), void *ud)
     loop_timer_start(w->timer, 0);
 }
 
-int tw_open(struct temporal *t, bool off, struct err *e)
+/* A build without a deployment, or the reverse, would be versioned by half. */
+static int take_version(struct tw *w, const struct temporal_options *o, struct err *e)
+{
+    if (!o->deployment.n && !o->build_id.n) return 0;
+    if (!o->deployment.n || !o->build_id.n)
+        return err_set(e, ERR_ARG,
+                       "worker versioning needs the name of a deployment and a build id "
+                       "(--deployment and --build-id)");
+    w->deployment = str_dup(o->deployment);
+    w->build = str_dup(o->build_id);
+    return w->deployment && w->build ? 0 : err_set(e, ERR_NOMEM, "out of memory");
+}
+
+int tw_open(struct temporal *t, const struct temporal_options *o, struct err *e)
 {
     struct tw *w = mem_zalloc(sizeof *w);
     if (!w) return err_set(e, ERR_NOMEM, "out of memory opening a connection");
     w->t = t;
-    w->off = off;
+    w->off = o->client_only;
     w->blob_max = w->memo_max = TW_BLOB_MAX;
     map_init(&w->tasks);
     map_init(&w->acts);
     idmap_init(&w->sleep_ids);
     t->worker = w;
+    if (take_version(w, o, e)) return e ? e->code : ERR_ARG;
     if (uuid_v7(t->entropy, clock_wall(loop_clock(t->loop)), w->key))
         return err_set(e, ERR_IO, "no random numbers for the worker");
     if (loop_timer_open(t->loop, on_timer, w, &w->timer))
@@ -374,6 +388,8 @@ void tw_close(struct temporal *t)
         mem_free(c);
     }
     loop_timer_close(w->timer);
+    mem_free(w->deployment);
+    mem_free(w->build);
     map_free(&w->tasks);
     map_free(&w->acts);
     idmap_free(&w->sleep_ids);

@@ -77,7 +77,8 @@ struct tw {
     struct temporal *t;
     struct backend_sink sink;
     bool has_sink, off;
-    char key[37]; /* worker_instance_key */
+    char key[37];             /* worker_instance_key */
+    char *deployment, *build; /* NULL: not versioned */
     struct tw_queue *queues;
     size_t n_queues;
     struct tw_poll *polls;
@@ -105,7 +106,7 @@ struct tw {
 };
 
 /* ---- worker_half.c ---- */
-int tw_open(struct temporal *t, bool off, struct err *e); /* makes t->worker; off: never serves */
+int tw_open(struct temporal *t, const struct temporal_options *o, struct err *e);
 void tw_close(struct temporal *t);
 int tw_serve(struct backend *b, const struct backend_sink *sink,
              const struct backend_served *queues, size_t n);
@@ -125,6 +126,7 @@ bool tw_token_raw(struct arena *a, struct str key, struct str *raw);
 /* ---- poller.c ---- */
 void tw_pump(struct tw *w); /* opens the polls for which there are slots */
 void tw_polls_cancel(struct tw *w, const struct tw_queue *q /* NULL: all */);
+PbDeployment__WorkerDeploymentOptions *tw_deployment(struct arena *a, const struct tw *w);
 PbTaskqueue__TaskQueue *tw_task_queue(struct arena *a, const struct tw_queue *q, bool sticky);
 void tw_scale(struct tw_queue *q, enum tw_kind kind, int delta);
 

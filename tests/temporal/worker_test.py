@@ -320,6 +320,43 @@ class WorkerTest(unittest.IsolatedAsyncioTestCase):
             got = await self.run_one("other_queue", 2, 3, "py-" + self.queue)
             self.assertEqual(got, {"activity": 5, "child": {"there": {"a": 2}}})
 
+    # -- versions
+    async def builds(self, handle):
+        return [e.workflow_task_completed_event_attributes.deployment_version.build_id for e in await self.events(handle)
+                if e.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED]
+
+    async def make_current(self, deployment, build):
+        for left in range(100, -1, -1):
+            try:
+                return await self.cli("worker", "deployment", "set-current-version", "--deployment-name", deployment, "--build-id", build, "--yes")
+            except AssertionError:  # the server has not seen the build's polls yet
+                if not left:
+                    raise
+                await asyncio.sleep(0.2)
+
+    async def test_versions(self):
+        """Runs stay on the build they began on; new ones go to the current build."""
+        self.assertEqual(await self.m.stop(), 0)
+        name = f"d-{uuid.uuid4().hex[:8]}"
+        self.m = await Moonloop().start(self.queue, "--temporal", harness.address, "--deployment", name, "--build-id", "one")
+        await self.make_current(name, "one")
+        old = await self.begin("messages")
+        self.assertEqual(await old.execute_update("bump", 1), 1)
+        second = await Moonloop().start(self.queue, "--temporal", harness.address, "--deployment", name, "--build-id", "two")
+        await self.make_current(name, "two")
+        for left in range(100, -1, -1):  # the new version reaches the task queue a little later
+            new = await self.begin("steps", 1)
+            await self.end(new)
+            if set(await self.builds(new)) == {"two"} or not left:
+                break
+            await asyncio.sleep(0.2)
+        self.assertEqual(set(await self.builds(new)), {"two"})
+        self.assertEqual(await old.execute_update("bump", 1), 2)
+        await old.execute_update("finish")
+        await self.end(old)
+        self.assertEqual(set(await self.builds(old)), {"one"})
+        self.assertEqual(await second.stop(), 0)
+
     # -- ends
     async def test_stop_gives_back(self):
         """An attempt that runs when the worker stops goes to the next one at once, and so does the run."""
@@ -400,6 +437,9 @@ class BadTest(unittest.IsolatedAsyncioTestCase):
         code, err = await self.said(SCRIPT, "--temporal", "127.0.0.1:1")
         self.assertNotEqual(code, 0)
         self.assertIn("is the server running", err)
+        code, err = await self.said(SCRIPT, "--temporal", harness.address, "--deployment", "d")
+        self.assertNotEqual(code, 0)
+        self.assertIn("--build-id", err)
         code, err = await self.said("/no/such.lua", "--temporal", harness.address)
         self.assertEqual(code, 2)
 
