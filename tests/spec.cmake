@@ -12,14 +12,15 @@ foreach(spec ${specs})
 endforeach()
 
 # The same specs where the program forgets as much as it can: every run rebuilt from its history before each task, one run in
-# memory, one timer in memory. Left out: coverage, which compares lists and files.
+# memory, one timer in memory. Left out: coverage, which compares lists and files, and
+# bad_input, which is about what comes from outside.
 if(ML_TESTING AND NOT ML_ASAN AND NOT ML_TSAN)
   foreach(config EVICT_ALWAYS CACHE_RUNS TIMERS_IN_MEMORY)
     string(TOLOWER ${config} config_name)
     foreach(spec ${specs})
       get_filename_component(name ${spec} NAME_WE)
       string(REPLACE "_spec" "" name ${name})
-      if(name STREQUAL "coverage")
+      if(name STREQUAL "coverage" OR name STREQUAL "bad_input")
         continue()
       endif()
       add_test(NAME spec_config.${config_name}.${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}

@@ -235,7 +235,7 @@ static int store_sql(lua_State *L)
     if (lua_istable(L, 1)) lua_remove(L, 1); /* ml.store:sql(path) */
     struct str path = act_check_str(L, 1);
     if (!path.n || memchr(path.p, 0, path.n)) return act_misuse(L, "ml.store.sql: not a path");
-    char *z = mem_dup(path.p, path.n + 1);
+    char *z = str_dup(path);
     if (!z) return act_misuse(L, "out of memory");
     struct sqlfile *f = map_get(&h->sqlfiles, path);
     int code = 0;

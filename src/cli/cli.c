@@ -293,6 +293,7 @@ int cli_code_exit(int code)
     case ML_E_EXISTS:
     case ML_E_SCRIPT:
     case ML_E_UNSUPPORTED:
+    case ML_E_LIMIT: /* a value that is too large, too many of something */
         return EXIT_USAGE;
     case ML_E_FAILED:
     case ML_E_NONDETERMINISM:

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "host/host_internal.h"
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -45,6 +46,18 @@ static int flush_out(struct conn *c)
     return 0;
 }
 
+/* A peer of another version gets to know why it is let go. */
+static void tell_version(struct conn *c)
+{
+    char text[120];
+    cJSON *f = cJSON_CreateObject();
+    snprintf(text, sizeof text,
+             "the owner of the file speaks version %d of the protocol: use the same moonloop",
+             HOST_PROTOCOL);
+    if (f && !cJSON_AddStringToObject(f, "error", text)) f->type = cJSON_Invalid;
+    if (conn_send(c, f) == 0) flush_out(c); /* the connection ends before the next turn */
+}
+
 /* Hands out whole frames; what is left stays at the front. */
 static int take_frames(struct conn *c)
 {
@@ -57,6 +70,7 @@ static int take_frames(struct conn *c)
         cJSON *j = cJSON_ParseWithLength(c->in.p + at + 4, n);
         const cJSON *v = cJSON_GetObjectItemCaseSensitive(j, "v");
         if (!cJSON_IsNumber(v) || v->valueint != HOST_PROTOCOL) {
+            if (cJSON_IsNumber(v)) tell_version(c);
             cJSON_Delete(j);
             return ERR_PROTO;
         }

@@ -102,7 +102,7 @@ int payloads_of_value(struct arena *a, const char *json, struct rec **out, struc
         *out = payloads_of_json(a, arena_str(a, buf_str(&canon)));
         if (arena_failed(a)) rc = err_set(e, ERR_NOMEM, "out of memory");
     } else {
-        err_prefix(e, "the value is not JSON");
+        err_prefix(e, rc == ERR_LIMIT ? "the value is too large" : "the value is not JSON");
     }
     buf_free(&canon);
     return rc;

@@ -44,7 +44,9 @@ static int ml_sleep(lua_State *L)
 static int ml_sleep_until(lua_State *L)
 {
     struct wf_run *r = api_act(L, "ml.sleep_until");
-    return sleep_for(L, api_check_time(L, 1, "ml.sleep_until") - r->now_ns, 2, "ml.sleep_until");
+    int64_t left;
+    if (__builtin_sub_overflow(api_check_time(L, 1, "ml.sleep_until"), r->now_ns, &left)) left = 0;
+    return sleep_for(L, left, 2, "ml.sleep_until");
 }
 
 /* To the next multiple of the period since the chain of runs began. */

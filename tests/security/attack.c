@@ -35,7 +35,7 @@
 #define RSS_KB (SANITIZED ? 1024 * 1024 : 192 * 1024)
 #define RSS_ACTIVITY_KB (SANITIZED ? 1536 * 1024 : 416 * 1024) /* their state may have 256 MiB */
 #define CPU_FACTOR 12                                          /* times the plain loop, and */
-#define CPU_MORE_MS (SANITIZED ? 3000 : 1500)
+#define CPU_MORE_MS (SANITIZED ? 6000 : 1500)
 #define CPU_TIME_MS 8000 /* for what only the watchdog can end (3 s of an activation) */
 #define TEXT_MAX_N 65536
 

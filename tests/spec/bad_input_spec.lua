@@ -1,0 +1,223 @@
+-- Input that nobody should send: files, results, payloads, scripts and peers. Each gets a message that says what and where, the
+-- documented exit code, and loses nothing.
+local t = require "support"
+
+local head = 'local ml = require "moonloop"\n'
+local waiter = head .. 'ml.workflow("w", function() local _, v = ml.channel("go"):receive() return v end)\n'
+local hello = head .. 'ml.workflow("h", function() return "hello" end)\n'
+
+local function with(files, fn)
+  local d = t.dir(files)
+  local ok, e = pcall(fn, d)
+  d:remove()
+  if not ok then error(e, 0) end
+end
+
+local function shell(d, command)
+  local p = io.popen(("cd '%s' && { %s ; } 2>&1"):format(d.path, command))
+  local out = p:read("a")
+  local ok = p:close()
+  return out, ok
+end
+
+local function bytes(d) return shell(d, "cat t.db t.db-wal 2>/dev/null | sha256sum") end
+
+-- Starts a program in its folder with its own socket folder: { stop(signal) }.
+local function owner(d, arguments)
+  d:write("go.sh", ("XDG_RUNTIME_DIR=%s MOONLOOP_DB=%s exec %s %s >o 2>e </dev/null\n"):format(d.path, d.db, t.program, arguments))
+  local pid = shell(d, "sh go.sh & echo $!"):match("%d+")
+  return { stop = function(signal) os.execute(("kill -%s %s 2>/dev/null"):format(signal or "TERM", pid)) end }
+end
+
+local function ask(d, ...) return d:exec({ ... }, { env = { XDG_RUNTIME_DIR = d.path } }) end
+
+describe("a database file", function()
+  it("from a newer version is refused and left as it is", function()
+    with({ ["h.lua"] = hello }, function(d)
+      assert.equal(0, d:exec({ "run", "h.lua", "--id", "a" }).code)
+      shell(d, [[python3 -c "import sqlite3; c = sqlite3.connect('t.db'); c.execute('PRAGMA user_version=999'); c.close()"]])
+      local before = bytes(d)
+      for _, args in ipairs { { "run", "h.lua" }, { "list" }, { "start", "h.lua" }, { "show", "a" } } do
+        local r = d:exec(args)
+        assert.equal(6, r.code, args[1] .. ": " .. r.err)
+        assert.matches("t.db", r.err, 1, true)
+        assert.matches("newer", r.err, 1, true)
+      end
+      assert.equal(before, bytes(d))
+    end)
+  end)
+  for name, damage in pairs {
+    ["whose first page is damaged"] = "printf 'XXXXXXXXXXXXXXXXXXXX' | dd of=t.db bs=1 conv=notrunc 2>/dev/null",
+    ["that was cut in its first page"] = "truncate -s 700 t.db",
+  } do
+    it(name .. " is refused and left as it is", function()
+      with({ ["h.lua"] = hello }, function(d)
+        assert.equal(0, d:exec({ "run", "h.lua", "--id", "a" }).code)
+        shell(d, [[python3 -c "import sqlite3; c = sqlite3.connect('t.db'); c.execute('PRAGMA wal_checkpoint(TRUNCATE)'); c.close()"]])
+        shell(d, damage)
+        local before = bytes(d)
+        for _, args in ipairs { { "run", "h.lua" }, { "list" }, { "start", "h.lua" } } do
+          local r = d:exec(args)
+          assert.equal(6, r.code, args[1] .. ": " .. r.err)
+          assert.matches("t.db", r.err, 1, true)
+        end
+        assert.equal(before, bytes(d))
+      end)
+    end)
+  end
+end)
+
+describe("a full disk", function()
+  it("refuses new starts, pauses runs, and all go on when there is room", function()
+    with({ ["f.lua"] = head .. [[
+local step = ml.activity("step", { timeout = "60s" }, function(i) ml.sleep(0.01) return i .. (("x"):rep(40000)) end)
+ml.workflow("fill", function() local n = 0 for i = 1, 100 do n = n + #step(i) end return n end)
+]], ["h.lua"] = hello }, function(d)
+      local _, mounted = shell(d, "mkdir small && mount -t tmpfs -o size=2m none small")
+      if not mounted then
+        pending("a small file system cannot be mounted here (this needs root)")
+        return
+      end
+      local ok, e = pcall(function()
+        d.db = d.path .. "/small/t.db"
+        local o = owner(d, "run f.lua --id fill")
+        t.eventually("the disk is full", function() return shell(d, "df --output=avail -k small"):match("(%d+)%s*$") + 0 < 64 end, 60)
+        local r
+        t.eventually("a start is refused", function()
+          r = ask(d, "start", "h.lua", "--id", "late")
+          return r.code ~= 0
+        end, 30)
+        assert.equal(6, r.code, r.err)
+        assert.matches("full", r.err)
+        assert.equal("", d:read("o"))
+        shell(d, "mount -o remount,size=64m small")
+        t.eventually("the run ends", function() return d:read("o") ~= "" end, 60)
+        assert.equal("4000192\n", d:read("o"))
+        assert.equal(0, ask(d, "run", "h.lua", "--id", "late").code)
+        o.stop()
+      end)
+      t.eventually("the small file system is let go", function() return select(2, shell(d, "umount small")) end)
+      if not ok then error(e, 0) end
+    end)
+  end)
+end)
+
+describe("a result that cannot be JSON", function()
+  local cases = {
+    { "a function", "{ a = { print } }", "result.a[1]", "function" },
+    { "a cycle", "(function() local c = {} c.inner = { c } return c end)()", "result.inner[1]", "contains itself" },
+    { "text that is not UTF-8", "{ [\"a b\"] = { name = '\\xff' } }", "result[\"a b\"].name", "UTF-8" },
+    { "not-a-number", "{ list = { 1, 0 / 0 } }", "result.list[2]", "not-a-number" },
+    { "an infinite number", "{ x = math.huge }", "result.x", "infinite" },
+    { "a coroutine", "{ co = coroutine.create(print) }", "result.co", "thread" },
+  }
+  for _, c in ipairs(cases) do
+    it("in a workflow: " .. c[1], function()
+      local r = t.run("ml.workflow('w', function() return " .. c[2] .. " end)\n")
+      assert.equal(3, r.code, r.err)
+      assert.matches(c[3], r.err, 1, true)
+      assert.matches(c[4], r.err, 1, true)
+    end)
+    it("in an activity: " .. c[1], function()
+      local r = t.run("local act = ml.activity('act', { timeout = '10s', retry = { max_attempts = 1 } }, function() return " .. c[2] ..
+        " end)\nml.workflow('w', function() return act() end)\n")
+      assert.equal(1, r.code, r.err)
+      assert.matches(c[3], r.err, 1, true)
+      assert.matches(c[4], r.err, 1, true)
+    end)
+  end
+end)
+
+describe("a payload that is too large", function()
+  it("as a result blocks the run and says how large it may be", function()
+    local r = t.run("ml.workflow('w', function() local s = ('x'):rep(12000000) return { s, s, s } end)\n")
+    assert.equal(3, r.code, r.err)
+    assert.matches("32 MiB", r.err, 1, true)
+  end)
+  it("as an input is refused before anything is recorded", function()
+    with({ ["h.lua"] = hello }, function(d)
+      d:write("big.json", '"' .. ("x"):rep(34000000) .. '"')
+      local r = d:exec { "run", "h.lua", "--id", "big", "--input", "@big.json" }
+      assert.equal(2, r.code, r.err)
+      assert.matches("MiB", r.err, 1, true)
+      assert.equal(0, d:exec({ "run", "h.lua", "--id", "big" }).code)
+    end)
+  end)
+end)
+
+describe("a script", function()
+  it("that never yields is stopped, and the others go on", function()
+    local r = t.run("ml.workflow('spins', function() while true do pcall(error) end end)\nml.workflow('w', function()\n" ..
+      "local h = ml.child('spins', {}):start() ml.sleep(1) return 'fine' end)\n", { args = { "--workflow", "w" } })
+    assert.equal(0, r.code, r.err)
+    assert.equal('"fine"\n', r.out)
+    assert.matches("instructions in one activation", r.err, 1, true)
+  end)
+  it("that exhausts memory is stopped with its limit", function()
+    local r = t.run("ml.workflow('w', function() local l = {} while true do l[#l + 1] = ('x'):rep(1000) .. #l end end)\n")
+    assert.equal(3, r.code, r.err)
+    assert.matches("bytes of memory", r.err, 1, true)
+  end)
+end)
+
+describe("an activity that returns after its run is gone", function()
+  it("changes nothing and harms nobody", function()
+    with({ ["a.lua"] = head .. [[
+local slow = ml.activity("slow", { timeout = "30s" }, function() while not ml.fs.exists("release") do ml.sleep(0.02) end ml.fs.write("returned", "x") return 1 end)
+ml.workflow("calls", function() return slow() end)
+]], ["s.lua"] = waiter }, function(d)
+      local o = owner(d, "run a.lua --id gone")
+      t.eventually("the activity runs", function() return ask(d, "show", "gone").out:find("slow") end)
+      assert.equal(0, ask(d, "start", "s.lua", "--id", "other").code)
+      assert.equal(0, ask(d, "terminate", "gone", "--reason", "not wanted").code)
+      local before = ask(d, "show", "gone", "--json").out
+      d:write("release", "")
+      assert.equal(0, ask(d, "signal", "other", "go", "5").code)
+      assert.equal("5\n", ask(d, "run", "s.lua", "--id", "other").out)
+      assert.equal(before, ask(d, "show", "gone", "--json").out)
+      assert.equal(4, ask(d, "result", "gone").code)
+      o.stop()
+    end)
+  end)
+end)
+
+describe("a peer of the socket that sends garbage", function()
+  it("is refused or let go, and the owner serves the next", function()
+    with({ ["w.lua"] = waiter }, function(d)
+      local o = owner(d, "run w.lua --id w")
+      t.eventually("the owner runs", function() return ask(d, "list", "--json").out:find('"w"') end)
+      local socket = shell(d, "ls moonloop/*"):match("moonloop/%x+[^\n]*")
+      assert.is_string(socket)
+      for _, kind in ipairs { "zero", "too_long", "over_limit", "not_json", "not_object", "deep", "invalid_utf8", "wrong_version", "no_version",
+        "unknown_verb", "wrong_types", "http", "half_length", "half_frame", "many" } do
+        local out = shell(d, ("python3 '%s/tests/support/garbage.py' %s %s"):format(t.root, socket, kind))
+        assert.is_nil(out:find("Traceback", 1, true), kind .. ": " .. out)
+        if kind ~= "many" then assert.matches("closed", out, 1, true, kind) end
+        if kind == "wrong_version" then assert.matches("version", out, 1, true) end
+        local r = ask(d, "list", "--json")
+        assert.equal(0, r.code, kind .. ": " .. r.err)
+        assert.matches('"w"', r.out, 1, true)
+      end
+      assert.equal(0, ask(d, "signal", "w", "go", "1").code)
+      t.eventually("the run ends", function() return d:read("o") == "1\n" end)
+      o.stop()
+    end)
+  end)
+end)
+
+describe("a flood of signals", function()
+  it("to a run that reads none of them is kept within bounds and loses none that was accepted", function()
+    with({ ["s.lua"] = head .. [[
+ml.workflow("sink", function() local n = 0 ml.channel("go"):receive() local c = ml.channel("x")
+  while true do local ok = c:receive { timeout = 0.001 } if not ok then return n end n = n + 1 end end)
+ml.workflow("flood", function() local h = ml.external("sink") for i = 1, 1500 do h:signal("x", i) if i % 500 == 0 then ml.sleep(0.01) end end return 1500 end)
+]] }, function(d)
+      assert.equal(0, d:exec({ "start", "s.lua", "--workflow", "sink", "--id", "sink", "--clock", "virtual" }).code)
+      local r = d:exec { "run", "s.lua", "--workflow", "flood", "--id", "flood" }
+      assert.equal("1500\n", r.out, r.err)
+      assert.equal(0, d:exec({ "signal", "sink", "go" }).code)
+      r = d:exec { "run", "s.lua", "--workflow", "sink", "--id", "sink" }
+      assert.equal("1500\n", r.out, r.err)
+    end)
+  end)
+end)
