@@ -24,3 +24,16 @@ ml.workflow("endless", function()
   local x = 0
   while true do x = step(x) end
 end)
+
+-- An agent run whose transcript grows: each turn hands the whole list of messages to an activity.
+local answer = ml.activity("answer", { timeout = "30s" }, function(messages)
+  return { role = "assistant", content = ("answer %d "):format(#messages) .. ("so it is, as far as one can tell. "):rep(8) }
+end)
+ml.workflow("turns", function(n)
+  local messages = ml.list {}
+  for i = 1, n do
+    messages[#messages + 1] = { role = "user", content = ("question %d "):format(i) .. ("what comes next, and why? "):rep(6) }
+    messages[#messages + 1] = answer(messages)
+  end
+  return #messages
+end)
