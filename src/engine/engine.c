@@ -109,6 +109,7 @@ void eng_dispatch(struct engine *g, struct msg *m)
 {
     struct run *r = NULL;
     struct err e = {0};
+    m->arena.failed = false; /* it came whole; what failed was this message's turn before */
     if (m->kind == M_READ) {
         eng_read(g, m);
         return;

@@ -214,6 +214,11 @@ static void back_to_sender(struct engine *g, struct msg *m, struct rec *event)
 {
     struct run *r = NULL;
     struct err e = {0};
+    if (arena_failed(&m->arena)) { /* the event lacks something */
+        eng_post_front(g, m);
+        eng_starved(g);
+        return;
+    }
     int rc = m->initiated && m->source_run_id.n ? eng_run_by_id(g, m->source_run_id, &r, &e)
                                                 : ERR_NOTFOUND;
     if (rc == ERR_NOTFOUND) {

@@ -25,8 +25,9 @@ static cJSON *check(cJSON *list, const char *name, bool ok, const char *fmt, ...
     cJSON_AddStringToObject(o, "name", name);
     cJSON_AddBoolToObject(o, "ok", ok);
     cJSON_AddStringToObject(o, "text", text);
-    cJSON_AddItemToArray(list, o);
-    return o;
+    if (cJSON_AddItemToArray(list, o)) return o;
+    cJSON_Delete(o);
+    return NULL;
 }
 
 /* 3.7.0 to 3.51.2 can damage a WAL file when two connections write and checkpoint at once. */
@@ -123,6 +124,7 @@ int verb_doctor_run(struct hcall *c, struct err *e)
 {
     ml_host *h = c->h;
     struct buf engine;
+    unsigned long refused = mem_refused();
     cJSON *j = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(j, "checks");
     buf_init(&engine, 16u << 20);
     libraries(list);
@@ -132,13 +134,13 @@ int verb_doctor_run(struct hcall *c, struct err *e)
     cJSON *facts = cJSON_ParseWithLength(engine.p, engine.n);
     const char *clock = arg_str(facts, "clock");
     if (clock) check(list, "clock", true, "%s", clock);
-    if (facts) cJSON_AddItemToObject(j, "engine", facts);
+    if (facts && !cJSON_AddItemToObject(j, "engine", facts)) cJSON_Delete(facts);
     cJSON_AddStringToObject(j, "version", ml_version());
     if (h->path) cJSON_AddStringToObject(j, "path", h->path);
     char *text = cJSON_PrintUnformatted(j);
     c->state = (void *)(uintptr_t)arena_str(&c->arena, str_of(text)).p;
     cJSON_free(text);
-    if (c->state)
+    if (c->state && refused == mem_refused())
         hcall_post(c, doctor_posted);
     else
         rc = err_set(e, ERR_NOMEM, "out of memory");

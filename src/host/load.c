@@ -56,6 +56,7 @@ static void env_request(void *ud, struct str verb, struct str json,
 {
     ml_host *h = ud;
     char name[64] = "";
+    unsigned long refused = mem_refused();
     cJSON *args = cJSON_ParseWithLength(json.p, json.n);
     struct env_request *q = mem_zalloc(sizeof *q);
     static const char prefix[] = "client.";
@@ -67,7 +68,10 @@ static void env_request(void *ud, struct str verb, struct str json,
         host_verb_owned(h, name, args, client ? client_answered : env_answered, q, mem_free)) {
         if (!args || !q) cJSON_Delete(args);
         mem_free(q);
-        fn(fn_ud, ERR_ARG, STR("the host cannot do that"));
+        if (refused != mem_refused())
+            fn(fn_ud, ERR_NOMEM, STR("out of memory"));
+        else
+            fn(fn_ud, ERR_ARG, STR("the host cannot do that"));
     }
 }
 
@@ -101,7 +105,7 @@ static void add_definition(void *ud, const struct act_definition *d, const char 
     arg_add(o, "name", name);
     arg_add(o, "taskQueue", queue);
     cJSON_AddNumberToObject(o, "line", d->line);
-    cJSON_AddItemToArray(x->list, o);
+    if (!cJSON_AddItemToArray(x->list, o)) cJSON_Delete(o);
     mem_free(name);
     mem_free(queue);
 }
@@ -126,6 +130,7 @@ static void on_loaded(void *ud, const struct act_load_result *r, const char *pat
 {
     struct hload *l = ud;
     ml_host *h = l->h;
+    unsigned long refused = mem_refused();
     struct {
         const char *path;
         cJSON *list;
@@ -139,6 +144,11 @@ static void on_loaded(void *ud, const struct act_load_result *r, const char *pat
                           .exit_code = r->exit_code,
                           .text = r->err.text,
                           .definitions_json = json ? json : "[]"};
+    if (!out.code && refused != mem_refused()) { /* it is loaded: to do it again is harmless */
+        out.code = ML_E_NOMEM;
+        out.text = "out of memory";
+        out.definitions_json = "[]";
+    }
     if (!r->err.code && !program && h->drive_all) mend_all(h);
     if (l->fn && !h->closing) l->fn(l->ud, &out);
     cJSON_free(json);

@@ -342,8 +342,9 @@ static int ask_filtered(struct hcall *c, bool count, struct err *e)
             c->verb->name);
     }
     cJSON *prefix = cJSON_DetachItemFromObjectCaseSensitive(f, "idPrefix");
-    if (prefix) cJSON_AddItemToObject(f, "id_prefix", prefix);
-    char *out = cJSON_PrintUnformatted(f);
+    bool whole = !prefix || cJSON_AddItemToObject(f, "id_prefix", prefix);
+    char *out = whole ? cJSON_PrintUnformatted(f) : NULL;
+    if (!whole) cJSON_Delete(prefix);
     cJSON_Delete(f);
     if (!out) return err_set(e, ERR_NOMEM, "out of memory");
     (count ? c->h->b->ops->count : c->h->b->ops->list)(c->h->b, str_of(out), host_answer_plain, c);

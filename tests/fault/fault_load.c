@@ -117,6 +117,8 @@ enum {
     UPDATE,
     LIST,
     DESCRIBE,
+    HISTORY,
+    DOCTOR,
     RESULT,
     LATE,
     LATE_RESULT,
@@ -220,6 +222,10 @@ static int ask(struct drive *d)
         return ml_list(d->h, NULL, on_reply, d);
     case DESCRIBE:
         return ml_describe(d->h, "main", NULL, on_reply, d);
+    case HISTORY:
+        return ml_history(d->h, "main", NULL, on_reply, d);
+    case DOCTOR:
+        return ml_doctor(d->h, on_reply, d);
     case RESULT:
         return ml_result(d->h, "main", NULL, 1, on_result, d);
     case LATE:
