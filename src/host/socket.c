@@ -1,6 +1,7 @@
 /* The owner's side of the socket: other processes of the same user run verbs here and may listen to
  * events. Keeps true: only this user's processes are heard, and a reply finds its client by an id
  * that goes stale when the client has left. */
+#include "base/fault.h"
 #include "base/mem.h"
 #include "host/host_internal.h"
 #include <errno.h>
@@ -55,7 +56,9 @@ static void on_reply(void *ud, const ml_reply *r)
 {
     struct remote *q = ud;
     struct server_client *k = q->h->server ? idmap_get(&q->h->server->ids, q->client) : NULL;
+    FAULT("host.answer.before");
     int rc = k ? conn_send(k->conn, reply_frame(q->id, r)) : 0;
+    FAULT("host.answer.after");
     if (rc == ERR_LIMIT) {
         ml_reply big = {.code = ML_E_LIMIT,
                         .text = "the answer is larger than 16 MiB; ask the process that owns the "
@@ -91,6 +94,7 @@ static void on_frame(void *ud, cJSON *frame)
     }
     *q = (struct remote){k->s, h, k->id, id->valuedouble};
     struct err before = h->last;
+    FAULT("host.request");
     int rc = host_verb_owned(h, verb, args ? args : cJSON_CreateObject(), on_reply, q, mem_free);
     if (rc) {
         ml_reply r = {.code = rc, .text = h->last.text};

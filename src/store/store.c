@@ -273,7 +273,7 @@ void store_close(struct store *s)
     assert(s->reads_open == 0);
     conn_close(&s->reader);
     if (s->writer.db && !s->memory) {
-        FAULT("store.checkpoint");
+        FAULT("store.close");
     }
     free_store(s);
 }

@@ -237,9 +237,10 @@ static int frames_of(int bytes, int page_size)
 static void checkpoint(struct store *s)
 {
     int in_log = 0, done = 0;
-    FAULT("store.checkpoint");
+    FAULT("store.checkpoint.before");
     int rc =
         sqlite3_wal_checkpoint_v2(s->writer.db, NULL, SQLITE_CHECKPOINT_PASSIVE, &in_log, &done);
+    FAULT("store.checkpoint.after");
     s->wal_done = rc == SQLITE_OK && in_log == done;
     /* a reader or an error held some back: not again before as much has been written once more */
     s->ckpt_at = (s->wal_done ? 0 : s->wal_frames) + frames_of(STORE_WAL_BYTES_MAX, s->page_size);

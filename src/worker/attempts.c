@@ -1,6 +1,7 @@
 /* Activity attempts, in Lua and in C, and the calls of local activities. Keeps true: each call is
  * answered to the engine at most once; an attempt that was stopped because the worker stops is left
  * to the engine, which records WorkerShutdown. */
+#include "base/fault.h"
 #include "base/mem.h"
 #include "worker/worker_internal.h"
 
@@ -45,6 +46,7 @@ static void on_completed(void *ud, const struct backend_answer *a)
 static void report(struct w_call *c, const struct backend_activity_completion *r)
 {
     struct worker *w = c->w;
+    FAULT("worker.report");
     bool silent = c->gone || (c->shutdown && r->kind != ACT_COMPLETED);
     if (!silent) w->b->ops->complete_activity(w->b, c->t->token, r, on_completed, w);
 }
@@ -127,6 +129,7 @@ static int start_c(struct worker *w, const struct w_c_activity *a, const struct 
 int w_call_start(struct worker *w, const struct act_call *spec, struct w_call *c, struct err *e)
 {
     const struct w_c_activity *a = w_find_c(w, spec->activity_type);
+    FAULT("worker.attempt");
     if (a) return start_c(w, a, spec, c, e);
     struct w_script *s = w_find_activity(w, spec->activity_type);
     if (!s)

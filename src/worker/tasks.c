@@ -1,6 +1,7 @@
 /* Workflow tasks. Keeps true: one task of a run is in hand at a time and later ones wait behind it;
  * slices go round over the ready tasks; a run that the engine did not take as it is (any answer but
  * OK and DISCARDED) is thrown away and rebuilt. */
+#include "base/fault.h"
 #include "base/mem.h"
 #include "worker/worker_internal.h"
 
@@ -257,6 +258,7 @@ void w_task_complete(struct w_task *k, const struct wf_out *out, bool force)
     k->state = W_ANSWERING;
     bool gone = false; /* answered inside the call */
     k->gone = &gone;
+    FAULT("worker.decided");
     w->b->ops->complete_workflow(w->b, k->t->token, &c, on_answer, k);
     if (!gone) k->gone = NULL;
     if (!gone && force) wf_flushed(k->run->wf);

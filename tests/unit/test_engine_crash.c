@@ -127,10 +127,10 @@ static int forked(const char *faults)
 static void test_kills(void)
 {
     static const char *const points[] = {
-        "engine.open",     "engine.decide", "engine.submit",       "engine.durable",
-        "engine.dispatch", "engine.answer", "engine.timer",        "engine.message",
-        "store.begin",     "store.append",  "store.commit.before", "store.commit.after",
-        "store.answer"};
+        "engine.open",        "engine.decide", "engine.submit", "engine.durable",
+        "engine.dispatch",    "engine.answer", "engine.timer",  "engine.timer.arm",
+        "engine.message",     "store.begin",   "store.append",  "store.commit.before",
+        "store.commit.after", "store.answer",  "store.close"};
     int kills = 0;
     for (size_t i = 0; i < sizeof points / sizeof points[0]; i++) {
         for (int hit = 1; hit <= 6; hit++) {
