@@ -158,7 +158,8 @@ static int points_seen;
 static void kill_at(void *ud, const char *point)
 {
     (void)ud;
-    if (strncmp(point, "store.", 6) != 0) {
+    /* a checkpoint while open needs a log of 1 MiB: scripts/crash --points comes by those */
+    if (strncmp(point, "store.", 6) != 0 || strncmp(point, "store.checkpoint", 16) == 0) {
         return;
     }
     points_seen++;
