@@ -93,6 +93,21 @@ struct wf_run *replay_open(const struct replay_how *how, struct err *e)
     return wf_open(how->bundle, &info, &r, e) ? NULL : r;
 }
 
+static void see_asked(struct locals_seen *x, const struct wf_out *o)
+{
+    for (size_t i = 0; x && i < o->n_locals; i++) {
+        CHECK(x->n < sizeof x->seq / sizeof *x->seq);
+        x->got[x->n] = false;
+        x->seq[x->n++] = o->locals[i].seq;
+    }
+}
+
+static void see_answer(struct locals_seen *x, uint32_t seq)
+{
+    for (size_t i = 0; x && i < x->n; i++)
+        if (x->seq[i] == seq) x->got[i] = true;
+}
+
 static const struct wf_out *step(const struct sim *s, const struct replay_how *how,
                                  struct wf_run *r, const struct wf_task *t, struct outcome *out)
 {
@@ -104,6 +119,7 @@ static const struct wf_out *step(const struct sim *s, const struct replay_how *h
         t = NULL;
     } while (o->status == WF_MORE);
     if (out) outcome_logs(out, o);
+    see_asked(how->seen, o);
     return o;
 }
 
@@ -131,6 +147,7 @@ bool replay_task(const struct sim *s, const struct replay_how *how, struct wf_ru
     *o = step(s, how, r, &w, out);
     for (size_t i = 0; (*o)->status == WF_WAIT_LOCAL && i < t->n_answers; i++) {
         if (wf_local_resolve(r, t->answers[i].seq, &t->answers[i].res)) sim_fail(s, "resolve");
+        see_answer(how->seen, t->answers[i].seq);
         *o = step(s, how, r, NULL, out);
     }
     if ((*o)->status == WF_FAIL_TASK) return false;

@@ -68,6 +68,12 @@ void sim_free(struct sim *s);
 /* The bundle of a text, in the sim's folder; NULL and e when it cannot be loaded. */
 struct bundle *sim_bundle(const struct sim *s, struct str lua, struct err *e);
 
+/* Local activities that a run asked for, and whether it got the recorded answer after that. */
+struct locals_seen {
+    uint32_t seq[ANSWERS_MAX * 4];
+    bool got[ANSWERS_MAX * 4];
+    size_t n;
+};
 /* How a run is opened and stepped by those who do tasks again. */
 struct replay_how {
     struct bundle *bundle;
@@ -75,6 +81,7 @@ struct replay_how {
     struct str noop;
     struct rng *slices; /* NULL: slices of `budget`; else of random sizes */
     uint64_t budget;
+    struct locals_seen *seen; /* NULL: not kept */
 };
 struct replay_how sim_how(const struct sim *s);
 struct wf_run *replay_open(const struct replay_how *how, struct err *e); /* NULL: it cannot load */
