@@ -71,7 +71,7 @@ static int ml_sleep(lua_State *L)
 
 static int ml_sleep_until(lua_State *L)
 {
-    return sleep_for(L, api_check_time(L, 1, "ml.sleep_until") - act_now(act_host_of(L)),
+    return sleep_for(L, time_minus(api_check_time(L, 1, "ml.sleep_until"), act_now(act_host_of(L))),
                      "ml.sleep_until");
 }
 

@@ -29,6 +29,21 @@ static inline int64_t clock_mono(const struct clock *c)
     return c->mono_ns(c->ud);
 }
 
+/* Times and spans come from scripts and histories, at any distance: at the ends of int64 they stop.
+ */
+static inline int64_t time_plus(int64_t a, int64_t b)
+{
+    int64_t sum;
+    if (!__builtin_add_overflow(a, b, &sum)) return sum;
+    return b < 0 ? INT64_MIN : INT64_MAX;
+}
+static inline int64_t time_minus(int64_t a, int64_t b)
+{
+    int64_t difference;
+    if (!__builtin_sub_overflow(a, b, &difference)) return difference;
+    return b < 0 ? INT64_MAX : INT64_MIN;
+}
+
 #define TIME_ISO_MAX 40
 /* "2026-03-01T09:00:00Z", with as many of 3, 6 or 9 fraction digits as the value needs. Returns the
  * length. */

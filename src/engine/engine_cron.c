@@ -32,6 +32,7 @@ static int field(struct str s, int i, uint64_t *set, bool *any)
     *any = false;
     while (p < end) {
         int from = range[i].low, to = range[i].high, step = 1;
+        bool one = false;
         if (*p == '*' || *p == '?') {
             p++;
             *any = true;
@@ -40,8 +41,10 @@ static int field(struct str s, int i, uint64_t *set, bool *any)
                 return ERR_ARG;
             }
             to = from;
+            one = true;
             if (p < end && *p == '-') {
                 p++;
+                one = false;
                 if (number(&p, end, &to)) {
                     return ERR_ARG;
                 }
@@ -52,7 +55,7 @@ static int field(struct str s, int i, uint64_t *set, bool *any)
             if (number(&p, end, &step) || step == 0) {
                 return ERR_ARG;
             }
-            to = to == from ? range[i].high : to;
+            to = one ? range[i].high : to; /* N/STEP has no end of its own */
         }
         if (from < range[i].low || to > range[i].high || from > to) {
             return ERR_ARG;
@@ -123,7 +126,8 @@ static bool day_matches(const struct cron *c, const struct time_fields *f)
     return ((c->set[3] >> f->month) & 1) && (both ? day || weekday : day && weekday);
 }
 
-/* The first moment after `after_ns`, or -1 when there is none within ten years. */
+/* The first moment after `after_ns`, or -1 when there is none within ten years or before the end of
+ * time. */
 int64_t eng_cron_next(struct str spec, int64_t after_ns)
 {
     struct cron c;
@@ -131,11 +135,15 @@ int64_t eng_cron_next(struct str spec, int64_t after_ns)
         return -1;
     }
     if (c.every_ns) {
-        return after_ns + c.every_ns;
+        return after_ns > INT64_MAX - c.every_ns ? -1 : after_ns + c.every_ns;
+    }
+    const int64_t minute = 60 * NS_PER_S, longest = INT64_C(3660) * 86400 * NS_PER_S;
+    if (after_ns > INT64_MAX - longest - 86400 * NS_PER_S || after_ns < INT64_MIN + minute) {
+        return -1;
     }
     struct time_fields f;
-    int64_t t = after_ns - after_ns % (60 * NS_PER_S) + 60 * NS_PER_S,
-            end = after_ns + INT64_C(3660) * 86400 * NS_PER_S;
+    int64_t into = (after_ns % minute + minute) % minute;
+    int64_t t = after_ns - into + minute, end = after_ns + longest;
     while (t < end) {
         time_fields_utc(t, &f);
         if (!day_matches(&c, &f)) {

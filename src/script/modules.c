@@ -135,10 +135,30 @@ void sandbox_set_loader(struct sandbox *sb, sandbox_module_fn fn, void *ud)
     impl_of(sb)->loader_ud = ud;
 }
 
+/* package.loaded. Lua's own messages (tracebacks, "bad argument to ...") name a function by the
+ * first place in the registry's table at which they meet it, in the order of its hash: another one
+ * in each process. So a run keeps its modules elsewhere, and there they find none. */
+static const char key_loaded;
+
+static void push_loaded(lua_State *L)
+{
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &key_loaded) == LUA_TTABLE) return;
+    lua_pop(L, 1);
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+}
+
+static void hide_loaded(lua_State *L)
+{
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &key_loaded);
+    lua_newtable(L);
+    lua_setfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+}
+
 static int preload(lua_State *L)
 {
     const char *name = lua_touserdata(L, 1);
-    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+    push_loaded(L);
     lua_pushvalue(L, 2);
     lua_setfield(L, -2, name);
     return 0;
@@ -267,7 +287,7 @@ static int lib_require(lua_State *L)
     name.p = luaL_checklstring(L, 1, &name.n);
     if (strlen(name.p) != name.n || name.n > 200) return luaL_argerror(L, 1, "not a module name");
     lua_settop(L, 1);
-    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+    push_loaded(L);
     if (lua_getfield(L, 2, name.p) != LUA_TNIL) return 1;
     lua_pop(L, 1);
     lua_pushvalue(L, lua_upvalueindex(1)); /* 3: what is being loaded */
@@ -310,6 +330,7 @@ void sandbox_open_modules(lua_State *L, struct sandbox *sb)
         lua_setfield(L, -2, "config");
         lua_setglobal(L, LUA_LOADLIBNAME);
     }
+    if (sb->kind == SANDBOX_RUN) hide_loaded(L);
     lua_newtable(L);
     lua_pushcclosure(L, lib_require, 1);
     lua_setglobal(L, "require");

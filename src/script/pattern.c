@@ -199,7 +199,8 @@ static const char *back_reference(struct pattern *m, const char *s, int i)
 {
     if (i < 0 || i >= m->level || m->captures[i].n == CAPTURE_OPEN)
         luaL_error(m->L, "invalid capture index %%%d in pattern", i + 1);
-    size_t n = m->captures[i].n < 0 ? 0 : (size_t)m->captures[i].n;
+    if (m->captures[i].n == CAPTURE_POSITION) return NULL; /* as stock Lua: a position is no text */
+    size_t n = (size_t)m->captures[i].n;
     step_n(m, 1 + n / 16);
     return (size_t)(m->end - s) >= n && memcmp(m->captures[i].start, s, n) == 0 ? s + n : NULL;
 }

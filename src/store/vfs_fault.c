@@ -119,7 +119,8 @@ static bool note_written(struct disk_file *d, sqlite3_file *real, int64_t at, in
 
 static void lose_block(int fd, const struct block *b, struct rng *r, int64_t size)
 {
-    enum { KEEP, DROP, GARBLE } fate = (int)rng_below(r, 3);
+    enum { KEEP, DROP, GARBLE };
+    uint64_t fate = rng_below(r, 3);
     for (int i = 0; i < BLOCK && fate != KEEP; i++) {
         if (!(b->written[i / 8] >> (i % 8) & 1) || b->at + i >= size) {
             continue;

@@ -247,7 +247,7 @@ static void put_news(struct wf_run *r)
 {
     struct wf_machines *m = r->machines;
     struct wf_out *o = &r->out;
-    o->logs = r->logs + m->logs_handed;
+    o->logs = r->logs ? r->logs + m->logs_handed : NULL;
     o->n_logs = r->n_logs - m->logs_handed;
     m->logs_handed = r->n_logs;
     o->locals = m->locals;

@@ -44,9 +44,8 @@ static int ml_sleep(lua_State *L)
 static int ml_sleep_until(lua_State *L)
 {
     struct wf_run *r = api_act(L, "ml.sleep_until");
-    int64_t left;
-    if (__builtin_sub_overflow(api_check_time(L, 1, "ml.sleep_until"), r->now_ns, &left)) left = 0;
-    return sleep_for(L, left, 2, "ml.sleep_until");
+    int64_t due = api_check_time(L, 1, "ml.sleep_until");
+    return sleep_for(L, time_minus(due, r->now_ns), 2, "ml.sleep_until");
 }
 
 /* To the next multiple of the period since the chain of runs began. */
@@ -55,10 +54,9 @@ static int ml_every(lua_State *L)
     struct wf_run *r = api_act(L, "ml.every");
     int64_t period = api_check_duration(L, 1, "ml.every");
     if (period <= 0) return luaL_error(L, "ml.every: the period must be longer than 0");
-    int64_t since = r->now_ns - r->chain_start_ns;
-    if (since < 0) since = 0;
-    int64_t due = r->chain_start_ns + (since / period + 1) * period;
-    return sleep_for(L, due - r->now_ns, 2, "ml.every");
+    int64_t since = time_minus(r->now_ns, r->chain_start_ns);
+    if (since < 0) return sleep_for(L, time_plus(time_minus(0, since), period), 2, "ml.every");
+    return sleep_for(L, period - since % period, 2, "ml.every");
 }
 
 static int ml_now(lua_State *L)
@@ -118,7 +116,7 @@ static int64_t await_limit(lua_State *L, struct wf_run *r, int idx, struct str *
     if (api_opt_str(L, idx, "summary", &s)) *summary = api_out(L, s);
     if (api_opt_duration(L, idx, "timeout", fname, &ns)) return ns < 0 ? 0 : ns;
     if (lua_getfield(L, idx, "till") != LUA_TNIL) {
-        ns = api_check_time(L, lua_gettop(L), fname) - r->now_ns;
+        ns = time_minus(api_check_time(L, lua_gettop(L), fname), r->now_ns);
         if (ns < 0) ns = 0;
     }
     lua_pop(L, 1);

@@ -283,7 +283,7 @@ static int64_t receive_limit(lua_State *L, struct wf_run *r, int idx)
         lua_pop(L, 1);
         return -1;
     }
-    ns = api_check_time(L, lua_gettop(L), fname) - r->now_ns;
+    ns = time_minus(api_check_time(L, lua_gettop(L), fname), r->now_ns);
     lua_pop(L, 1);
     return ns < 0 ? 0 : ns;
 }

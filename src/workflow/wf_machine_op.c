@@ -11,7 +11,7 @@ int wf_timer_start(struct wf_run *r, struct wf_op *op, int64_t duration_ns, stru
     struct rec *attrs;
     op->op_id = arena_printf(&r->keep, "%llu", (unsigned long long)++m->next_timer);
     op->name = arena_str(&r->keep, summary);
-    op->due_ns = r->now_ns + duration_ns;
+    op->due_ns = time_plus(r->now_ns, duration_ns);
     struct wf_cmd *c = wf_cmd_new(r, COMMAND_TYPE_START_TIMER, op, &attrs);
     if (!c) return err_set(e, ERR_LIMIT, "cannot start one more timer");
     op->cmd = c;

@@ -400,7 +400,7 @@ static void take(void *ud, const struct backend_reply *r)
     g->done = true;
     g->err = r->err;
     g->existing = r->existing;
-    g->status = r->status;
+    g->status = (int)r->status;
     g->guard = r->guard;
     snprintf(g->run_id, sizeof g->run_id, "%.*s", STR_ARG(r->run_id));
     snprintf(g->json, sizeof g->json, "%.*s", STR_ARG(r->json));

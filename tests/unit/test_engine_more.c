@@ -1,6 +1,7 @@
 /* The rest of the engine: children, other runs, continue-as-new, cron, retried runs, updates,
  * queries, reset, blocked runs, cancellation of activities, asynchronous completion, virtual time,
  * large payloads. */
+#include "engine/engine_internal.h"
 #include "engine_fake.h"
 
 static int has(struct rec *const *e, size_t n, int type)
@@ -252,6 +253,12 @@ static void test_chain(void)
     CHECK_INT(engine_now(f.engine) % (6 * 3600 * NS_PER_S), 0);
     CHECK(engine_now(f.engine) - before > 24 * 3600 * NS_PER_S);
     s.workflow_id = STR("k2");
+    CHECK_INT(eng_cron_next(STR("* * * * *"), -90 * NS_PER_S), -60 * NS_PER_S);
+    CHECK_INT(eng_cron_next(STR("5-5/2 * * * *"), 6 * 60 * NS_PER_S), 65 * 60 * NS_PER_S);
+    CHECK_INT(eng_cron_next(STR("5/2 * * * *"), 6 * 60 * NS_PER_S), 7 * 60 * NS_PER_S);
+    CHECK_INT(eng_cron_next(STR("* * * * *"), INT64_MAX - 1), -1);
+    CHECK_INT(eng_cron_next(STR("* * * * *"), INT64_MIN), -1);
+    CHECK_INT(eng_cron_next(STR("@every 90s"), INT64_MAX - 1), -1);
     s.cron = STR("61 * * * *");
     start_full(&f, &s);
     CHECK_INT(got.err.code, ERR_ARG);

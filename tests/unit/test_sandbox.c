@@ -249,6 +249,7 @@ static const struct chunk pattern_chunks[] = {
     {"frontier",
      "return (('THE (quick) fox'):gsub('%f[%a]%a+',string.lower)),('hello'):find('%f[%z]')",
      "the (quick) fox,nil"},
+    {"back reference to a position", "return ('ab'):match('()%1')", "nil"},
     {"back reference", "return ('\"it\\'s\"'):match('([\"\\'])(.-)%1')", "\",it's"},
     {"gmatch",
      "local o='' for k,v in ('a=1, b=2'):gmatch('(%w+)=(%w+)') do o=o..k..v end for w in ('x "
@@ -342,6 +343,28 @@ static void read_only(void)
     runner_close(&r);
 }
 
+/* Lua names a function by where it finds it among the loaded modules and the globals, in the order
+ * of a hash that is another one in each state. */
+static void names(void)
+{
+    static const char script[] = "aa = string.rep bb = string.rep cc = string.rep "
+                                 "local ok, e = pcall(string.rep) "
+                                 "local f = function() return debug.traceback() end dd = f ee = f "
+                                 "local g = coroutine.wrap(function() return dd() .. '' end) "
+                                 "return e, (string.gsub('x', 'x', dd)), g()";
+    struct runner r;
+    char first[4000] = "";
+    CASE("errors and tracebacks name functions the same in every state");
+    for (int i = 0; i < 50; i++) {
+        runner_open(&r, SANDBOX_RUN, 32 << 20);
+        const char *out = runner_run(&r, script, RUNNER_SLICE_ALL);
+        CHECK(strstr(out, "bad argument #1") && strstr(out, "stack traceback"));
+        if (i) CHECK_STR(out, first);
+        snprintf(first, sizeof first, "%s", out);
+        runner_close(&r);
+    }
+}
+
 static void determinism(void)
 {
     static const char script[] =
@@ -403,6 +426,7 @@ int main(void)
     host();
     read_only();
     determinism();
+    names();
     interleaved();
     return CHECK_DONE();
 }
