@@ -253,6 +253,7 @@ static int one(const char *file, const char *where, const char *round, const cha
     snprintf(history, sizeof history, "%s/history", folder);
     if (*round == '2') setlocale(LC_ALL, ""); /* as a host program may have done */
     char *body = read_all(file);
+    if (chdir(folder)) return 3; /* what it writes by a relative name stays there */
     FILE *out = fopen(report, "w");
     if (!body || !out) return 3;
     bool apart = strstr(body, "-- normal: apart\n") != NULL;
