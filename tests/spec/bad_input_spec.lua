@@ -9,6 +9,7 @@ local hello = head .. 'ml.workflow("h", function() return "hello" end)\n'
 local function with(files, fn)
   local d = t.dir(files)
   local ok, e = pcall(fn, d)
+  for _, o in ipairs(d.owners or {}) do o.stop("KILL") end -- what a failed spec left running
   d:remove()
   if not ok then error(e, 0) end
 end
@@ -26,7 +27,10 @@ local function bytes(d) return shell(d, "cat t.db t.db-wal 2>/dev/null | sha256s
 local function owner(d, arguments)
   d:write("go.sh", ("XDG_RUNTIME_DIR=%s MOONLOOP_DB=%s exec %s %s >o 2>e </dev/null\n"):format(d.path, d.db, t.program, arguments))
   local pid = shell(d, "sh go.sh & echo $!"):match("%d+")
-  return { stop = function(signal) os.execute(("kill -%s %s 2>/dev/null"):format(signal or "TERM", pid)) end }
+  local o = { stop = function(signal) os.execute(("kill -%s %s 2>/dev/null"):format(signal or "TERM", pid)) end }
+  d.owners = d.owners or {}
+  d.owners[#d.owners + 1] = o
+  return o
 end
 
 local function ask(d, ...) return d:exec({ ... }, { env = { XDG_RUNTIME_DIR = d.path } }) end
