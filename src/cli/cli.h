@@ -108,6 +108,23 @@ int cli_print_outcome(struct cli *c, const struct cli_reply *r);
 /* A failure JSON {type, message, cause...} as lines for people. */
 void cli_print_failure(struct cli *c, const char *failure_json);
 
+/* load.c: a script while it is loaded, and after. */
+struct cli_loaded {
+    bool done; /* false: a signal came first */
+    int code, is_program, exit_code;
+    char *text;
+};
+/* Loads a script and waits for it; args NULL: a plain program is an error. Returns 0 (look at `l`),
+ * or an exit code after a message. A plain program that failed is no message: it has said so
+ * itself. Free `l` in any case. */
+int cli_load(struct cli *c, const char *script, const char *const *args, size_t argc,
+             struct cli_loaded *l);
+void cli_loaded_free(struct cli_loaded *l);
+/* From begin to end SIGINT and SIGTERM stop the host in order; a second one ends the process. */
+void cli_signals_begin(struct cli *c);
+void cli_signals_end(void);
+int cli_stop_signal(void); /* the one that came, or 0 */
+
 /* progress.c: events as lines on stderr (a live line on a terminal). */
 void progress_begin(struct cli *c);
 void progress_event(void *ud, const ml_event *ev); /* ud is struct cli */

@@ -6,56 +6,22 @@
 #include <string.h>
 #include <unistd.h>
 
-static ml_host *stop_host;
-static volatile sig_atomic_t stop_signal;
-
-static void on_stop(int sig)
-{
-    if (stop_signal) _exit(128 + sig); /* the second one does not wait */
-    stop_signal = sig;
-    if (stop_host) ml_stop(stop_host);
-}
-
-struct loaded {
-    bool done;
-    int code, is_program, exit_code;
-    char *text;
-};
-
-static void on_loaded(void *ud, const ml_load_result *r)
-{
-    struct loaded *l = ud;
-    l->done = true;
-    l->code = r->code;
-    l->is_program = r->is_program;
-    l->exit_code = r->exit_code;
-    l->text = strdup(r->text ? r->text : "");
-}
-
-static int until_loaded(void *ud)
-{
-    const struct loaded *l = ud;
-    return !l->done && !stop_signal;
-}
-
 /* Returns -1 when definitions are loaded and a workflow can be started, else the exit code. */
 static int load(struct cli *c, const char *script, int argc, char **argv)
 {
-    struct loaded l = {0};
-    int rc = ml_load(c->host, script, (const char *const *)argv, (size_t)argc, on_loaded, &l);
-    if (rc == 0) rc = ml_run(c->host, until_loaded, &l);
-    int code = -1;
-    if (rc < 0)
-        code = cli_fail(c, cli_code_exit(rc), "%s", ml_error(c->host));
-    else if (!l.done)
-        code = 128 + (stop_signal ? (int)stop_signal : SIGINT);
-    else if (l.code && l.is_program)
-        code = (fprintf(stderr, "%s\n", l.text), l.exit_code ? l.exit_code : EXIT_FAILED);
-    else if (l.code)
-        code = cli_fail(c, cli_code_exit(l.code), "%s", l.text);
-    else if (l.is_program)
-        code = l.exit_code;
-    free(l.text);
+    struct cli_loaded l;
+    int code = cli_load(c, script, (const char *const *)argv, (size_t)argc, &l);
+    if (code != 0) {
+        /* said already */
+    } else if (!l.done) {
+        code = 128 + (cli_stop_signal() ? cli_stop_signal() : SIGINT);
+    } else if (l.code) {
+        fprintf(stderr, "%s\n", l.text);
+        code = l.exit_code ? l.exit_code : EXIT_FAILED;
+    } else {
+        code = l.is_program ? l.exit_code : -1;
+    }
+    cli_loaded_free(&l);
     return code;
 }
 
@@ -75,7 +41,7 @@ static void on_described(void *ud, const ml_reply *r)
 static int go_on(void *ud)
 {
     struct watch *w = ud;
-    if (w->r->done || stop_signal) return 0;
+    if (w->r->done || cli_stop_signal()) return 0;
     if (ml_attached(w->c->host)) return 1;
     if (ml_idle_state(w->c->host) != 0) return 1;
     /* Nothing can go on by itself. A blocked run ends the command; one that waits for a message
@@ -152,13 +118,13 @@ static int drive(struct cli *c, const char *id, const char *script, bool wait_al
     } else if (r.done && r.code) {
         code = cli_fail(c, cli_code_exit(r.code), "%s", r.text);
     } else if (r.done) {
-        if (wait_all && !stop_signal) ml_run(c->host, NULL, NULL);
+        if (wait_all && !cli_stop_signal()) ml_run(c->host, NULL, NULL);
         code = cli_print_outcome(c, &r);
-        if (!stop_signal) say_open(c, id);
-    } else if (stop_signal) {
+        if (!cli_stop_signal()) say_open(c, id);
+    } else if (cli_stop_signal()) {
         cli_note(c, "stopped; nothing is lost. Go on with: moonloop run %s --id %s --db %s", script,
                  id, c->db);
-        code = 128 + (int)stop_signal;
+        code = 128 + cli_stop_signal();
     } else {
         say_pending(c, id);
         code = EXIT_WAITING;
@@ -193,11 +159,7 @@ int verb_run(struct cli *c, int argc, char **argv)
 
     int code = cli_open(c, ML_ATTACH);
     if (code) return free(json), code;
-    stop_host = c->host;
-    struct sigaction sa = {.sa_handler = on_stop};
-    sigaction(SIGINT, &sa, NULL);
-    sigaction(SIGTERM, &sa, NULL);
-    signal(SIGPIPE, SIG_IGN);
+    cli_signals_begin(c);
     progress_begin(c);
     code = load(c, script, argc - rest, argv + rest);
     if (code < 0 && c->temporal.address) {
@@ -220,7 +182,7 @@ int verb_run(struct cli *c, int argc, char **argv)
         }
         cli_reply_free(&r);
     }
-    stop_host = NULL;
+    cli_signals_end();
     cli_close(c);
     free(json);
     return code;

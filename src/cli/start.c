@@ -4,25 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct loaded {
-    bool done;
-    int code;
-    char *text;
-};
-
-static void on_loaded(void *ud, const ml_load_result *r)
-{
-    struct loaded *l = ud;
-    l->done = true;
-    l->code = r->code;
-    l->text = strdup(r->text ? r->text : "");
-}
-
-static int until_loaded(void *ud)
-{
-    return !((struct loaded *)ud)->done;
-}
-
 int verb_start(struct cli *c, int argc, char **argv)
 {
     const char *workflow = NULL, *input = NULL, *id = NULL, *options = NULL;
@@ -46,16 +27,9 @@ int verb_start(struct cli *c, int argc, char **argv)
     char *json = input ? cli_json_arg(c, "--input", input) : NULL;
     char *options_json = options ? cli_json_arg(c, "--options", options) : NULL;
     int code = (input && !json) || (options && !options_json) ? EXIT_USAGE : cli_open(c, ML_ATTACH);
-    struct loaded l = {0};
+    struct cli_loaded l = {0};
     struct cli_reply r = {0};
-    if (code == 0 && script) {
-        int rc = ml_load(c->host, script, NULL, 0, on_loaded, &l);
-        if (rc == 0) rc = ml_run(c->host, until_loaded, &l);
-        if (rc < 0)
-            code = cli_fail(c, cli_code_exit(rc), "%s", ml_error(c->host));
-        else if (l.code)
-            code = cli_fail(c, cli_code_exit(l.code), "%s", l.text);
-    }
+    if (code == 0 && script) code = cli_load(c, script, NULL, 0, &l);
     if (code == 0) {
         ml_start_options o = {.workflow = workflow,
                               .script = script,
@@ -74,7 +48,7 @@ int verb_start(struct cli *c, int argc, char **argv)
     }
     cli_close(c);
     cli_reply_free(&r);
-    free(l.text);
+    cli_loaded_free(&l);
     free(json);
     free(options_json);
     return code;

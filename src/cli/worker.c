@@ -2,61 +2,21 @@
  * scripts, until a signal; then in order: what runs gets a moment, the rest goes to other workers.
  */
 #include "cli/cli.h"
-#include <signal.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
-
-static ml_host *stop_host;
-static volatile sig_atomic_t stop_signal;
-
-static void on_stop(int sig)
-{
-    if (stop_signal) _exit(128 + sig); /* the second one does not wait */
-    stop_signal = sig;
-    if (stop_host) ml_stop(stop_host);
-}
-
-struct loaded {
-    bool done;
-    int code, is_program;
-    char *text;
-};
-
-static void on_loaded(void *ud, const ml_load_result *r)
-{
-    struct loaded *l = ud;
-    l->done = true;
-    l->code = r->code;
-    l->is_program = r->is_program;
-    l->text = strdup(r->text ? r->text : "");
-}
-
-static int until_loaded(void *ud)
-{
-    const struct loaded *l = ud;
-    return !l->done && !stop_signal;
-}
 
 static int until_stopped(void *ud)
 {
     (void)ud;
-    return !stop_signal;
+    return !cli_stop_signal();
 }
 
 static int load(struct cli *c, const char *script)
 {
-    struct loaded l = {0};
-    int code = EXIT_OK;
-    int rc = ml_load(c->host, script, NULL, 0, on_loaded, &l);
-    if (rc == 0) rc = ml_run(c->host, until_loaded, &l);
-    if (rc < 0)
-        code = cli_fail(c, cli_code_exit(rc), "%s", ml_error(c->host));
-    else if (l.done && l.code)
-        code = cli_fail(c, cli_code_exit(l.code), "%s", l.text);
-    else if (l.done && l.is_program)
+    struct cli_loaded l;
+    int code = cli_load(c, script, NULL, 0, &l);
+    if (code == 0 && l.is_program)
         code = cli_fail(c, EXIT_USAGE, "%s defines no workflow and no activity", script);
-    free(l.text);
+    cli_loaded_free(&l);
     return code;
 }
 
@@ -89,22 +49,18 @@ int verb_worker(struct cli *c, int argc, char **argv)
     c->temporal.worker = true;
     int code = cli_open(c, 0);
     if (code) return code;
-    stop_host = c->host;
-    struct sigaction sa = {.sa_handler = on_stop};
-    sigaction(SIGINT, &sa, NULL);
-    sigaction(SIGTERM, &sa, NULL);
-    signal(SIGPIPE, SIG_IGN);
+    cli_signals_begin(c);
     code = reach(c);
-    for (int i = 0; i < n && code == 0 && !stop_signal; i++)
+    for (int i = 0; i < n && code == 0 && !cli_stop_signal(); i++)
         code = load(c, argv[i]);
-    if (code == 0 && !stop_signal) {
+    if (code == 0 && !cli_stop_signal()) {
         cli_note(c, "serving task queue %s of %s",
                  c->temporal.task_queue ? c->temporal.task_queue : "default", cli_where(c));
         int rc = ml_run(c->host, until_stopped, NULL);
         if (rc < 0) code = cli_fail(c, cli_code_exit(rc), "%s", ml_error(c->host));
     }
-    if (code == 0 && stop_signal) cli_note(c, "stopping; a second signal ends at once");
-    stop_host = NULL;
+    if (code == 0 && cli_stop_signal()) cli_note(c, "stopping; a second signal ends at once");
+    cli_signals_end();
     cli_close(c);
     return code;
 }
