@@ -153,29 +153,40 @@ static int lib_remove(lua_State *L)
     return 1;
 }
 
+struct range {
+    lua_Integer first, last;
+};
+/* The optional range of the table at 1 that begins at argument `arg`. */
+static struct range range_at(lua_State *L, int arg)
+{
+    struct range r;
+    r.first = luaL_optinteger(L, arg, 1);
+    r.last = lua_isnoneornil(L, arg + 1) ? luaL_len(L, 1) : luaL_checkinteger(L, arg + 1);
+    return r;
+}
+
+/* The stock function with the range spelled out, so that it does not ask for the length again. */
+static int stock_over(lua_State *L, int arg, struct range r, const char *what)
+{
+    bound(L, r.first, r.last, what);
+    lua_settop(L, arg - 1);
+    lua_pushinteger(L, r.first);
+    lua_pushinteger(L, r.last);
+    return stock(L);
+}
+
 static int lib_concat(lua_State *L)
 {
     luaL_checktype(L, 1, LUA_TTABLE);
-    lua_Integer first = luaL_optinteger(L, 3, 1),
-                last = lua_isnoneornil(L, 4) ? luaL_len(L, 1) : luaL_checkinteger(L, 4);
-    bound(L, first, last, "table.concat");
-    lua_settop(L, 2);
-    lua_pushinteger(L, first);
-    lua_pushinteger(L, last);
-    return stock(L);
+    return stock_over(L, 3, range_at(L, 3), "table.concat");
 }
 
 static int lib_unpack(lua_State *L)
 {
-    lua_Integer first = luaL_optinteger(L, 2, 1),
-                last = lua_isnoneornil(L, 3) ? luaL_len(L, 1) : luaL_checkinteger(L, 3);
-    if (last >= first && (uint64_t)last - (uint64_t)first >= 1000000)
+    struct range r = range_at(L, 2);
+    if (r.last >= r.first && (uint64_t)r.last - (uint64_t)r.first >= 1000000)
         return luaL_error(L, "too many results to unpack");
-    bound(L, first, last, "table.unpack");
-    lua_settop(L, 1);
-    lua_pushinteger(L, first);
-    lua_pushinteger(L, last);
-    return stock(L);
+    return stock_over(L, 2, r, "table.unpack");
 }
 
 static int lib_select(lua_State *L)
@@ -208,18 +219,11 @@ static int host_collectgarbage(lua_State *L)
 }
 
 /* ---- opening ---- */
-static void guard(lua_State *L, const char *name, lua_CFunction f)
-{
-    lua_getfield(L, -1, name);
-    lua_pushcclosure(L, f, 1);
-    lua_setfield(L, -2, name);
-}
-
 static void guard_all(lua_State *L, const char *library, const luaL_Reg *list)
 {
     lua_getglobal(L, library);
     for (; list->name; list++)
-        guard(L, list->name, list->func);
+        sandbox_guard(L, list->name, list->func);
     lua_pop(L, 1);
 }
 
@@ -247,7 +251,7 @@ void sandbox_open_costs(lua_State *L, struct sandbox *sb)
     guard_all(L, LUA_GNAME, base);
     if (sb->kind == SANDBOX_HOST) {
         lua_pushglobaltable(L);
-        guard(L, "collectgarbage", host_collectgarbage);
+        sandbox_guard(L, "collectgarbage", host_collectgarbage);
         lua_pop(L, 1);
     }
     value_set_charge(L, charge_value);

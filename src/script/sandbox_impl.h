@@ -74,6 +74,8 @@ void sandbox_open_co(lua_State *L); /* coroutine, pcall, xpcall, debug.traceback
 
 /* sandbox_lib.c, sandbox_costs.c, sandbox_os.c, sandbox_pairs.c, pattern_lib.c, modules.c */
 const char *sandbox_tostring(lua_State *L, int idx, size_t *n); /* pushes the text: no addresses */
+void sandbox_guard(lua_State *L, const char *name,
+                   lua_CFunction f); /* puts f, with what was there as upvalue 1, in its place */
 void sandbox_open_lib(lua_State *L, struct sandbox *sb);
 void sandbox_open_costs(lua_State *L, struct sandbox *sb);
 void sandbox_open_os(lua_State *L, struct sandbox *sb);

@@ -306,7 +306,7 @@ static int lib_randomseed(lua_State *L)
 }
 
 /* ---- opening ---- */
-static void guard(lua_State *L, const char *name, lua_CFunction f)
+void sandbox_guard(lua_State *L, const char *name, lua_CFunction f)
 {
     lua_getfield(L, -1, name);
     lua_pushcclosure(L, f, 1);
@@ -316,7 +316,7 @@ static void guard(lua_State *L, const char *name, lua_CFunction f)
 static void open_strings(lua_State *L)
 {
     lua_getglobal(L, LUA_STRLIBNAME);
-    guard(L, "format", lib_format);
+    sandbox_guard(L, "format", lib_format);
     lua_pushnil(L);
     lua_setfield(L, -2, "dump");
     sandbox_open_patterns(L);

@@ -209,13 +209,6 @@ static int host_dofile(lua_State *L)
     return dofile_done(L, 0, 0);
 }
 
-static void guard(lua_State *L, const char *name, lua_CFunction f)
-{
-    lua_getfield(L, -1, name);
-    lua_pushcclosure(L, f, 1);
-    lua_setfield(L, -2, name);
-}
-
 void sandbox_open_os(lua_State *L, struct sandbox *sb)
 {
     static const luaL_Reg run[] = {{"time", run_time},
@@ -237,8 +230,8 @@ void sandbox_open_os(lua_State *L, struct sandbox *sb)
     lua_getglobal(L, "require");
     lua_rawsetp(L, LUA_REGISTRYINDEX, &key_stock_require);
     luaL_requiref(L, LUA_OSLIBNAME, luaopen_os, 1);
-    guard(L, "time", host_time);
-    guard(L, "date", host_date);
+    sandbox_guard(L, "time", host_time);
+    sandbox_guard(L, "date", host_date);
     lua_pushcfunction(L, host_exit);
     lua_setfield(L, -2, "exit");
     lua_pop(L, 3);
