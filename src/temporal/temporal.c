@@ -84,11 +84,6 @@ static void temporal_shutdown(struct backend *b, void (*done)(void *ud), void *u
     tw_shutdown(t->worker, worker_ended, t);
 }
 
-void temporal_check(struct backend *b, void (*fn)(void *ud, const struct err *e), void *ud)
-{
-    tw_check(temporal_of(b)->worker, fn, ud);
-}
-
 static const struct backend_ops ops = {.serve = tw_serve,
                                        .offer = tw_offer,
                                        .release = tw_release,

@@ -20,9 +20,6 @@ struct temporal_options {
 /* Checks the settings (ERR_ARG, ERR_IO); the server is connected to when something is asked of it.
  * Tokens of tasks and activities are text (base64 of the server's bytes). */
 int temporal_open(const struct temporal_options *o, struct backend **out, struct err *e);
-/* Asks the server for what it can do and for its namespace: a worker's first question, for hosts
- * that want to know before they serve. fn is told once, later; e is NULL when all is well. */
-void temporal_check(struct backend *b, void (*fn)(void *ud, const struct err *e), void *ud);
 /* After the port's shutdown has said that it is done (it answers open requests with ERR_CLOSED). */
 void temporal_close(struct backend *b);
 

@@ -2,40 +2,19 @@
 #include "temporal/worker_half.h"
 #include <stdio.h>
 
-struct tw_check {
-    struct tw_check *next;
-    void (*fn)(void *ud, const struct err *e);
-    void *ud;
-};
-
-bool tw_token_raw(struct arena *a, struct str key, struct str *raw)
-{
-    struct buf b;
-    buf_init(&b, key.n + 4);
-    int rc = key.n ? base64_decode(key, &b) : ERR_PROTO;
-    if (!rc) *raw = arena_str(a, buf_str(&b));
-    buf_free(&b);
-    return !rc && raw->p;
-}
-
 /* ---- what the server can do ---- */
-static void checked(struct tw *w, const struct err *e)
-{
-    struct tw_check *all = w->checks;
-    w->checks = NULL;
-    w->asked = e ? TW_UNASKED : TW_KNOWN;
-    while (all) {
-        struct tw_check *c = all;
-        all = c->next;
-        c->fn(c->ud, e);
-        mem_free(c);
-    }
-}
-
 static void on_checked(void *ud, const struct backend_reply *r)
 {
     struct tw *w = ud;
-    checked(w, r->err.code ? &r->err : NULL);
+    w->asked = r->err.code ? TW_UNASKED : TW_KNOWN;
+    if (w->stopping) return;
+    if (r->err.code) {
+        log_printf(w->t->log, LOG_ERROR, "%s; asking again in %lld s", r->err.text,
+                   (long long)(TW_RETRY_NS / NS_PER_S));
+        loop_timer_start(w->timer, TW_RETRY_NS);
+        return;
+    }
+    tw_pump(w);
 }
 
 static int read_namespace(struct call *c, struct str bytes, struct err *e)
@@ -87,6 +66,8 @@ static bool system_refused(struct call *c, const struct status *s)
     return true;
 }
 
+/* What the server can do, and whether the namespace is there; polls are opened when it is known.
+ */
 static void ask(struct tw *w)
 {
     struct call *c =
@@ -97,33 +78,6 @@ static void ask(struct tw *w)
     struct arena *a = call_turn(c);
     call_send(c, METHOD("GetSystemInfo"),
               bridge_new(a, Pb__GetSystemInfoRequest, pb__get_system_info_request), read_system);
-}
-
-void tw_check(struct tw *w, void (*fn)(void *ud, const struct err *e), void *ud)
-{
-    struct tw_check *c = mem_zalloc(sizeof *c);
-    if (!c) {
-        struct err e;
-        err_set(&e, ERR_NOMEM, "out of memory");
-        fn(ud, &e);
-        return;
-    }
-    *c = (struct tw_check){w->checks, fn, ud};
-    w->checks = c;
-    if (w->asked != TW_ASKING) ask(w);
-}
-
-static void on_start_checked(void *ud, const struct err *e)
-{
-    struct tw *w = ud;
-    if (w->stopping) return;
-    if (e) {
-        log_printf(w->t->log, LOG_ERROR, "%s; asking again in %lld s", e->text,
-                   (long long)(TW_RETRY_NS / NS_PER_S));
-        loop_timer_start(w->timer, TW_RETRY_NS);
-        return;
-    }
-    tw_pump(w);
 }
 
 /* ---- serving ---- */
@@ -232,7 +186,7 @@ int tw_serve(struct backend *b, const struct backend_sink *sink,
     for (struct tw_queue *q = w->queues; q; q = q->next)
         tw_polls_cancel(w, q); /* those of what is not served any more */
     if (any && w->asked == TW_UNASKED)
-        tw_check(w, on_start_checked, w);
+        ask(w);
     else
         tw_pump(w);
     return 0;
@@ -308,7 +262,7 @@ static void on_timer(void *ud)
     }
     w->paused = false;
     if (w->asked == TW_UNASKED && w->queues && !w->stopping)
-        tw_check(w, on_start_checked, w);
+        ask(w);
     else
         tw_pump(w);
 }
@@ -381,11 +335,6 @@ void tw_close(struct temporal *t)
         mem_free(q->name);
         mem_free(q->sticky);
         mem_free(q);
-    }
-    while (w->checks) {
-        struct tw_check *c = w->checks;
-        w->checks = c->next;
-        mem_free(c);
     }
     loop_timer_close(w->timer);
     mem_free(w->deployment);

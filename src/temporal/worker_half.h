@@ -93,7 +93,6 @@ struct tw {
     enum { TW_UNASKED, TW_ASKING, TW_KNOWN } asked;
     bool sdk_metadata, failure_heartbeat, polls_end, eager_start;
     int64_t blob_max, memo_max;
-    struct tw_check *checks;  /* who waits for it */
     struct loop_timer *timer; /* another try; the end */
     bool paused;              /* until the timer rings */
     int hold;                 /* no new polls now */
@@ -117,11 +116,8 @@ struct tw_queue *tw_eager_reserve(struct tw *w, struct str queue);
 void tw_eager_take(struct tw *w, struct tw_queue *q, struct str task);
 void tw_release(struct backend *b, struct str token, const struct err *why);
 void tw_offer(struct backend *b, int workflow_slots, int activity_slots);
-/* Asks what the server can do and whether the namespace is there; fn is told once, later. */
-void tw_check(struct tw *w, void (*fn)(void *ud, const struct err *e), void *ud);
 /* Ends the worker half: open tasks are given back, what is in flight gets TW_END_NS; then fn. */
 void tw_shutdown(struct tw *w, void (*fn)(void *ud), void *ud);
-bool tw_token_raw(struct arena *a, struct str key, struct str *raw);
 
 /* ---- poller.c ---- */
 void tw_pump(struct tw *w); /* opens the polls for which there are slots */
