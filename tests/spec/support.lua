@@ -147,7 +147,14 @@ function Dir:exec(args, options)
   return r
 end
 
--- Starts a program in the background; returns { pid, wait() }.
+-- Programs in the background that no spec has ended yet: those of a spec that failed end with the run of the specs.
+local running = {}
+local at_exit = setmetatable({}, { __gc = function()
+  for pid in pairs(running) do os.execute("kill -KILL " .. pid .. " 2>/dev/null") end
+end })
+M.at_exit = at_exit
+
+-- Starts a program in the background; returns { pid, kill(signal) }.
 function Dir:spawn(args, name)
   name = name or "bg"
   local parts = {}
@@ -156,7 +163,11 @@ function Dir:spawn(args, name)
     table.concat(parts, " "):gsub("'", "'\\''"), name, name))
   local pid = p:read("l")
   p:close()
-  return { pid = pid, kill = function(_, signal) os.execute(("kill -%s %s 2>/dev/null"):format(signal or "KILL", pid)) end }
+  running[pid] = true
+  return { pid = pid, kill = function(_, signal)
+    running[pid] = nil
+    os.execute(("kill -%s %s 2>/dev/null"):format(signal or "KILL", pid))
+  end }
 end
 
 -- Waits until fn() is true; an error after `seconds` (10) that says what did not come.
