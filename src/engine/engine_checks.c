@@ -115,13 +115,14 @@ struct pend *eng_buffered_fired(struct run *r, struct str timer)
     return NULL;
 }
 
+/* Whether an event that closes the activity, or the start of its attempt (which its close follows
+ * at once), waits for the end of this task: the script could not know of it. An activity that
+ * nobody took ends without a start. */
 static bool buffered_close(struct run *r, int64_t scheduled)
 {
     for (struct map_entry *e = r->n_buffered ? r->pends.first : NULL; e; e = e->next) {
         const struct pend *p = e->value;
-        if (p->kind == PEND_BUFFERED && event_type(p->event) == EVENT_TYPE_ACTIVITY_TASK_STARTED &&
-            rec_int(event_attrs(p->event), T(ev_activity_task_started, scheduled_event_id)) ==
-                scheduled) {
+        if (p->kind == PEND_BUFFERED && eng_activity_of(p->event) == scheduled) {
             return true;
         }
     }

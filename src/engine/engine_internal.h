@@ -425,6 +425,8 @@ struct rec *eng_event(struct txn *t, int type, struct rec **attrs);
 void eng_event_append(struct txn *t, struct rec *ev);
 struct rec *eng_event_loose(struct txn *t, int type, struct rec **attrs);
 void eng_event_arrive(struct txn *t, struct rec *ev, bool wakes);
+/* The scheduled id of the activity whose start or close the event is; 0 when it is neither. */
+int64_t eng_activity_of(const struct rec *ev);
 void eng_flush_buffered(struct txn *t);
 void eng_schedule_wft(struct txn *t);
 void eng_pend_write(struct txn *t, struct pend *p);

@@ -212,6 +212,20 @@ static int started_tag(int type, int *made)
     }
 }
 
+int64_t eng_activity_of(const struct rec *ev)
+{
+    int made = 0, type = event_type(ev);
+    if (type == EVENT_TYPE_ACTIVITY_TASK_STARTED) {
+        made = T(ev_activity_task_started, scheduled_event_id);
+    } else if (type == EVENT_TYPE_ACTIVITY_TASK_COMPLETED ||
+               type == EVENT_TYPE_ACTIVITY_TASK_FAILED ||
+               type == EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT ||
+               type == EVENT_TYPE_ACTIVITY_TASK_CANCELED) {
+        started_tag(type, &made);
+    }
+    return made ? rec_int(event_attrs(ev), made) : 0;
+}
+
 /* A close event whose start was appended in the same transition learns the start's id; others keep
  * what they have. */
 static void patch_started(struct txn *t, struct rec *ev, size_t from)

@@ -349,6 +349,61 @@ static void test_buffered(bool reopen)
     fake_remove(&f);
 }
 
+/* Two activities that nobody takes; a signal makes it cancel the second. */
+static void cancels_late(struct fake *f, const struct backend_task *t, struct rec *const *e,
+                         size_t n, struct plan *p)
+{
+    (void)f;
+    (void)t;
+    if (!count_events(e, n, EVENT_TYPE_ACTIVITY_TASK_SCHEDULED)) {
+        for (int i = 0; i < 2; i++) {
+            struct rec *a = add_activity(p, i ? "2" : "1", "act", 10 * NS_PER_S, NULL);
+            rec_set_int(a, T(cmd_schedule_activity_task, schedule_to_start_timeout),
+                        (i ? 60 : 3600) * NS_PER_S);
+            rec_set_copy(rec_sub(a, T(cmd_schedule_activity_task, task_queue)), T(task_queue, name),
+                         STR("away"));
+        }
+    } else if (count_events(e, n, EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT)) {
+        add_complete(p, "\"timed out\"");
+    } else {
+        struct rec *a;
+        add_command(p, COMMAND_TYPE_REQUEST_CANCEL_ACTIVITY_TASK, &a);
+        rec_set_int(a, T(cmd_request_cancel_activity_task, scheduled_event_id),
+                    find_event(e, n, EVENT_TYPE_ACTIVITY_TASK_SCHEDULED, 2));
+    }
+}
+
+static void test_cancel_late(void)
+{
+    struct fake f;
+    CASE("cancelling an activity whose time-out waits for the end of this task");
+    fake_init(&f, "late");
+    f.workflow = cancels_late;
+    fake_open(&f);
+    start(&f, "w", "flow");
+    settle(&f, false);
+    f.hold_workflows = true;
+    sig(&f, "w", "stop", "");
+    for (int i = 0; i < 100 && !f.n_held; i++)
+        fake_turn(&f);
+    CHECK_INT(f.n_held, 1);
+    f.wall_offset += 61 * NS_PER_S; /* the engine looks for jumps once a second */
+    for (int64_t end = clock_mono(&clock_system) + 1500 * NS_PER_MS;
+         clock_mono(&clock_system) < end;)
+        fake_turn(&f);
+    f.hold_workflows = false;
+    do_workflow(&f, f.held[--f.n_held]);
+    settle(&f, false);
+    CHECK_INT(result(&f, "w"), RUN_COMPLETED);
+    CHECK_STR(got.text, "\"timed out\"");
+    history(&f, "w", NULL);
+    static const int want[] = {1, 5, 6, 7, 10, 10, 26, 5, 6, 7, 15, 14, 5, 6, 7, 2};
+    CHECK_INT(hist.n, sizeof want / sizeof *want);
+    for (size_t i = 0; i < hist.n; i++)
+        CHECK_INT(event_type(hist.events[i]), want[i]);
+    fake_remove(&f);
+}
+
 static void many_timers(struct fake *f, const struct backend_task *t, struct rec *const *e,
                         size_t n, struct plan *p)
 {
@@ -400,6 +455,7 @@ int main(void)
     test_signals();
     test_buffered(false);
     test_buffered(true);
+    test_cancel_late();
     test_timers();
     clear(&got);
     clear(&hist);
