@@ -44,6 +44,7 @@ int ml_step(ml_host *h, int64_t budget_ns)
         if (h->worker) {
             if (writer_due(h)) more = true;
             if (h->store) store_drain(h->store);
+            if (h->store && worker_ready(h->worker)) store_kick(h->store);
             int64_t left = end - clock_mono(&h->clock);
             if (worker_step(h->worker, left > 0 ? left : 0)) more = true;
             if (!more && h->engine && advance(h)) more = true;
@@ -116,7 +117,21 @@ static int ended(ml_host *h)
     return -1;
 }
 
-int ml_run(ml_host *h, int (*while_fn)(void *ud), void *ud)
+/* Steps with the writer's thread at rest: nothing else can happen while this one waits for its
+ * commit, so it makes the commit itself. Returns more than 0 when there is more to do now. */
+static int step_and_commit(ml_host *h)
+{
+    if (h->store) store_hold(h->store, true);
+    int more = ml_step(h, RUN_BUDGET_NS);
+    if (!h->store || more < 0) return more;
+    if (more || h->stop) {
+        store_kick(h->store);
+        return more;
+    }
+    return ml_wait_ns(h) == 0 || store_commit(h->store);
+}
+
+static int run(ml_host *h, int (*while_fn)(void *ud), void *ud)
 {
     h->open_count = -1;
     for (;;) {
@@ -124,7 +139,7 @@ int ml_run(ml_host *h, int (*while_fn)(void *ud), void *ud)
             h->stop = 0;
             return 0;
         }
-        int more = ml_step(h, RUN_BUDGET_NS);
+        int more = step_and_commit(h);
         if (more < 0) return more;
         if (while_fn && !while_fn(ud)) return 0;
         if (!h->calls && !h->programs && host_gone(h)) return ERR_CLOSED;
@@ -134,6 +149,13 @@ int ml_run(ml_host *h, int (*while_fn)(void *ud), void *ud)
         }
         if (!more && !h->stop) loop_turn(h->loop, ml_wait_ns(h));
     }
+}
+
+int ml_run(ml_host *h, int (*while_fn)(void *ud), void *ud)
+{
+    int rc = run(h, while_fn, ud);
+    if (h->store) store_hold(h->store, false);
+    return rc;
 }
 
 int ml_post(ml_host *h, void (*fn)(void *ud), void *ud)

@@ -78,6 +78,16 @@ void store_batch_join(struct store_batch *b, struct store_batch *from);
 void store_submit(struct store *s, struct store_batch *b, store_answer_fn fn, void *ud);
 void store_drain(
     struct store *s); /* delivers answers; unthreaded: applies the queued group first */
+/* On: the writer's thread is not woken for a lone batch until store_kick or store_commit. For an
+ * owner that may have nothing else to do than to wait for the commit: then it commits by itself,
+ * which saves two changes of thread. Off: wakes it for what waits. Unthreaded stores ignore all
+ * three. */
+void store_hold(struct store *s, bool on);
+void store_kick(struct store *s); /* wakes the thread for what waits */
+/* The owner would only wait now. True: it has committed what waited, answers are ready for
+ * store_drain. False: nothing waits, or it is the thread's (which is at work, or commits have not
+ * been quick of late), which is woken. */
+bool store_commit(struct store *s);
 bool store_idle(const struct store *s); /* nothing queued or unanswered */
 void store_flush(struct store *s);      /* blocks until everything submitted so far is answered */
 

@@ -324,7 +324,8 @@ void store_submit(struct store *s, struct store_batch *b, store_answer_fn fn, vo
         return;
     }
     pthread_mutex_lock(&s->lock);
-    bool signal = !refused && s->sleeping;
+    bool lone = s->n_submitted - s->n_answered == 1; /* more are worth a thread beside the owner */
+    bool signal = !refused && s->sleeping && !(s->held && lone);
     if (signal) {
         s->sleeping = false;
     }
@@ -408,6 +409,7 @@ bool store_idle(const struct store *s)
 void store_flush(struct store *s)
 {
     int64_t upto = s->n_submitted;
+    store_kick(s);
     while (s->n_answered < upto) {
         if (s->threaded) {
             pthread_mutex_lock(&s->lock);

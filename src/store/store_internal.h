@@ -17,6 +17,7 @@
 #define STORE_WAL_BYTES_MAX (4 << 20)      /* checkpoint at once past this */
 #define STORE_WAL_BYTES_IDLE (1 << 20)     /* checkpoint when idle past this */
 #define STORE_IDLE_NS (20 * NS_PER_MS)
+#define STORE_HERE_NS NS_PER_MS         /* a commit that takes longer is the thread's */
 #define STORE_CHECK_BYTES_MAX (8 << 20) /* files up to this are checked whole at open */
 
 /* ---- connections (store_conn.c) ---- */
@@ -129,6 +130,10 @@ struct store {
     pthread_cond_t work, done_cond;
     struct queue pending, done; /* under lock */
     bool stop, sleeping;        /* under lock */
+    bool here, tidying;         /* under lock: the owner commits; the thread looks after the log */
+    bool tidy_due, watching;    /* under lock: it should do so; it will before long */
+    bool held;                  /* the owner's: what is submitted waits for store_release */
+    int64_t commit_ns;          /* under lock: what a group took of late, a moving mean */
     int64_t n_done;             /* under lock: batches that went into `done` */
 
     struct queue ready; /* being delivered */

@@ -260,24 +260,33 @@ void writer_tidy(struct store *s, bool idle)
     }
 }
 
-/* ---- the thread ---- */
+/* ---- the thread, and the owner in its place ----
+ * Whoever takes a group has the connection until it is answered. The owner takes one only while the
+ * thread waits for work, and the thread looks at the log only when it waits no more. */
+
+static bool has_work(const struct store *s)
+{
+    return !s->here && (s->pending.first || s->tidy_due || s->stop);
+}
 
 /* Waits until there is work (true), it is time to stop (false), or `idle` time has passed (true,
  * with nothing queued). */
 static bool wait_for_work(struct store *s, bool idle_matters)
 {
-    int64_t until = idle_matters ? clock_mono(&clock_system) + STORE_IDLE_NS : 0;
-    struct timespec ts = {(time_t)(until / NS_PER_S), (long)(until % NS_PER_S)};
-    while (!s->pending.first && !s->stop) {
+    int64_t until = clock_mono(&clock_system) + STORE_IDLE_NS;
+    s->watching = idle_matters;
+    while (!has_work(s)) {
+        struct timespec ts = {(time_t)(until / NS_PER_S), (long)(until % NS_PER_S)};
         s->sleeping = true;
         int rc = idle_matters ? pthread_cond_timedwait(&s->work, &s->lock, &ts)
                               : pthread_cond_wait(&s->work, &s->lock);
         s->sleeping = false;
-        if (rc != 0) {
+        if (rc != 0 && !s->here) {
             return true;
         }
+        until += rc != 0 ? STORE_IDLE_NS : 0;
     }
-    return s->pending.first != NULL;
+    return s->pending.first || !s->stop;
 }
 
 static struct queue take_group(struct store *s, int64_t *n)
@@ -296,39 +305,113 @@ static struct queue take_group(struct store *s, int64_t *n)
     return taken;
 }
 
+/* Applies one group; the lock is held before and after, not meanwhile. Returns whether the owner
+ * has not looked at all answers that came before. */
+static bool commit_group(struct store *s)
+{
+    int64_t n;
+    struct queue group = take_group(s, &n);
+    pthread_mutex_unlock(&s->lock);
+    int64_t before = clock_mono(&clock_system);
+    writer_apply(s, group.first);
+    int64_t took = clock_mono(&clock_system) - before;
+    pthread_mutex_lock(&s->lock);
+    bool unseen = s->done.first != NULL;
+    queue_join(&s->done, &group);
+    s->n_done += n;
+    s->commit_ns += (took - s->commit_ns) / 8;
+    return unseen;
+}
+
+static void tidy_unlocked(struct store *s, bool idle)
+{
+    s->tidying = true;
+    pthread_mutex_unlock(&s->lock);
+    writer_tidy(s, idle);
+    pthread_mutex_lock(&s->lock);
+    s->tidying = false;
+}
+
+static bool log_is_short(const struct store *s)
+{
+    return s->wal_done || s->wal_frames < frames_of(STORE_WAL_BYTES_IDLE, s->page_size);
+}
+
 static void *writer_main(void *ud)
 {
     struct store *s = ud;
     pthread_mutex_lock(&s->lock);
     bool tried_idle = true;
+    int64_t seen = 0;
     while (wait_for_work(s, !tried_idle)) {
-        if (!s->pending.first) { /* idle for a while */
+        bool idle = !s->pending.first && !s->tidy_due && s->n_done == seen;
+        s->tidy_due = false;
+        if (s->pending.first) {
+            bool unseen = commit_group(s);
+            pthread_cond_signal(&s->done_cond);
             pthread_mutex_unlock(&s->lock);
-            writer_tidy(s, true);
-            tried_idle = true;
+            if (!unseen && s->wake) {
+                s->wake(s->wake_ud);
+            }
             pthread_mutex_lock(&s->lock);
-            continue;
         }
-        int64_t n;
-        struct queue group = take_group(s, &n);
-        pthread_mutex_unlock(&s->lock);
-        writer_apply(s, group.first);
-        pthread_mutex_lock(&s->lock);
-        bool wake =
-            s->done.first == NULL; /* else the owner has been woken and has not looked yet */
-        queue_join(&s->done, &group);
-        s->n_done += n;
-        pthread_cond_signal(&s->done_cond);
-        pthread_mutex_unlock(&s->lock);
-        if (wake && s->wake) {
-            s->wake(s->wake_ud);
-        }
-        writer_tidy(s, false);
-        tried_idle = s->wal_done || s->wal_frames < frames_of(STORE_WAL_BYTES_IDLE, s->page_size);
-        pthread_mutex_lock(&s->lock);
+        tidy_unlocked(s, idle);
+        tried_idle = idle || log_is_short(s);
+        seen = s->n_done;
     }
     pthread_mutex_unlock(&s->lock);
     return NULL;
+}
+
+void store_kick(struct store *s)
+{
+    if (!s->threaded || store_idle(s)) {
+        return;
+    }
+    pthread_mutex_lock(&s->lock);
+    bool signal = s->pending.first && s->sleeping;
+    s->sleeping = s->sleeping && !signal;
+    pthread_mutex_unlock(&s->lock);
+    if (signal) {
+        pthread_cond_signal(&s->work);
+    }
+}
+
+void store_hold(struct store *s, bool on)
+{
+    if (s->held && !on) {
+        store_kick(s);
+    }
+    s->held = on && s->threaded;
+}
+
+static bool log_wants_thread(const struct store *s)
+{
+    return !s->wal_done && (s->wal_frames >= s->ckpt_at || (!s->watching && !log_is_short(s)));
+}
+
+bool store_commit(struct store *s)
+{
+    if (!s->held || store_idle(s)) {
+        return false;
+    }
+    pthread_mutex_lock(&s->lock);
+    bool rests = s->pending.first && s->sleeping && !s->tidying && !s->tidy_due;
+    bool mine = rests && s->commit_ns < STORE_HERE_NS;
+    bool signal = rests && !mine;
+    if (mine) {
+        s->here = true;
+        commit_group(s);
+        s->here = false;
+        s->tidy_due = log_wants_thread(s);
+        signal = s->tidy_due || s->pending.first;
+    }
+    s->sleeping = s->sleeping && !signal;
+    pthread_mutex_unlock(&s->lock);
+    if (signal) {
+        pthread_cond_signal(&s->work);
+    }
+    return mine;
 }
 
 int writer_start(struct store *s, struct err *e)

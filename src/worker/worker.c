@@ -128,6 +128,15 @@ bool worker_step(struct worker *w, int64_t budget_ns)
     return more || w->ready_first;
 }
 
+bool worker_ready(const struct worker *w)
+{
+    if (w->ready_first) return true;
+    for (const struct w_script *s = w->scripts; s; s = s->next) {
+        if (s->act && act_ready(s->act)) return true;
+    }
+    return false;
+}
+
 bool worker_busy(const struct worker *w)
 {
     size_t calls = w->n_c_calls;

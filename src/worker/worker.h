@@ -60,6 +60,7 @@ int worker_c_done(struct worker *w, uint64_t call, int code, struct str json,
                   struct str failure_type, struct str message, bool non_retryable);
 /* Does what is ready within the budget; returns whether more is ready. */
 bool worker_step(struct worker *w, int64_t budget_ns);
+bool worker_ready(const struct worker *w); /* a step would run Lua now */
 bool worker_busy(
     const struct worker *w); /* tasks or calls in hand (calls that only ml.sleep do not count) */
 void worker_on_ready(struct worker *w, void (*fn)(void *ud), void *ud);
