@@ -99,6 +99,8 @@ struct backend_query_result {
 struct backend_workflow_completion {
     struct rec *const *commands;
     size_t n_commands;
+    const int64_t *dues; /* one a command, or NULL: when its timer is due, if the script named that
+                            time (0: its duration counts from the completion) */
     struct rec *const *messages;
     size_t n_messages;
     const struct backend_query_result *query_results;

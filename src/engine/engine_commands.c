@@ -58,10 +58,15 @@ static void schedule_activity(struct txn *t, const struct rec *a, int64_t comple
     eng_activity_schedule(t, p);
 }
 
-static void start_timer(struct txn *t, const struct rec *a, int64_t completed, struct rec *ev,
-                        struct rec *to)
+/* due: the time that the script named, 0 when it named none. The event's duration is then what is
+ * left of it, so that the two give the time at which the timer fires. */
+static void start_timer(struct txn *t, const struct rec *a, int64_t due, int64_t completed,
+                        struct rec *ev, struct rec *to)
 {
     int64_t d = rec_int(a, T(cmd_start_timer, start_to_fire_timeout));
+    if (due) {
+        d = due > t->now ? time_minus(due, t->now) : 1;
+    }
     rec_set_str(to, T(ev_timer_started, timer_id), rec_str(a, T(cmd_start_timer, timer_id)));
     rec_set_int(to, T(ev_timer_started, start_to_fire_timeout), d);
     rec_set_int(to, T(ev_timer_started, workflow_task_completed_event_id), completed);
@@ -402,8 +407,21 @@ static void record_marker(const struct rec *a, int64_t completed, struct rec *to
     rec_set_int(to, T(ev_marker_recorded, workflow_task_completed_event_id), completed);
 }
 
-static void carry_out(struct txn *t, struct msg *m, struct rec *cmd, int64_t completed)
+static void upsert_search(struct txn *t, const struct rec *a, int64_t completed, struct rec *to)
 {
+    struct rec *more = rec_msg(a, T(cmd_upsert_workflow_search_attributes, search_attributes));
+    rec_set_msg(to, T(ev_upsert_workflow_search_attributes, search_attributes), more);
+    rec_set_int(to, T(ev_upsert_workflow_search_attributes, workflow_task_completed_event_id),
+                completed);
+    merge(t, &t->run->search, &rec_type_search_attributes, T(search_attributes, indexed_fields),
+          T(search_attributes_indexed_fields_entry, key),
+          T(search_attributes_indexed_fields_entry, value), more);
+}
+
+/* The i-th command of a completed task. */
+static void carry_out(struct txn *t, struct msg *m, size_t i, int64_t completed)
+{
+    struct rec *cmd = m->commands[i];
     const struct rec *a = command_attrs(cmd);
     int type = command_type(cmd);
     if (type == COMMAND_TYPE_PROTOCOL_MESSAGE) {
@@ -417,7 +435,7 @@ static void carry_out(struct txn *t, struct msg *m, struct rec *cmd, int64_t com
         schedule_activity(t, a, completed, ev, to);
         break;
     case COMMAND_TYPE_START_TIMER:
-        start_timer(t, a, completed, ev, to);
+        start_timer(t, a, m->dues ? m->dues[i] : 0, completed, ev, to);
         break;
     case COMMAND_TYPE_CANCEL_TIMER:
         cancel_timer(t, a, completed, to);
@@ -437,16 +455,9 @@ static void carry_out(struct txn *t, struct msg *m, struct rec *cmd, int64_t com
     case COMMAND_TYPE_RECORD_MARKER:
         record_marker(a, completed, to);
         break;
-    case COMMAND_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES: {
-        struct rec *more = rec_msg(a, T(cmd_upsert_workflow_search_attributes, search_attributes));
-        rec_set_msg(to, T(ev_upsert_workflow_search_attributes, search_attributes), more);
-        rec_set_int(to, T(ev_upsert_workflow_search_attributes, workflow_task_completed_event_id),
-                    completed);
-        merge(t, &t->run->search, &rec_type_search_attributes, T(search_attributes, indexed_fields),
-              T(search_attributes_indexed_fields_entry, key),
-              T(search_attributes_indexed_fields_entry, value), more);
+    case COMMAND_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES:
+        upsert_search(t, a, completed, to);
         break;
-    }
     case COMMAND_TYPE_MODIFY_WORKFLOW_PROPERTIES: {
         struct rec *more = rec_msg(a, T(cmd_modify_workflow_properties, upserted_memo));
         rec_set_msg(to, T(ev_workflow_properties_modified, upserted_memo), more);
@@ -617,7 +628,7 @@ void eng_apply_wft_done(struct txn *t, struct msg *m)
     eng_task_over(t);
     t->completed = true;
     for (size_t i = 0; i < m->n_commands; i++) {
-        carry_out(t, m, m->commands[i], completed);
+        carry_out(t, m, i, completed);
     }
     for (struct map_entry *e = r->status == RUN_RUNNING ? r->pends.first : NULL; e;) {
         struct pend *p = e->value;

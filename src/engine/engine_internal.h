@@ -133,6 +133,7 @@ struct msg {
     struct rec *rec, *rec2, *header;
     struct rec **commands;
     size_t n_commands;
+    int64_t *dues; /* one a command, or NULL */
     struct rec **messages;
     size_t n_messages;
     struct backend_query_result *results;

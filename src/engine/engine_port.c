@@ -159,6 +159,11 @@ static void op_complete_workflow(struct backend *b, struct str token,
     take_token(m, token);
     m->commands = copy_recs(m, c->commands, c->n_commands);
     m->n_commands = m->commands ? c->n_commands : 0;
+    m->dues =
+        m->commands && c->dues ? arena_alloc(&m->arena, c->n_commands * sizeof *m->dues) : NULL;
+    if (m->dues) {
+        memcpy(m->dues, c->dues, c->n_commands * sizeof *m->dues);
+    }
     m->messages = copy_recs(m, c->messages, c->n_messages);
     m->n_messages = m->messages ? c->n_messages : 0;
     copy_results(m, c->query_results, c->n_query_results);

@@ -244,6 +244,7 @@ void w_task_complete(struct w_task *k, const struct wf_out *out, bool force)
     }
     struct backend_workflow_completion c = {.commands = out->commands,
                                             .n_commands = out->n_commands,
+                                            .dues = out->dues,
                                             .messages = out->messages,
                                             .n_messages = out->n_messages,
                                             .query_results = qs,

@@ -225,14 +225,18 @@ static void put_commands(struct wf_run *r)
     struct wf_machines *m = r->machines;
     struct wf_cmds *set = m->cmds;
     struct rec **list = arena_alloc(&r->out_arena, (set->n + 1) * sizeof *list);
+    int64_t *dues = arena_alloc(&r->out_arena, (set->n + 1) * sizeof *dues);
     size_t n = 0;
-    if (!list) return;
+    if (!list || !dues) return;
     for (struct wf_cmd *c = set->first; c; c = c->next) {
-        if (!c->dropped) list[n++] = c->rec;
+        if (c->dropped) continue;
+        if (c->type == COMMAND_TYPE_START_TIMER && c->op->till) dues[n] = c->op->due_ns;
+        list[n++] = c->rec;
     }
     if (set->terminal) list[n++] = set->terminal->rec;
     r->out.commands = list;
     r->out.n_commands = n;
+    r->out.dues = dues;
     r->out.messages = m->out_messages;
     r->out.n_messages = m->n_out_messages;
     if (m->flag_due) {

@@ -6,13 +6,14 @@
 
 /* ---- time ---- */
 
-static uint64_t start_timer(lua_State *L, int64_t ns, struct str summary, const char *fname)
+static uint64_t start_timer(lua_State *L, int64_t ns, bool till, struct str summary,
+                            const char *fname)
 {
     struct wf_run *r = run_of(L);
     struct future_box *b = api_future(L, WF_PENDING_TIMER, summary);
     struct err e = {0};
     uint64_t id = b->id;
-    if (wf_op_timer(r, ns, summary, id, &e) != 0) {
+    if (wf_op_timer(r, ns, till, summary, id, &e) != 0) {
         wf_future_fail(r, id, NULL, false);
         wf_future_release(r, id);
         api_error(L, &e, fname);
@@ -22,7 +23,7 @@ static uint64_t start_timer(lua_State *L, int64_t ns, struct str summary, const 
 
 /* Waits for ns; a duration of 0 or less needs no command. An options table {summary} may be at idx.
  */
-static int sleep_for(lua_State *L, int64_t ns, int idx, const char *fname)
+static int sleep_for(lua_State *L, int64_t ns, bool till, int idx, const char *fname)
 {
     struct str summary = {0}, s;
     if (!lua_isnoneornil(L, idx)) {
@@ -31,21 +32,21 @@ static int sleep_for(lua_State *L, int64_t ns, int idx, const char *fname)
     }
     api_checkpoint(L);
     if (ns <= 0) return 0;
-    return api_await_op(L, start_timer(L, ns, summary, fname));
+    return api_await_op(L, start_timer(L, ns, till, summary, fname));
 }
 
 static int ml_sleep(lua_State *L)
 {
     api_act(L, "ml.sleep");
     bool none = lua_type(L, 1) == LUA_TNUMBER && lua_tonumber(L, 1) <= 0;
-    return sleep_for(L, none ? 0 : api_check_duration(L, 1, "ml.sleep"), 2, "ml.sleep");
+    return sleep_for(L, none ? 0 : api_check_duration(L, 1, "ml.sleep"), false, 2, "ml.sleep");
 }
 
 static int ml_sleep_until(lua_State *L)
 {
     struct wf_run *r = api_act(L, "ml.sleep_until");
     int64_t due = api_check_time(L, 1, "ml.sleep_until");
-    return sleep_for(L, time_minus(due, r->now_ns), 2, "ml.sleep_until");
+    return sleep_for(L, time_minus(due, r->now_ns), true, 2, "ml.sleep_until");
 }
 
 /* To the next multiple of the period since the chain of runs began. */
@@ -55,8 +56,9 @@ static int ml_every(lua_State *L)
     int64_t period = api_check_duration(L, 1, "ml.every");
     if (period <= 0) return luaL_error(L, "ml.every: the period must be longer than 0");
     int64_t since = time_minus(r->now_ns, r->chain_start_ns);
-    if (since < 0) return sleep_for(L, time_plus(time_minus(0, since), period), 2, "ml.every");
-    return sleep_for(L, period - since % period, 2, "ml.every");
+    if (since < 0)
+        return sleep_for(L, time_plus(time_minus(0, since), period), true, 2, "ml.every");
+    return sleep_for(L, period - since % period, true, 2, "ml.every");
 }
 
 static int ml_now(lua_State *L)
@@ -102,7 +104,7 @@ static int ml_await_k(lua_State *L, int status, lua_KContext ctx)
 }
 
 /* How long to wait: a duration, or options {timeout} or {till}, {summary}; -1 for ever. */
-static int64_t await_limit(lua_State *L, struct wf_run *r, int idx, struct str *summary)
+static int64_t await_limit(lua_State *L, struct wf_run *r, int idx, struct str *summary, bool *till)
 {
     static const char fname[] = "ml.await";
     int64_t ns = -1;
@@ -115,7 +117,8 @@ static int64_t await_limit(lua_State *L, struct wf_run *r, int idx, struct str *
     struct str s;
     if (api_opt_str(L, idx, "summary", &s)) *summary = api_out(L, s);
     if (api_opt_duration(L, idx, "timeout", fname, &ns)) return ns < 0 ? 0 : ns;
-    if (lua_getfield(L, idx, "till") != LUA_TNIL) {
+    *till = lua_getfield(L, idx, "till") != LUA_TNIL;
+    if (*till) {
         ns = time_minus(api_check_time(L, lua_gettop(L), fname), r->now_ns);
         if (ns < 0) ns = 0;
     }
@@ -128,7 +131,8 @@ static int ml_await(lua_State *L)
     struct wf_run *r = api_act(L, "ml.await");
     luaL_checktype(L, 1, LUA_TFUNCTION);
     struct str summary = {0};
-    int64_t limit = await_limit(L, r, 2, &summary);
+    bool till = false;
+    int64_t limit = await_limit(L, r, 2, &summary, &till);
     lua_settop(L, 1);
     api_checkpoint(L);
     lua_pushvalue(L, 1);
@@ -145,7 +149,7 @@ static int ml_await(lua_State *L)
     lua_pushvalue(L, 1);
     b->predicate_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     cond_add(r, b);
-    if (limit > 0) ids[1] = start_timer(L, limit, summary, "ml.await");
+    if (limit > 0) ids[1] = start_timer(L, limit, till, summary, "ml.await");
     lua_pushinteger(L, (lua_Integer)ids[0]);
     lua_pushinteger(L, (lua_Integer)ids[1]);
     return api_wait(L, ids, ids[1] ? 2 : 1, false, 0, ml_await_k);
@@ -289,7 +293,7 @@ static int ml_timeout(lua_State *L)
     api_checkpoint(L);
     uint64_t ids[2] = {0, 0};
     ids[0] = spawn(L, lua_gettop(L) - 2, "ml.timeout");
-    ids[1] = ns > 0 ? start_timer(L, ns, (struct str){0}, "ml.timeout") : 0;
+    ids[1] = ns > 0 ? start_timer(L, ns, false, (struct str){0}, "ml.timeout") : 0;
     lua_settop(L, 0);
     lua_pushinteger(L, (lua_Integer)ids[0]);
     lua_pushinteger(L, (lua_Integer)ids[1]);

@@ -271,7 +271,7 @@ static int receive_k(lua_State *L, int status, lua_KContext ctx)
 }
 
 /* How long to wait from the options {timeout} or {till} at idx: -1 for ever. */
-static int64_t receive_limit(lua_State *L, struct wf_run *r, int idx)
+static int64_t receive_limit(lua_State *L, struct wf_run *r, int idx, bool *till)
 {
     static const char fname[] = "channel:receive";
     int64_t ns = -1;
@@ -279,7 +279,8 @@ static int64_t receive_limit(lua_State *L, struct wf_run *r, int idx)
     api_check_options(L, idx, "receive", fname);
     luaL_checktype(L, idx, LUA_TTABLE);
     if (api_opt_duration(L, idx, "timeout", fname, &ns)) return ns < 0 ? 0 : ns;
-    if (lua_getfield(L, idx, "till") == LUA_TNIL) {
+    *till = lua_getfield(L, idx, "till") != LUA_TNIL;
+    if (!*till) {
         lua_pop(L, 1);
         return -1;
     }
@@ -292,7 +293,8 @@ static int channel_receive(lua_State *L)
 {
     struct wf_run *r = api_act(L, "channel:receive");
     struct channel *c = check_channel(L);
-    int64_t limit = receive_limit(L, r, 2);
+    bool till = false;
+    int64_t limit = receive_limit(L, r, 2, &till);
     lua_settop(L, 1);
     api_checkpoint(L);
     if (c->first) return give_buffered(L, c);
@@ -305,7 +307,7 @@ static int channel_receive(lua_State *L)
         struct future_box *t = api_future(L, WF_PENDING_TIMER, c->name);
         struct err e = {0};
         ids[1] = t->id;
-        if (wf_op_timer(r, limit, (struct str){0}, ids[1], &e) != 0) {
+        if (wf_op_timer(r, limit, till, (struct str){0}, ids[1], &e) != 0) {
             wf_future_fail(r, ids[1], NULL, false);
             wf_future_release(r, ids[1]);
             return api_error(L, &e, "channel:receive");

@@ -56,8 +56,10 @@ struct wf_activity_opts {
 };
 int wf_op_activity(struct wf_run *r, const struct wf_activity_opts *o, uint64_t future,
                    struct err *e);
-int wf_op_timer(struct wf_run *r, int64_t duration_ns, struct str summary, uint64_t future,
-                struct err *e);
+/* till: the end of the duration is a time that the script named; an engine that can keeps it to the
+ * point, however long the task takes. */
+int wf_op_timer(struct wf_run *r, int64_t duration_ns, bool till, struct str summary,
+                uint64_t future, struct err *e);
 struct wf_child_opts {
     struct str workflow_type, workflow_id /* absent: made from the run's rng */, task_queue;
     const struct rec *input;

@@ -42,6 +42,7 @@ struct wf_op {
     struct str op_id, name, where; /* in r->keep */
     struct str run_id;             /* child: once started */
     int64_t due_ns;                /* timers */
+    bool till;                     /* timers: due_ns is a time that the script named */
     struct wf_op
         *peer; /* OP_CHILD_CANCEL: the child; OP_TIMER: the local activity that backs off */
     struct wf_op *prev, *next; /* all operations */

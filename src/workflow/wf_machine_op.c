@@ -23,8 +23,8 @@ int wf_timer_start(struct wf_run *r, struct wf_op *op, int64_t duration_ns, stru
 }
 
 /* A timer of no time resolves at once and takes no number: the engine is never asked for it. */
-int wf_op_timer(struct wf_run *r, int64_t duration_ns, struct str summary, uint64_t future,
-                struct err *e)
+int wf_op_timer(struct wf_run *r, int64_t duration_ns, bool till, struct str summary,
+                uint64_t future, struct err *e)
 {
     int rc = wf_op_guard(r, e);
     if (rc) return rc;
@@ -34,6 +34,7 @@ int wf_op_timer(struct wf_run *r, int64_t duration_ns, struct str summary, uint6
     }
     struct wf_op *op = wf_op_new(r, OP_TIMER, future, e);
     if (!op) return ERR_NOMEM;
+    op->till = till;
     rc = wf_timer_start(r, op, duration_ns, summary, e);
     if (rc) wf_op_finish(r, op);
     return rc;

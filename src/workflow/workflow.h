@@ -100,6 +100,8 @@ struct wf_out {
     enum wf_status status;
     struct rec *const *commands;
     size_t n_commands; /* all since the task began or wf_flushed */
+    const int64_t
+        *dues; /* one a command: when its timer is due, if the script named that time; 0 */
     struct rec *const *messages;
     size_t n_messages; /* protocol_message records: acceptances, rejections, responses */
     const struct wf_query_result *query_results;

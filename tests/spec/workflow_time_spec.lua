@@ -36,6 +36,32 @@ describe("ml.sleep_until", function()
       return ml.time.parse(ml.now()) - ml.time.parse(due)]]
     assert.is_true(v >= 0 and v < 1000000000)
   end)
+  it("is due at that time, however long the task took that asks for it", function()
+    local function of_day(iso) -- nanoseconds
+      local h, m, s, fraction = iso:match("T(%d%d):(%d%d):(%d%d)%.?(%d*)Z$")
+      return ((h * 60 + m) * 60 + s) * 1000000000 + math.tointeger(tonumber((fraction .. "000000000"):sub(1, 9)))
+    end
+    local waits = {
+      "ml.sleep_until(due)", "ml.await(function() return false end, { till = due })", "ml.channel('never'):receive { till = due }" }
+    for _, wait in ipairs(waits) do
+      local due, r = t.workflow(([[
+        local due = ml.time.format(ml.time.parse(ml.now()) + 300000000)
+        for _ = 1, 1e6 do end
+        %s
+        return due]]):format(wait), { clock = "real", args = { "--id", "x" }, history = "x" })
+      local began, fires, took
+      for _, e in ipairs(r.history.events) do
+        if e.eventType == "EVENT_TYPE_WORKFLOW_TASK_STARTED" then began = began or of_day(e.eventTime) end
+        if e.eventType == "EVENT_TYPE_TIMER_STARTED" then
+          local s = e.timerStartedEventAttributes.startToFireTimeout:match("^(%d*%.?%d*)s$")
+          fires = of_day(e.eventTime) + math.floor(s * 1000000000 + 0.5)
+          took = of_day(e.eventTime) - began
+        end
+      end
+      assert.is_true(took > 500000, "the task took no time")
+      assert.is_true((fires - of_day(due)) % 86400000000000 == 0, wait)
+    end
+  end)
 end)
 
 describe("ml.every", function()

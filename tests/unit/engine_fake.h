@@ -14,6 +14,7 @@ struct fake;
 struct plan { /* what a workflow answers */
     struct arena *a;
     struct rec *commands[4096];
+    int64_t dues[4096]; /* of timers till a named time, else 0 */
     size_t n;
     struct rec *messages[16];
     size_t n_messages;
@@ -494,6 +495,12 @@ static inline void add_timer(struct plan *p, const char *id, int64_t d)
     rec_set_copy(a, T(cmd_start_timer, timer_id), str_of(id));
     rec_set_int(a, T(cmd_start_timer, start_to_fire_timeout), d);
 }
+/* A timer till `due`, asked for at `now`. */
+static inline void add_timer_till(struct plan *p, const char *id, int64_t now, int64_t due)
+{
+    add_timer(p, id, due - now);
+    p->dues[p->n - 1] = due;
+}
 static inline void add_complete(struct plan *p, const char *json)
 {
     struct rec *a;
@@ -595,6 +602,7 @@ static void do_workflow(struct fake *f, struct backend_task *t)
     uint32_t flag = 1;
     struct backend_workflow_completion c = {.commands = p.commands,
                                             .n_commands = p.n,
+                                            .dues = p.dues,
                                             .messages = p.messages,
                                             .n_messages = p.n_messages,
                                             .force_new_task = p.force,

@@ -95,6 +95,56 @@ static void test_back(int64_t back, const char *name)
     fake_remove(&f);
 }
 
+/* A task that takes 4 s of the wall: a timer of 10 s, one till 10 s and one till 2 s after the task
+ * began. */
+static int64_t slow_began;
+
+static void slow_task(struct fake *f, const struct backend_task *t, struct rec *const *e, size_t n,
+                      struct plan *p)
+{
+    if (!count_events(e, n, EVENT_TYPE_TIMER_STARTED)) {
+        slow_began = t->wall_ns;
+        f->wall_offset += 4 * NS_PER_S;
+        add_timer(p, "1", 10 * NS_PER_S);
+        add_timer_till(p, "2", slow_began, slow_began + 10 * NS_PER_S);
+        add_timer_till(p, "3", slow_began, slow_began + 2 * NS_PER_S);
+    } else if (count_events(e, n, EVENT_TYPE_TIMER_FIRED) == 3) {
+        add_complete(p, "3");
+    }
+}
+
+static void test_till(void)
+{
+    struct fake f;
+    CASE("a timer till a time is due then, however long the task took; a duration counts from its "
+         "end");
+    fake_init(&f, "till");
+    f.workflow = slow_task;
+    fake_open(&f);
+    start(&f, "w", "flow");
+    settle(&f, false);
+    CHECK_INT(fired(&f, "w"), 1); /* 3 was over when it was asked for */
+    for (size_t i = 0, k = 0; i < hist.n; i++) {
+        const struct rec *ev = hist.events[i], *a = event_attrs(ev);
+        if (event_type(ev) != EVENT_TYPE_TIMER_STARTED) continue;
+        int64_t d = rec_int(a, T(ev_timer_started, start_to_fire_timeout));
+        int64_t from_began = event_time(ev) + d - slow_began;
+        k++;
+        CHECK(k != 1 || (d == 10 * NS_PER_S && from_began >= 14 * NS_PER_S));
+        CHECK(k != 2 || from_began == 10 * NS_PER_S);
+        CHECK(k != 3 || (d == 1 && from_began >= 4 * NS_PER_S));
+    }
+    f.wall_offset += 6 * NS_PER_S; /* 10 s after the beginning */
+    turns(&f, JUMP_S * NS_PER_S + 500 * NS_PER_MS);
+    CHECK_INT(fired(&f, "w"), 2);
+    fake_reopen(&f); /* as the file has it */
+    f.wall_offset += 4 * NS_PER_S;
+    turns(&f, JUMP_S * NS_PER_S + 500 * NS_PER_MS);
+    CHECK_INT(fired(&f, "w"), 3);
+    CHECK_INT(result(&f, "w"), RUN_COMPLETED);
+    fake_remove(&f);
+}
+
 /* One activity that is held, with a time-out of 2 s and one attempt. */
 static void one_activity(struct fake *f, const struct backend_task *t, struct rec *const *e,
                          size_t n, struct plan *p)
@@ -335,6 +385,7 @@ int main(int argc, char **argv)
         test_back(DAY, "the wall jumps back a day: no timer fires early, none is lost");
         test_back(HOUR, "the wall jumps back an hour");
         test_back(INT64_C(55) * 365 * DAY, "the wall jumps back to the seventies");
+        test_till();
         test_attempts();
         test_limits();
     }

@@ -84,13 +84,15 @@ int wf_op_activity(struct wf_run *r, const struct wf_activity_opts *o, uint64_t 
             (long long)rec_int(o->retry_policy, T(retry_policy, maximum_attempts)));
     return 0;
 }
-int wf_op_timer(struct wf_run *r, int64_t ns, struct str summary, uint64_t future, struct err *e)
+int wf_op_timer(struct wf_run *r, int64_t ns, bool till, struct str summary, uint64_t future,
+                struct err *e)
 {
     READ_ONLY();
     char d[TIME_ISO_MAX];
     duration_format(ns, d);
     size_t n = op_new(r, future, CANCEL_TRY, "timer");
-    say("timer#%zu(%s%s" STR_FMT ")", n, d, summary.n ? "," : "", STR_ARG(summary));
+    say("%s#%zu(%s%s" STR_FMT ")", till ? "till" : "timer", n, d, summary.n ? "," : "",
+        STR_ARG(summary));
     return 0;
 }
 int wf_op_child(struct wf_run *r, const struct wf_child_opts *o, uint64_t started, uint64_t result,

@@ -33,9 +33,9 @@ static void basics(void)
          "ok:1 ok:2", "timer#1(1m30s) timer#2(2.5s,nap) complete()");
     want("sleep_until",
          "main(function() ml.sleep_until('2026-01-01T00:01:00Z') ml.sleep_until('2025-01-01') end)",
-         "ok:1", "timer#1(1m) complete()");
+         "ok:1", "till#1(1m) complete()");
     want("every", "main(function() for i = 1, 2 do ml.every('1h') end end)",
-         "+now:3700 ok:1 +now:3 ok:2", "timer#1(1h) timer#2(58m20s) complete()");
+         "+now:3700 ok:1 +now:3 ok:2", "till#1(1h) till#2(58m20s) complete()");
     want(
         "now",
         "main(function() local t = ml.now() ml.sleep(1) return t, ml.now(), ml.time.add(t, '1d'), "
@@ -358,7 +358,7 @@ static void messages(void)
          "ok:1 sig:c:1", "timer#1(5s) complete(false)");
     want("channel till",
          "main(function() return ml.channel('c'):receive{ till = '2026-01-01T00:00:10Z' } end)",
-         "sig:c:1", "timer#1(10s) cancel#1 complete(true,1)");
+         "sig:c:1", "till#1(10s) cancel#1 complete(true,1)");
     want("channel till past",
          "main(function() return ml.channel('c'):receive{ till = '2020-01-01T00:00:10Z' } end)", "",
          "complete(false)");

@@ -179,7 +179,7 @@ uint64_t timer(struct wf_run *r, int64_t seconds, const char *where)
 {
     struct err e;
     uint64_t id = fut(r, where);
-    wf_op_timer(r, seconds * NS_PER_S, (struct str){NULL, 0}, id, &e);
+    wf_op_timer(r, seconds * NS_PER_S, false, (struct str){NULL, 0}, id, &e);
     return id;
 }
 static uint64_t act(struct wf_run *r, const char *type, const char *input, enum wf_cancel_type how,
