@@ -61,8 +61,7 @@ static struct arena_block *block_new(struct arena *a, size_t cap)
     return b;
 }
 
-/* n bytes, not cleared. NULL on failure, which sticks. */
-static void *take(struct arena *a, size_t n)
+static void *take_slow(struct arena *a, size_t n)
 {
     size_t max = a->max ? a->max : ARENA_MAX_DEFAULT;
     if (a->failed) return NULL;
@@ -95,6 +94,27 @@ static void *take(struct arena *a, size_t n)
     return p;
 }
 
+/* n bytes, not cleared. NULL on failure, which sticks. */
+static inline void *take(struct arena *a, size_t n)
+{
+    struct arena_block *b = a->head;
+    size_t need = (n + GAP + ARENA_ALIGN - 1) & ~(size_t)(ARENA_ALIGN - 1);
+    if (b && n && n < ARENA_FIRST && b->cap - b->used >= need && !a->failed &&
+        a->used + n <= a->max) {
+        char *p = b->data + b->used;
+        b->used += (uint32_t)need;
+        a->used += n;
+        UNPOISON(p, n);
+        return p;
+    }
+    return take_slow(a, n);
+}
+
+void *arena_take(struct arena *a, size_t n)
+{
+    return take(a, n);
+}
+
 void *arena_alloc(struct arena *a, size_t n)
 {
     void *p = take(a, n);
@@ -114,14 +134,19 @@ struct str arena_str(struct arena *a, struct str s)
 
 struct str arena_printf(struct arena *a, const char *fmt, ...)
 {
+    char small[200]; /* most fit: formatted once */
     va_list ap;
     va_start(ap, fmt);
-    int n = vsnprintf(NULL, 0, fmt, ap);
+    int n = vsnprintf(small, sizeof small, fmt, ap);
     va_end(ap);
     char *p = n < 0 ? NULL : take(a, (size_t)n + 1);
     if (!p) {
         a->failed = true;
         return (struct str){NULL, 0};
+    }
+    if ((size_t)n < sizeof small) {
+        memcpy(p, small, (size_t)n + 1);
+        return (struct str){p, (size_t)n};
     }
     va_start(ap, fmt);
     vsnprintf(p, (size_t)n + 1, fmt, ap);

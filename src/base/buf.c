@@ -31,7 +31,7 @@ static int reserve(struct buf *b, size_t n)
     if (n > b->max || b->n > b->max - n) return b->code = ERR_LIMIT;
     size_t need = b->n + n + 1;
     if (need <= b->cap) return 0;
-    size_t cap = b->cap < 64 ? 64 : b->cap * 2;
+    size_t cap = b->cap < 64 ? need <= 64 ? 64 : 256 : b->cap * 2;
     if (cap < need) cap = need;
     if (cap > b->max && b->max < SIZE_MAX) cap = b->max + 1;
     char *p = mem_realloc(b->p, cap);
@@ -73,12 +73,15 @@ int buf_putc(struct buf *b, char c)
 
 int buf_vprintf(struct buf *b, const char *fmt, va_list ap)
 {
+    char small[200]; /* most fit: formatted once */
     if (b->code) return b->code;
     va_list again;
     va_copy(again, ap);
-    int n = vsnprintf(NULL, 0, fmt, ap);
-    int rc = n < 0 ? (b->code = ERR_LIMIT) : reserve(b, (size_t)n);
-    if (!rc) {
+    int n = vsnprintf(small, sizeof small, fmt, ap);
+    int rc = n < 0                      ? (b->code = ERR_LIMIT)
+             : (size_t)n < sizeof small ? buf_put(b, small, (size_t)n)
+                                        : reserve(b, (size_t)n);
+    if (!rc && (size_t)n >= sizeof small) {
         vsnprintf(b->p + b->n, (size_t)n + 1, fmt, again);
         b->n += (size_t)n;
     }

@@ -40,7 +40,8 @@ struct arena {
 void arena_init(struct arena *a, size_t max);
 void arena_free(struct arena *a); /* frees all; the arena may be used again */
 void *arena_alloc(struct arena *a,
-                  size_t n); /* zeroed, 16-byte aligned; NULL on failure (sticky) */
+                  size_t n);                 /* zeroed, 16-byte aligned; NULL on failure (sticky) */
+void *arena_take(struct arena *a, size_t n); /* the same, not cleared */
 struct str arena_str(struct arena *a,
                      struct str s); /* copy with a NUL behind it; {NULL,0} on failure or absent */
 struct str arena_printf(struct arena *a, const char *fmt, ...)

@@ -50,7 +50,8 @@ static void write_history(struct txn *t)
     buf_init(&blob, ENG_BLOB_MAX);
     buf_init(&kinds, 1 << 20);
     for (size_t i = 0; i < c->n; i++) {
-        buf_printf(&kinds, i ? ", %s" : "%s", event_name(event_type(c->events[i])));
+        buf_put(&kinds, ", ", i ? 2 : 0);
+        buf_puts(&kinds, event_name(event_type(c->events[i])));
     }
     int rc = eng_events_encode(t, c->events, c->n, &blob);
     if (rc || blob.code) {

@@ -11,20 +11,17 @@
 
 struct rec *rec_new(struct arena *a, const struct rec_type *t)
 {
-    struct rec *r = arena_alloc(a, sizeof *r);
-    if (!r) return NULL;
-    r->type = t;
-    r->arena = a;
+    struct rec *r = arena_take(a, sizeof *r);
+    if (r) *r = (struct rec){.type = t, .arena = a};
     return r;
 }
 
 struct rec_field *rec_append(struct rec *r, const struct rec_field_type *ft)
 {
-    struct rec_field *f = arena_alloc(r->arena, sizeof *f);
+    struct rec_field *f = arena_take(r->arena, sizeof *f);
     if (!f) return NULL;
-    f->ft = ft;
-    f->tag = ft ? ft->tag : 0;
-    f->kind = ft ? ft->kind : (uint8_t)REC_UNKNOWN;
+    *f = (struct rec_field){
+        .ft = ft, .tag = ft ? ft->tag : 0, .kind = ft ? ft->kind : (uint8_t)REC_UNKNOWN};
     if (r->last)
         r->last->next = f;
     else

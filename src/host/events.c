@@ -121,34 +121,40 @@ static bool closes_activity(int type)
            type == EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT || type == EVENT_TYPE_ACTIVITY_TASK_CANCELED;
 }
 
+/* The name that an activity's event is told with; others find it in themselves. */
+static const char *name_of(ml_host *h, struct str run_id, const struct rec *ev, char buf[256])
+{
+    const struct rec *a = event_attrs(ev);
+    int64_t scheduled = scheduled_of(ev, a);
+    const char *known = scheduled ? recall(h, run_id, scheduled) : NULL;
+    if (known) return known;
+    snprintf(buf, 256, STR_FMT, STR_ARG(scheduled ? STR("") : plain_name(ev, a)));
+    return buf;
+}
+
+static void note_scheduled(ml_host *h, struct str run_id, const struct rec *ev)
+{
+    remember(h, run_id, event_id(ev),
+             rec_str(rec_msg(event_attrs(ev), T(ev_activity_task_scheduled, activity_type)),
+                     T(activity_type, name)));
+}
+
 static void tell(ml_host *h, const char *workflow_id, const char *run, struct str run_id,
                  const struct rec *ev)
 {
-    const struct rec *a = event_attrs(ev);
     int type = event_type(ev);
-    int64_t scheduled = scheduled_of(ev, a);
-    char name[256] = "";
-    if (type == EVENT_TYPE_ACTIVITY_TASK_SCHEDULED)
-        remember(h, run_id, scheduled,
-                 rec_str(rec_msg(a, T(ev_activity_task_scheduled, activity_type)),
-                         T(activity_type, name)));
-    const char *known = scheduled ? recall(h, run_id, scheduled) : NULL;
-    if (known)
-        snprintf(name, sizeof name, "%s", known);
-    else if (!scheduled)
-        snprintf(name, sizeof name, STR_FMT, STR_ARG(plain_name(ev, a)));
+    char name[256];
     ml_event out = {.kind = ML_EVENT_HISTORY,
                     .workflow_id = workflow_id,
                     .run_id = run,
                     .type = event_name(type),
-                    .name = name,
+                    .name = name_of(h, run_id, ev, name),
                     .text = "",
                     .event_id = event_id(ev),
                     .time_ns = event_time(ev)};
     if (type == EVENT_TYPE_ACTIVITY_TASK_STARTED)
-        out.attempt = (int)rec_int(a, T(ev_activity_task_started, attempt));
+        out.attempt = (int)rec_int(event_attrs(ev), T(ev_activity_task_started, attempt));
     host_event(h, &out);
-    if (closes_activity(type)) forget(h, run_id, scheduled);
 }
 
 void host_on_commit(void *ud, struct str workflow_id, struct str run_id, struct rec *const *events,
@@ -156,9 +162,15 @@ void host_on_commit(void *ud, struct str workflow_id, struct str run_id, struct 
 {
     ml_host *h = ud;
     if (!h->cfg.event && !h->server) return;
-    char *id = str_dup(workflow_id), *run = str_dup(run_id);
-    for (size_t i = 0; id && run && i < n; i++)
-        tell(h, id, run, run_id, events[i]);
+    bool heard = h->cfg.event || server_listened(h->server);
+    char *id = heard ? str_dup(workflow_id) : NULL, *run = heard ? str_dup(run_id) : NULL;
+    for (size_t i = 0; i < n; i++) {
+        int type = event_type(events[i]);
+        if (type == EVENT_TYPE_ACTIVITY_TASK_SCHEDULED) note_scheduled(h, run_id, events[i]);
+        if (id && run) tell(h, id, run, run_id, events[i]);
+        if (closes_activity(type))
+            forget(h, run_id, scheduled_of(events[i], event_attrs(events[i])));
+    }
     mem_free(id);
     mem_free(run);
 }

@@ -196,6 +196,7 @@ void conn_free(struct conn *c);    /* no callback after this */
 int server_open(ml_host *h, struct server **out, struct err *e);
 void server_close(struct server *s);
 void server_event(struct server *s, const ml_event *ev);
+bool server_listened(const struct server *s); /* a client asked for events; NULL: no */
 /* attach.c */
 int attach_open(ml_host *h, struct attach **out,
                 struct err *e); /* ERR_BUSY: nobody answers there */

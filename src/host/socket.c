@@ -207,6 +207,14 @@ void server_close(struct server *s)
     mem_free(s);
 }
 
+bool server_listened(const struct server *s)
+{
+    for (const struct server_client *k = s ? s->clients : NULL; k; k = k->next) {
+        if (k->events) return true;
+    }
+    return false;
+}
+
 void server_event(struct server *s, const ml_event *ev)
 {
     for (struct server_client *k = s->clients, *next; k; k = next) {

@@ -43,14 +43,14 @@ static void *allocate(void *ud, void *p, size_t old, size_t n)
     if (!p) old = 0; /* it holds the object's kind */
     if (n == 0) {
         sb->mem_used -= old;
-        mem_free(p);
+        slab_free(&im->slab, p, old);
         return NULL;
     }
     size_t more = n > old ? n - old : 0;
     if (more && sb->mem_max && (more > sb->mem_max || sb->mem_used > sb->mem_max - more))
         return NULL;
-    void *q = mem_realloc(p, n);
-    if (!q) return n <= old ? p : NULL; /* Lua counts on shrinking */
+    void *q = slab_realloc(&im->slab, p, old, n); /* Lua counts on shrinking */
+    if (!q) return NULL;
     sb->mem_used += n - old;
     if (more && im->depth > 0) {
         im->alloc_rest += more;
@@ -206,6 +206,7 @@ int sandbox_open(struct sandbox *sb, enum sandbox_kind kind, struct err *e)
     sb->limit = LIMIT_NONE;
     if (!im) return err_set(e, ERR_NOMEM, "sandbox: out of memory");
     im->step = HOOK_STEP;
+    im->slab.pages_max = sb->mem_max ? 2 * sb->mem_max + SLAB_SPARE : 0;
     buf_init(&im->traceback, TRACEBACK_MAX);
     sb->L = lua_newstate(allocate, sb);
     if (!sb->L) {
@@ -230,9 +231,11 @@ int sandbox_open(struct sandbox *sb, enum sandbox_kind kind, struct err *e)
 void sandbox_close(struct sandbox *sb)
 {
     struct sandbox_impl *im = sb->impl;
+    if (im) im->slab.closing = true;
     if (sb->L) lua_close(sb->L);
     sb->L = NULL;
     if (im) {
+        slab_close(&im->slab);
         bundle_unref(im->bundle);
         buf_free(&im->traceback);
     }

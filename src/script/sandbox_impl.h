@@ -9,12 +9,14 @@
 #include "base/mem.h"
 #include "script/bundle.h"
 #include "script/sandbox.h"
+#include "script/slab.h"
 #include <lauxlib.h>
 #include <lualib.h>
 
 #define CHAIN_MAX 220  /* Lua's own limit of nested resumes is 200 */
 #define HOOK_STEP 1000 /* instructions between two looks at the budget */
 #define TRACEBACK_MAX (64u * 1024)
+#define SLAB_SPARE (256u << 10) /* bytes of pages beyond twice the memory that a script may use */
 
 enum thread_flag { THREAD_TOP = 1, THREAD_BUSY = 2, THREAD_KILL = 4 };
 enum pending { PENDING_NONE, PENDING_BLOCK, PENDING_SLICE, PENDING_LIMIT };
@@ -23,6 +25,7 @@ struct chain_link {
     bool can_yield;
 };
 struct sandbox_impl {
+    struct slab slab;
     enum pending
         pending; /* why the running coroutine yields; NONE: a coroutine.yield of the script */
     struct chain_link chain[CHAIN_MAX];

@@ -28,7 +28,9 @@ static const char *pending_name(enum wf_pending_kind k)
 static void put_member(struct buf *out, const char *name, struct str v)
 {
     if (!v.n) return;
-    buf_printf(out, ",\"%s\":", name);
+    buf_puts(out, ",\"");
+    buf_puts(out, name);
+    buf_puts(out, "\":");
     buf_put_json(out, v);
 }
 
@@ -37,7 +39,9 @@ int worker_pending_json(const struct wf_pending *p, size_t n, struct buf *out)
     char iso[TIME_ISO_MAX];
     buf_putc(out, '[');
     for (size_t i = 0; i < n; i++) {
-        buf_printf(out, "%s{\"kind\":\"%s\"", i ? "," : "", pending_name(p[i].kind));
+        buf_puts(out, i ? ",{\"kind\":\"" : "{\"kind\":\"");
+        buf_puts(out, pending_name(p[i].kind));
+        buf_putc(out, '"');
         put_member(out, "name", p[i].name);
         put_member(out, "id", p[i].id);
         put_member(out, "where", p[i].where);

@@ -244,7 +244,10 @@ void api_class(lua_State *L, const char *name, const luaL_Reg *methods, const lu
     lua_setfield(L, -2, "__name");
     lua_pushboolean(L, 0);
     lua_setfield(L, -2, "__metatable");
-    lua_newtable(L);
+    int n = 0;
+    while (methods[n].name)
+        n++;
+    lua_createtable(L, 0, n);
     luaL_setfuncs(L, methods, 0);
     luaL_getsubtable(L, LUA_REGISTRYINDEX, CLASSES);
     lua_pushvalue(L, -2);
@@ -497,6 +500,8 @@ static int ml_index(lua_State *L)
     return 1;
 }
 
+#define API_NAMES 100 /* about as many as the table gets, so that it need not grow on the way */
+
 static int open_table(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"workflow", ml_workflow},
@@ -508,7 +513,7 @@ static int open_table(lua_State *L)
     lua_settop(L, 0);
     luaL_checkstack(L, 30, NULL);
     future_register(L);
-    lua_newtable(L);
+    lua_createtable(L, 0, API_NAMES);
     luaL_setfuncs(L, functions, 0);
     api_open_values(L);
     api_open_activity(L);

@@ -1,3 +1,4 @@
+ml_unit_test(slab ${CMAKE_SOURCE_DIR}/tests/unit/test_slab.c room_script)
 ml_unit_test(value ${CMAKE_SOURCE_DIR}/tests/unit/test_value.c room_script)
 ml_unit_test(sandbox ${CMAKE_SOURCE_DIR}/tests/unit/test_sandbox.c room_script)
 ml_unit_test(sandbox_limits ${CMAKE_SOURCE_DIR}/tests/unit/test_sandbox_limits.c room_script)
