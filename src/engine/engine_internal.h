@@ -168,14 +168,16 @@ struct effect {
     struct effect *next;
     int kind;
     struct msg *m; /* whose answer it is */
-    struct backend_answer answer;
-    struct backend_reply reply;
     backend_answer_fn answer_fn;
     backend_reply_fn reply_fn;
     void *ud;
     int64_t row, id, due;
     int sub;
     struct str text;
+    union { /* only of FX_ANSWER and FX_REPLY: they are large, and a run keeps its effects */
+        struct backend_answer answer;
+        struct backend_reply reply;
+    };
 };
 
 /* Events of one transition and all they borrow from. */

@@ -371,7 +371,10 @@ void eng_pend_delete(struct txn *t, struct pend *p)
 /* ---- effects ---- */
 struct effect *eng_effect(struct txn *t, int kind)
 {
-    struct effect *f = arena_alloc(&t->chunk->arena, sizeof *f);
+    size_t head = offsetof(struct effect, answer);
+    struct effect *f = arena_alloc(&t->chunk->arena, kind == FX_ANSWER  ? head + sizeof f->answer
+                                                     : kind == FX_REPLY ? sizeof *f
+                                                                        : head);
     if (!f) {
         static struct effect lost; /* never run: the transition fails as a whole */
         t->failed = true;

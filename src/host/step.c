@@ -128,7 +128,10 @@ static int step_and_commit(ml_host *h)
         store_kick(h->store);
         return more;
     }
-    return ml_wait_ns(h) == 0 || store_commit(h->store);
+    if (ml_wait_ns(h) == 0) return 1;
+    if (!store_commit(h->store)) return 0;
+    store_drain(h->store);
+    return 1;
 }
 
 static int run(ml_host *h, int (*while_fn)(void *ud), void *ud)

@@ -5,7 +5,9 @@
 #include "script/value.h"
 #include <lauxlib.h>
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 
 struct step {
     struct str key; /* absent: an index */
@@ -19,9 +21,9 @@ struct writer {
     size_t start;
     bool pretty;
     int depth, code;
-    struct step path[VALUE_DEPTH_MAX + 1];
     struct str *keys; /* a stack: each level sorts its own part */
     size_t n_keys, cap_keys;
+    struct step path[VALUE_DEPTH_MAX + 1]; /* set as far as `depth` */
 };
 static int write_value(struct writer *w, int idx);
 
@@ -103,7 +105,7 @@ static int check_room(struct writer *w)
 static int write_list(struct writer *w, int t, lua_Integer n)
 {
     buf_putc(w->out, '[');
-    w->depth++;
+    w->path[w->depth++] = (struct step){0};
     for (lua_Integer i = 1; i <= n; i++) {
         w->path[w->depth - 1] = (struct step){{NULL, 0}, i};
         if (i > 1) buf_putc(w->out, ',');
@@ -123,7 +125,7 @@ static int write_object(struct writer *w, int t, size_t base)
     size_t n = w->n_keys - base;
     value_json_sort_keys(w->keys + base, n);
     buf_putc(w->out, '{');
-    w->depth++;
+    w->path[w->depth++] = (struct step){0};
     for (size_t i = 0; i < n; i++) {
         struct str key = w->keys[base + i];
         w->path[w->depth - 1] = (struct step){key, 0};
@@ -283,13 +285,18 @@ static int protected_write(lua_State *L)
 static int encode(lua_State *L, int idx, struct buf *out, const char *root, bool pretty,
                   struct err *e)
 {
-    struct writer *w = mem_zalloc(sizeof *w);
+    struct writer *w = mem_alloc(sizeof *w);
     int code;
     if (!w || !lua_checkstack(L, 5)) {
         mem_free(w);
         return err_set(e, ERR_NOMEM, "%s: out of memory", root ? root : "value");
     }
-    *w = (struct writer){.out = out, .e = e, .root = root, .start = out->n, .pretty = pretty};
+    memset(w, 0, offsetof(struct writer, path));
+    w->out = out;
+    w->e = e;
+    w->root = root;
+    w->start = out->n;
+    w->pretty = pretty;
     idx = lua_absindex(L, idx);
     lua_pushcfunction(L, protected_write);
     lua_pushlightuserdata(L, w);
