@@ -46,6 +46,9 @@ int engine_drive_tree(struct engine *g, struct str tree);
  * outside, 1 work in flight, 2 waiting for a timer (due in *due_ns). Virtual time: call
  * engine_advance when it says 2 and nothing else is going on. */
 int engine_activity(struct engine *g, int64_t *due_ns);
+/* When it says 2 and nothing else is going on: forgets the next due times whose timers were
+ * cancelled or whose runs have closed, so that nobody waits for them. */
+void engine_forget_stale(struct engine *g);
 /* Virtual and host clocks: moves time to the next due thing of the driven runs (virtual) and fires
  * it. Returns false when there is none or it lies past until. */
 bool engine_advance(struct engine *g);

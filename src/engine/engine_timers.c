@@ -1,7 +1,7 @@
 /* Near timers: a heap of due times on the engine's clock, loaded in chunks from the pending rows;
- * attempts' own clocks; the sleeps of activities. An entry that is out of date is harmless: who
- * takes the message looks again. All rows due at or before g->horizon (of driven runs) are in the
- * heap; later ones are on disk. */
+ * attempts' own clocks; the sleeps of activities. An entry that is out of date fires nothing: who
+ * takes the message looks again. It only delays what waits for the end; see engine_forget_stale.
+ * All rows due at or before g->horizon (of driven runs) are in the heap; later ones are on disk. */
 #include "engine/engine_internal.h"
 
 static bool less(const struct heap_entry *a, const struct heap_entry *b)
@@ -202,6 +202,25 @@ static bool attempt_lives(struct engine *g, const struct heap_entry *x)
     struct run *r = map_get(&g->runs, map_i64(&x->row));
     struct pend *p = r ? eng_pend(r, PEND_ACTIVITY, x->id) : NULL;
     return p && p->attempt == x->attempt && (p->state == AT_RUNNING || p->state == AT_ASYNC);
+}
+
+void engine_forget_stale(struct engine *g)
+{
+    while (g->wall.n) {
+        const struct heap_entry *x = &g->wall.e[0];
+        struct store_read *q = NULL;
+        struct err e = {0};
+        int rc = store_read_open(
+            g->store, &q, &e,
+            "SELECT 1 FROM pending WHERE due = ? AND run = ? AND kind = ? AND id = ?", "iiii",
+            x->due, x->row, (int64_t)x->kind, x->id);
+        rc = rc ? rc : store_read_next(q);
+        store_read_close(q);
+        if (rc != 0) { /* it is there, or nobody knows */
+            return;
+        }
+        eng_heap_pop(&g->wall);
+    }
 }
 
 /* Engine time of the next due thing, -1 when there is none. */

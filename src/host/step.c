@@ -105,7 +105,12 @@ static void on_count(void *ud, const struct backend_reply *r)
 static int ended(ml_host *h)
 {
     if (h->attach || h->remote) return h->calls || h->programs ? -1 : 0;
-    if (ml_idle_state(h) != 0) {
+    int state = ml_idle_state(h);
+    if (state == 2) {
+        engine_forget_stale(h->engine);
+        state = ml_idle_state(h);
+    }
+    if (state != 0) {
         h->open_count = -1;
         return -1;
     }

@@ -85,7 +85,7 @@ class EmbeddedRun:
         await self.worker_start()
 
     async def worker_start(self, *_):
-        self.process = await Process(self.engine.moonloop, "run", self.case.path, "--workflow", self.case.name, "--id", self.id, "--input", self.case.input,
+        self.process = await Process(self.engine.moonloop, "run", self.case.path, "--workflow", self.case.name, "--id", self.id, "--input", self.case.input, "--wait-all",
                                      "--db", self.db, "--json", env=self.env).start()
 
     async def worker_stop(self, how="SIGTERM"):

@@ -198,7 +198,8 @@ async def all_of(engine, cases, verbose):
         async with slots:
             begun = time.monotonic()
             try:
-                tried[0] += await one(engine, case)
+                noticed = await one(engine, case)
+                tried[0] += noticed
                 outcome[case.name] = None
             except (Bad, Refused) as e:
                 outcome[case.name] = str(e)
