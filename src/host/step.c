@@ -155,7 +155,10 @@ static int run(ml_host *h, int (*while_fn)(void *ud), void *ud)
             int rc = ended(h);
             if (rc >= 0) return rc;
         }
-        if (!more && !h->stop) loop_turn(h->loop, ml_wait_ns(h));
+        if (more || h->stop) continue;
+        if (h->store)
+            store_kick(h->store); /* the condition may have stepped too, after the commit */
+        loop_turn(h->loop, ml_wait_ns(h));
     }
 }
 
