@@ -123,6 +123,7 @@ struct backend_activity_completion {
     const struct rec *failure;
     const struct rec *details;   /* canceled; or the last unsent heartbeat details of a failure */
     int64_t next_retry_delay_ns; /* 0: by policy */
+    bool timed_out; /* failed by its own time-out: who keeps attempts' clocks knows it already */
 };
 
 /* ---- requests of clients ---- */

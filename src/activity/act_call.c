@@ -325,6 +325,7 @@ static void canceled_outcome(struct act_call_state *c)
         break;
     case BACKEND_CANCEL_TIMED_OUT:
         fail(c, failure_timeout(&c->arena, c->timeout_type, text, NULL, NULL));
+        c->outcome.timed_out = true;
         break;
     default:
         c->outcome.kind = ACT_CANCELED;

@@ -269,6 +269,10 @@ void tw_complete_activity(struct backend *b, struct str token,
         tw_act_free(a);
         struct call *c = call_new_answer(t, fn, ud, "leave an activity open", (struct str){0});
         if (c) call_done_later(c);
+    } else if (done->timed_out) { /* the server's clock tells it, as a time-out */
+        tw_act_free(a);
+        struct call *c = call_new_answer(t, fn, ud, "time out an activity", (struct str){0});
+        if (c) call_done_later(c);
     } else if (done->kind == ACT_CANCELED) {
         canceled(a, done, fn, ud);
     } else if (done->kind == ACT_COMPLETED && tw_size(done->result) > t->worker->blob_max) {
