@@ -4,7 +4,7 @@ import asyncio, json, os, signal, uuid
 
 from case import Bad, bare, history, plain
 
-LIMIT = 60
+LIMIT = int(os.environ.get("CONFORMANCE_LIMIT", 60))
 
 
 class Refused(Exception):
@@ -171,8 +171,9 @@ class Temporal:
     async def close(self):
         if self.worker:
             code, _ = await self.worker.end(signal.SIGTERM)
-            if code:
-                raise Bad(f"the worker ended with {code}:\n" + "\n".join(self.worker.log[-20:]))
+            lost = [l for l in self.worker.log if "could not be" in l]
+            if code or lost:
+                raise Bad(f"the worker ended with {code}:\n" + "\n".join(lost or self.worker.log[-20:]))
 
     def run_of(self, case, env=None):
         return TemporalRun(self, case)

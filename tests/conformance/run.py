@@ -185,7 +185,11 @@ async def one(engine, case, env=None):
             check_result(await run.result(), case.result, run)
         return await look(case, run)
     except Bad as e:
-        raise Bad(f"{e}\n    log: " + "\n    ".join(run.log[-6:]))
+        try:
+            so_far = " ".join(k for k, _ in history(await run.events()))
+        except Exception as unknown:
+            so_far = str(unknown)
+        raise Bad(f"{e}\n    log: " + "\n    ".join(run.log[-6:]) + f"\n    history: {so_far}")
     finally:
         await run.close()
 

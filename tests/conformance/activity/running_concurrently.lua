@@ -9,8 +9,10 @@ events:
   ActivityTaskScheduled activityId="1" input=[10]
   ActivityTaskScheduled activityId="2" input=[20]
   {
-  ActivityTaskStarted scheduledEventId=5; ActivityTaskCompleted result=[100]
-  ActivityTaskStarted scheduledEventId=6; ActivityTaskCompleted result=[200]
+  ActivityTaskStarted scheduledEventId=5
+  ActivityTaskCompleted result=[100]
+  ActivityTaskStarted scheduledEventId=6
+  ActivityTaskCompleted result=[200]
   }
   WorkflowExecutionCompleted result=[[100,200]]
 ]==]
