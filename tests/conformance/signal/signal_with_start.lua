@@ -25,7 +25,9 @@ events /target:
 local ml = require "moonloop"
 local start = ml.activity("signal_with_start.start", { timeout = "30s", retry = { max_attempts = 1 } }, function()
   local info = ml.info()
-  local options = { id = info.workflow_id .. "/target", task_queue = info.task_queue, input = "in", signal = "add", signal_input = "a", on_open = "use_existing" }
+  local options = {
+    id = info.workflow_id .. "/target", task_queue = info.task_queue, input = "in", signal = "add", signal_input = "a", on_open = "use_existing",
+  }
   local first = ml.client.start("signal/signal_with_start.target", options)
   options.signal_input = "b"
   local second = ml.client.start("signal/signal_with_start.target", options)
