@@ -1,7 +1,7 @@
 --[==[ conformance
 asks: the workflow goes on at once; the activity is told by its heartbeat
 weight: A
-needs: future:cancel ml.heartbeat
+needs: future:cancel
 result: {"type":"ActivityFailure","cause":"Canceled","told":"cancelled"}
 events:
   WorkflowExecutionStarted

@@ -1,7 +1,7 @@
 --[==[ conformance
 asks: the future ends only when the activity has acknowledged the cancellation
 weight: A
-needs: future:cancel ml.heartbeat
+needs: future:cancel
 result: {"type":"ActivityFailure","cause":"Canceled","cleaned":true}
 events:
   WorkflowExecutionStarted
