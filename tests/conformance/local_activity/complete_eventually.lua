@@ -1,0 +1,20 @@
+--[==[ conformance
+asks: a local activity longer than the workflow task's time-out: tasks are completed and begun again meanwhile, its marker comes at the end
+weight: A
+needs: ml.local_activity
+options: {"taskTimeout":"2s"}
+result: "slept"
+events:
+  WorkflowExecutionStarted workflowTaskTimeout="2s"
+  Task
+  Task+
+  MarkerRecorded details.result=["slept"]
+  WorkflowExecutionCompleted
+]==]
+local ml = require "moonloop"
+local slow = ml.local_activity("eventually.slow", { timeout = "20s" }, function()
+  ml.sleep("5s")
+  return "slept"
+end)
+
+ml.workflow("local_activity/complete_eventually", function() return slow() end)
