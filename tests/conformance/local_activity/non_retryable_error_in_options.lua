@@ -6,7 +6,8 @@ result: "attempt 1"
 events:
   WorkflowExecutionStarted
   Task
-  MarkerRecorded details.data.0.attempt=1 failure.message="attempt 1" failure.applicationFailureInfo.type="Hopeless" failure.applicationFailureInfo.nonRetryable=null
+  MarkerRecorded details.data.0.attempt=1 failure.message="attempt 1" failure.applicationFailureInfo.type="Hopeless"
+    failure.applicationFailureInfo.nonRetryable=null
   WorkflowExecutionCompleted
 ]==]
 local ml = require "moonloop"
