@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "host/host_internal.h"
 #include "http/client.h"
+#include "temporal/temporal.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -197,6 +198,8 @@ int host_open_worker(ml_host *h, struct err *e)
                             .loop = h->loop,
                             .log = &h->log,
                             .task_queue = str_of(h->task_queue),
+                            .name_space =
+                                h->remote ? temporal_namespace(h->remote) : (struct str){NULL, 0},
                             .cache_runs = h->cfg.cache_runs,
                             .activity_slots = (int)h->cfg.activity_slots,
                             .watchdog = !(h->cfg.flags & ML_NO_THREADS),

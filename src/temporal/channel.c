@@ -298,6 +298,7 @@ static void round_of(struct channel *c)
         for (int i = 0; i < 2; i++)
             expire(c, &c->lanes[i].waiting, now);
     }
+    bury(c); /* first: else calls that wait for what failed get a second connection at once */
     assign(c, CHANNEL_CALL);
     assign(c, CHANNEL_POLL);
     for (struct chan_conn *k = c->conns; k; k = k->next)
@@ -410,7 +411,8 @@ void channel_count(const struct channel *c, struct channel_counts *out)
 {
     *out = (struct channel_counts){.calls = c->n_calls,
                                    .waiting = c->lanes[0].waiting.n + c->lanes[1].waiting.n,
-                                   .connects = c->connects};
+                                   .connects = c->connects,
+                                   .ups = c->ups};
     for (const struct chan_conn *k = c->conns; k; k = k->next)
         out->connections += k->state == CONN_UP || k->state == CONN_DRAINING;
 }

@@ -88,7 +88,8 @@ void channel_cancel(struct channel *c, uint64_t id);
 struct channel_counts {
     size_t calls, waiting; /* started and not ended; of these without a stream yet */
     size_t connections;    /* that can take or finish calls */
-    uint64_t connects;     /* since channel_open */
+    uint64_t connects;     /* tried since channel_open */
+    uint64_t ups;          /* of these came up */
 };
 void channel_count(const struct channel *c, struct channel_counts *out);
 /* "frontend.example:7233 (TLS)", for messages. */

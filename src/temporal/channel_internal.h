@@ -129,7 +129,7 @@ struct channel {
     int64_t timer_ns;         /* 0: off */
     struct rng rng;
     size_t n_calls;
-    uint64_t connects;
+    uint64_t connects, ups;
     bool turning, again;
 };
 

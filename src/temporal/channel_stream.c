@@ -86,6 +86,7 @@ static int on_frame(nghttp2_session *h2, const nghttp2_frame *f, void *ud)
         if (k->state == CONN_SETTINGS) {
             k->state = CONN_UP;
             k->was_up = true;
+            k->c->ups++;
             k->c->lanes[k->lane].fails = 0;
             loop_timer_start(k->timer, k->c->o.ping_ns);
         }

@@ -149,6 +149,16 @@ static void on_timer(void *ud)
     end(p, &local);
 }
 
+/* Is the call to end, for all the time that it has taken? */
+static bool enough(const struct rpc_one *p, const struct channel_reply *reply, int64_t until)
+{
+    struct channel_counts n;
+    channel_count(p->r->channel, &n);
+    if (p->o.class == RPC_POLL) return false;
+    if (reply->transport && !n.ups && until > RPC_FIRST_NS) return true;
+    return !polls(p->o.class) && (p->tries >= RPC_TRIES || until > RPC_RETRY_NS);
+}
+
 static void on_reply(void *ud, const struct channel_reply *reply)
 {
     struct rpc_one *p = ud;
@@ -156,8 +166,7 @@ static void on_reply(void *ud, const struct channel_reply *reply)
     int64_t gone = clock_mono(loop_clock(p->r->loop)) - p->first_ns;
     bool more = rpc_retryable(p->o.class, reply, gone);
     int64_t wait = more ? next_wait(p, reply->code) : 0;
-    if (more && !polls(p->o.class) && (p->tries >= RPC_TRIES || gone + wait > RPC_RETRY_NS))
-        more = false;
+    if (more && enough(p, reply, gone + wait)) more = false;
     if (more && !p->timer && loop_timer_open(p->r->loop, on_timer, p, &p->timer)) more = false;
     if (!more) {
         end(p, reply);

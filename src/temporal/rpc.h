@@ -8,7 +8,11 @@
  * growing by 2 up to 10 s, without end; a worker's poll in its first minute after everything
  * (proxies that start up), and for ever after a transport that cannot work, since somebody may
  * mend it. RESOURCE_EXHAUSTED waits at least 1 s growing by 2 up to 10 s, and is final when the
- * message says that a message is too large. Each wait differs by up to a fifth, by chance. */
+ * message says that a message is too large. Each wait differs by up to a fifth, by chance.
+ *
+ * One rule is ours: until the channel's first connection has come up, all but RPC_POLL give up
+ * after RPC_FIRST_NS. A server that was never there is a wrong address or a server that does not
+ * run, and who asked wants to know that. */
 #ifndef ML_TEMPORAL_RPC_H
 #define ML_TEMPORAL_RPC_H
 #include "temporal/channel.h"
@@ -18,6 +22,7 @@
 #define RPC_POLL_TIMEOUT_NS (70 * NS_PER_S) /* of one try; the server answers after 60 s */
 #define RPC_RETRY_NS (10 * NS_PER_S)        /* a normal call, in all its tries */
 #define RPC_TRIES 10
+#define RPC_FIRST_NS (1500 * NS_PER_MS) /* while no connection has ever come up */
 
 enum rpc_class {
     RPC_CALL,

@@ -138,6 +138,11 @@ int temporal_open(const struct temporal_options *o, struct backend **out, struct
     return rc;
 }
 
+struct str temporal_namespace(const struct backend *b)
+{
+    return str_of(((const struct temporal *)b)->ns);
+}
+
 void temporal_close(struct backend *b)
 {
     struct temporal *t = b ? temporal_of(b) : NULL;

@@ -20,6 +20,7 @@ struct temporal_options {
 /* Checks the settings (ERR_ARG, ERR_IO); the server is connected to when something is asked of it.
  * Tokens of tasks and activities are text (base64 of the server's bytes). */
 int temporal_open(const struct temporal_options *o, struct backend **out, struct err *e);
+struct str temporal_namespace(const struct backend *b); /* borrowed */
 /* After the port's shutdown has said that it is done (it answers open requests with ERR_CLOSED). */
 void temporal_close(struct backend *b);
 

@@ -57,6 +57,11 @@ void w_run_evict(struct w_run *r)
     mem_free(r);
 }
 
+bool w_run_evictable(const struct w_run *r)
+{
+    return !r->task && !r->parked && !r->locals && !r->done_first;
+}
+
 void w_cache_trim(struct worker *w)
 {
     size_t max_runs = w_or(w->o.cache_runs, W_CACHE_RUNS),
@@ -64,7 +69,7 @@ void w_cache_trim(struct worker *w)
     for (struct w_run *r = w->lru_first, *next; r && (w->n_runs > max_runs || w->bytes > max_bytes);
          r = next) {
         next = r->next;
-        if (!r->task && !r->parked && !r->locals && !r->done_first) w_run_evict(r);
+        if (w_run_evictable(r)) w_run_evict(r);
     }
 }
 
@@ -78,7 +83,7 @@ int w_run_open(struct worker *w, const struct backend_task *t, struct bundle *b,
     r->done_last = &r->done_first;
     memcpy(r->digest, b->digest, sizeof r->digest);
     r->run_id = str_dup(t->run_id);
-    struct wf_info info = {.namespace_ = STR("default"),
+    struct wf_info info = {.namespace_ = str_of(w->name_space),
                            .workflow_id = t->workflow_id,
                            .run_id = t->run_id,
                            .task_queue = t->task_queue,

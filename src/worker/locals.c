@@ -308,7 +308,11 @@ int w_locals_begin(struct w_task *k, const struct wf_out *out, struct err *e)
 static void on_heartbeat(void *ud)
 {
     struct w_task *k = ud;
-    if (k->state != W_WAIT_LOCAL || !k->out || k->run->done_first || k->run->starved) return;
+    if (k->state == W_ANSWERING) return;
+    if (k->state != W_WAIT_LOCAL || !k->out || k->run->done_first || k->run->starved) {
+        loop_timer_start(k->timer, W_HEARTBEAT_AGAIN_NS); /* a slice is due: look after it */
+        return;
+    }
     k->heartbeat = true;
     w_task_complete(k, k->out, true);
     w_ready(k->w);

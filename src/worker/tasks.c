@@ -69,7 +69,7 @@ static void release_run(struct w_run *r, bool evict)
     struct w_task *p = r->parked, *next;
     r->task = NULL;
     r->parked = NULL;
-    if (evict || r->doomed || r->w->o.evict_always)
+    if (evict || r->doomed || (r->w->o.evict_always && w_run_evictable(r)))
         w_run_evict(r);
     else
         w_run_touch(r);

@@ -27,7 +27,9 @@ static void w_on_serve_again(void *ud)
 static int worker_init(struct worker *w, struct err *e)
 {
     w->task_queue = str_dup(w->o.task_queue.n ? w->o.task_queue : STR("default"));
-    if (!w->task_queue) return err_set(e, ERR_NOMEM, "out of memory opening the worker");
+    w->name_space = str_dup(w->o.name_space.n ? w->o.name_space : STR("default"));
+    if (!w->task_queue || !w->name_space)
+        return err_set(e, ERR_NOMEM, "out of memory opening the worker");
     if (w->o.workflow_slots <= 0) w->o.workflow_slots = W_WORKFLOW_SLOTS;
     if (w->o.activity_slots <= 0) w->o.activity_slots = W_ACTIVITY_SLOTS;
     if (w->o.local_slots <= 0) w->o.local_slots = W_LOCAL_SLOTS;
@@ -99,6 +101,7 @@ void worker_close(struct worker *w)
     idmap_free(&w->calls);
     idmap_free(&w->sleep_ids);
     mem_free(w->task_queue);
+    mem_free(w->name_space);
     mem_free(w);
 }
 

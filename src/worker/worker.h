@@ -13,9 +13,11 @@ struct worker_opts {
     struct loop *loop;
     const struct log *log;
     struct str task_queue; /* the default queue, "default" */
+    struct str name_space; /* that runs see as theirs; absent: "default" */
     size_t cache_runs;     /* 0: 1000; 1: a cache of one */
     size_t cache_bytes;    /* 0: 256 MiB */
-    bool evict_always;     /* evict a run after each of its tasks (tests) */
+    bool evict_always;     /* evict a run after each of its tasks, unless its local activities go on
+                              (tests) */
     int workflow_slots, activity_slots, local_slots; /* 0: 100, 1000, 100 */
     struct wf_limits limits;
     uint64_t slice_instructions; /* 0: 1 million */

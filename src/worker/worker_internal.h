@@ -19,6 +19,7 @@
 #define W_SLICE UINT64_C(1000000)
 #define W_BUNDLES_MAX 32
 #define W_TASK_TIMEOUT_NS (10 * NS_PER_S)
+#define W_HEARTBEAT_AGAIN_NS (50 * NS_PER_MS)
 #define W_STOP_GRACE_NS (3 * NS_PER_S)
 #define W_HISTORY_EVENTS_MAX 1000000
 
@@ -140,7 +141,7 @@ struct w_watchdog {
 
 struct worker {
     struct worker_opts o;
-    char *task_queue;
+    char *task_queue, *name_space;
     struct backend *b;
     struct backend_sink sink;
     struct w_script *scripts;
@@ -186,8 +187,9 @@ void w_close_scripts(struct worker *w);
 struct w_run *w_run_get(struct worker *w, struct str run_id);
 int w_run_open(struct worker *w, const struct backend_task *t, struct bundle *b, struct w_run **out,
                struct err *e);
-void w_run_evict(struct w_run *r); /* not while its task is in hand */
-void w_run_touch(struct w_run *r); /* newest; counts its memory again */
+void w_run_evict(struct w_run *r);           /* not while its task is in hand */
+bool w_run_evictable(const struct w_run *r); /* nothing of it is going on: the limits may */
+void w_run_touch(struct w_run *r);           /* newest; counts its memory again */
 void w_cache_trim(struct worker *w);
 int w_bundle_for(struct worker *w, struct str digest, struct str type, struct bundle **out,
                  struct err *e);

@@ -67,6 +67,34 @@ static void check_wait(int64_t got, int64_t want_ms)
     CHECK(got >= want_ms * NS_PER_MS * 8 / 10 && got <= want_ms * NS_PER_MS * 12 / 10);
 }
 
+/* On a channel of its own, whose port nobody listens on. */
+static void nobody(void)
+{
+    struct rpc *all = rpc;
+    struct channel *other = NULL;
+    struct err e;
+    struct got g = {0};
+    const struct channel_options o = {.address = STR("127.0.0.1:1")};
+    CHECK_INT(channel_open(loop, &o, &other, &e), 0);
+    CHECK_INT(rpc_open(loop, other, NULL, &rpc, &e), 0);
+    const enum rpc_class classes[] = {RPC_CALL, RPC_LONG};
+    for (size_t i = 0; i < 2; i++) {
+        int64_t before = clock_mono(&clock_system);
+        run(&g, "/t/code/0", (struct rpc_options){.class = classes[i]});
+        CHECK_INT(g.code, STATUS_UNAVAILABLE);
+        CHECK(g.tries > 1 && clock_mono(&clock_system) - before < 2 * RPC_FIRST_NS);
+    }
+    start(&g, "/t/code/0", (struct rpc_options){.class = RPC_POLL});
+    for (int64_t until = clock_mono(&clock_system) + 2 * RPC_FIRST_NS;
+         clock_mono(&clock_system) < until;)
+        loop_turn(loop, 20 * NS_PER_MS);
+    CHECK(!g.done && g.waits > 1);
+    rpc_cancel(rpc, g.id);
+    rpc_close(rpc);
+    channel_close(other);
+    rpc = all;
+}
+
 static bool retried(enum rpc_class class, int code, const char *message, int64_t age)
 {
     const struct channel_reply r = {.code = code, .message = str_of(message)};
@@ -146,6 +174,9 @@ static void test_tries(void)
         waited += g.wait[i];
     CHECK(waited <= RPC_RETRY_NS && g.tries == g.waits + 1 && g.tries >= 7 && g.tries <= RPC_TRIES);
     CHECK(clock_mono(&clock_system) - before >= waited);
+
+    CASE("a server that was never there: told soon, but not to a worker's poll");
+    nobody();
 
     CASE("cancelled in the midst of a try; a stale id; a request that is too large");
     start(&g, "/t/mute", (struct rpc_options){0});

@@ -105,6 +105,7 @@ ml.workflow("terminal", function()
   slow(1500)
   return seen
 end)
+ml.workflow("where", function() return ml.info().namespace end)
 ml.workflow("slow_local", function(ms) return slow(ms) end)
 ml.workflow("steered", function()
   local ok, e = pcall(steady)
