@@ -105,9 +105,15 @@ class Script:
         await asyncio.sleep(float(seconds))
 
     async def do_wait(self, kind, args, wanted):
-        """Until the history has this kind of event, so many times."""
+        """Until the history has this kind of event, so many times; `/child:EVENT` of another run."""
+        which, _, kind = kind.rpartition(":")
         for _ in range(600):
-            found = history(await self.run.events())
+            try:
+                found = history(await self.run.events(id=self.run.id + which))
+            except Exception:
+                if not which:
+                    raise
+                found = []  # not there yet
             if sum(k == kind for k, _ in found) >= int((args or ["1"])[0]):
                 return
             await asyncio.sleep(0.05)
