@@ -38,9 +38,11 @@ struct backend_task {
     size_t n_queries;
     bool legacy_query;        /* queries[0] alone, answered by complete_query */
     struct str bundle_digest; /* the text the run goes on with; absent: the newest of the worker's
-                                 registry */
-    int64_t wall_ns;          /* engine time of the task */
-    int64_t task_timeout_ns;  /* of the workflow task, for local-activity heartbeats; 0: 10 s */
+                                 registry, or what `build` and the history say */
+    struct str build;         /* of a worker deployment: the build that the task was given to */
+    struct str build_text; /* of runs of that build whose history names none; absent: the newest */
+    int64_t wall_ns;       /* engine time of the task */
+    int64_t task_timeout_ns; /* of the workflow task, for local-activity heartbeats; 0: 10 s */
     /* activity task */
     struct str activity_id, activity_type, idempotency_key;
     const struct rec *input; /* payloads */
@@ -96,6 +98,7 @@ struct backend_query_result {
     const struct rec *failure;
     struct str message;
 };
+enum backend_versioning { VERSIONING_DEFAULT, VERSIONING_PINNED, VERSIONING_AUTO_UPGRADE };
 struct backend_workflow_completion {
     struct rec *const *commands;
     size_t n_commands;
@@ -107,10 +110,11 @@ struct backend_workflow_completion {
     size_t n_query_results;
     const uint32_t *flags;
     size_t n_flags;
-    struct str bundle_digest; /* recorded with the task: workerVersion.buildId */
-    bool force_new_task;      /* heartbeat: local activities still run */
-    struct str pending_json;  /* what the run waits for, for list and show; may be absent */
-    int local_attempts;       /* local activity attempts after the first, of this task */
+    struct str bundle_digest;           /* recorded with the task: workerVersion.buildId */
+    enum backend_versioning versioning; /* of the run, where the worker has a deployment */
+    bool force_new_task;                /* heartbeat: local activities still run */
+    struct str pending_json; /* what the run waits for, for list and show; may be absent */
+    int local_attempts;      /* local activity attempts after the first, of this task */
 };
 struct backend_activity_completion {
     enum {

@@ -17,7 +17,7 @@ return {
     cancel = cancel, summary = summary, description = description, input = "a schema, for later use by tools",
   },
   workflow = {
-    task_queue = queue, on_error = "what a plain Lua error does: `block` the run until the script is mended (default), or `fail` it", execution_timeout = "of the whole chain of runs", run_timeout = "of one run",
+    task_queue = queue, on_error = "what a plain Lua error does: `block` the run until the script is mended (default), or `fail` it", versioning = "on a worker of a deployment: its runs stay on the build they began on (`pinned`), or go on with the current one (`auto_upgrade`); the worker's own default", execution_timeout = "of the whole chain of runs", run_timeout = "of one run",
     task_timeout = "of one workflow task; 10s", retry = "starts a failed workflow again", description = description, input = "a schema, for later use by tools",
   },
   child = {

@@ -15,7 +15,7 @@ return {
     cancel = "enum:try|wait|abandon?", summary = "string?", description = "string?", input = "any?",
   },
   workflow = {
-    task_queue = "string?", on_error = "enum:block|fail?", execution_timeout = "duration?", run_timeout = "duration?",
+    task_queue = "string?", on_error = "enum:block|fail?", versioning = "enum:pinned|auto_upgrade?", execution_timeout = "duration?", run_timeout = "duration?",
     task_timeout = "duration?", retry = "options:retry?", description = "string?", input = "any?",
   },
   child = {

@@ -209,6 +209,7 @@ local ml = {}
 ---@field run_timeout? string|number of one run
 ---@field task_queue? string where workers take it from; the run's own by default
 ---@field task_timeout? string|number of one workflow task; 10s
+---@field versioning? "pinned"|"auto_upgrade" on a worker of a deployment: its runs stay on the build they began on (`pinned`), or go on with the current one (`auto_upgrade`); the worker's own default
 
 --- A defined activity. Calling it in a workflow schedules it and waits for its result.
 ---@class moonloop.activity

@@ -212,7 +212,7 @@ static int line_of_caller(lua_State *L)
 static void define(lua_State *L, const char *kind, const char *fname, bool needs_function)
 {
     struct act_host *h = act_host_of(L);
-    struct str name, queue;
+    struct str name, queue, versioning;
     bool workflow = strcmp(kind, "workflow") == 0;
     may_define(L, fname);
     name.p = luaL_checklstring(L, 1, &name.n);
@@ -234,6 +234,8 @@ static void define(lua_State *L, const char *kind, const char *fname, bool needs
         d->options_json = options_json(L, h, 2, fname);
         if (api_opt_str(L, 2, "task_queue", &queue))
             d->task_queue = arena_str(&h->defs_arena, queue);
+        if (workflow && api_opt_str(L, 2, "versioning", &versioning))
+            d->versioning = arena_str(&h->defs_arena, versioning);
         d->has_function = lua_isfunction(L, 3);
         d->line = line_of_caller(L);
         h->n_defs++;

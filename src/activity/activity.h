@@ -62,6 +62,7 @@ void act_close(
 struct act_definition {
     const char *kind; /* "workflow" | "activity" | "local_activity" */
     struct str name, options_json, task_queue;
+    struct str versioning; /* "pinned", "auto_upgrade", absent */
     bool has_function;
     int line;
 };

@@ -78,6 +78,8 @@ void cli_temporal_config(struct cli *c, ml_config *cfg, ml_temporal *t)
                        .proxy = o->proxy,
                        .deployment = o->deployment,
                        .build_id = o->build_id,
+                       .auto_upgrade = o->versioning && strcmp(o->versioning, "auto_upgrade") == 0,
+                       .bundles = o->bundles,
                        .tls = o->no_tls ? -1 : o->tls,
                        .no_host_verification = o->no_verify,
                        .metadata = o->metadata};

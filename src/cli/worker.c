@@ -2,6 +2,8 @@
  * scripts, until a signal; then in order: what runs gets a moment, the rest goes to other workers.
  */
 #include "cli/cli.h"
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static int until_stopped(void *ud)
@@ -29,13 +31,29 @@ static int reach(struct cli *c)
     return code;
 }
 
+/* Where texts are kept by default; NULL: there is no place. */
+static const char *keep_in(char out[4096])
+{
+    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+    int n = state && *state ? snprintf(out, 4096, "%s/moonloop/bundles", state)
+            : home && *home ? snprintf(out, 4096, "%s/.local/state/moonloop/bundles", home)
+                            : -1;
+    return n > 0 && n < 4096 ? out : NULL;
+}
+
 int verb_worker(struct cli *c, int argc, char **argv)
 {
     const struct cli_opt opts[] = {
         {"--deployment", "NAME", "worker deployment that this process belongs to",
          &c->temporal.deployment, NULL},
-        {"--build-id", "ID", "its build; runs stay on the build they began on",
+        {"--build-id", "ID", "its build; default: the digest of the scripts' text",
          &c->temporal.build_id, NULL},
+        {"--versioning", "pinned|auto_upgrade",
+         "runs stay on the build they began on (default), or not; ml.workflow may say it itself",
+         &c->temporal.versioning, NULL},
+        {"--bundles", "FOLDER",
+         "keeps the scripts' texts for pinned runs (default: below XDG_STATE_HOME; \"\": none)",
+         &c->temporal.bundles, NULL},
         {NULL, NULL, NULL, NULL, NULL}};
     static const char *const pos[] = {"SCRIPT", "...", NULL};
     int n = cli_parse(c, argc, argv, opts, pos, NULL);
@@ -46,6 +64,12 @@ int verb_worker(struct cli *c, int argc, char **argv)
                         "Without a server, `moonloop run` runs workflows by itself");
     for (int i = 0; i < n; i++)
         if (access(argv[i], R_OK) != 0) return cli_fail(c, EXIT_USAGE, "no script %s", argv[i]);
+    if (c->temporal.versioning && strcmp(c->temporal.versioning, "pinned") != 0 &&
+        strcmp(c->temporal.versioning, "auto_upgrade") != 0)
+        return cli_fail(c, EXIT_USAGE, "--versioning is pinned or auto_upgrade, not '%s'",
+                        c->temporal.versioning);
+    char bundles[4096];
+    if (!c->temporal.bundles && c->temporal.deployment) c->temporal.bundles = keep_in(bundles);
     c->temporal.worker = true;
     int code = cli_open(c, 0);
     if (code) return code;
@@ -53,6 +77,8 @@ int verb_worker(struct cli *c, int argc, char **argv)
     code = reach(c);
     for (int i = 0; i < n && code == 0 && !cli_stop_signal(); i++)
         code = load(c, argv[i]);
+    if (code == 0 && ml_serve(c->host) < 0)
+        code = cli_fail(c, EXIT_ENGINE, "%s", ml_error(c->host));
     if (code == 0 && !cli_stop_signal()) {
         cli_note(c, "serving task queue %s of %s",
                  c->temporal.task_queue ? c->temporal.task_queue : "default", cli_where(c));

@@ -424,6 +424,7 @@ void ml_close(ml_host *h)
     map_free(&h->bundles_put);
     mem_free(h->identity);
     mem_free(h->path);
+    mem_free(h->bundles);
     mem_free(h->task_queue);
     mem_free(h);
 }

@@ -126,6 +126,7 @@ struct c_activity {
 struct ml_host {
     ml_config cfg; /* its strings are the copies below */
     char *path, *task_queue;
+    char *bundles; /* folder of texts that a worker of a server keeps; NULL: none */
     struct log log;
     struct clock clock;
     struct loop *loop;
@@ -176,6 +177,10 @@ int host_reopen_engine(ml_host *h, const char *snapshot, struct err *e);
 /* remote.c */
 int remote_open(ml_host *h, struct err *e);
 void remote_close(ml_host *h, bool orderly);
+/* keeper.c: the texts that a worker has served */
+struct temporal_keeper;
+int keeper_open(ml_host *h, const char *folder, struct temporal_keeper *out, struct err *e);
+int keeper_keep(ml_host *h, struct err *e);   /* what is loaded now */
 int remote_worker(ml_host *h, struct err *e); /* the registry of scripts, made when one is loaded */
 int host_open_worker(ml_host *h, struct err *e); /* host.c */
 void host_turn_until(ml_host *h, const bool *flag);

@@ -149,6 +149,9 @@ static void on_loaded(void *ud, const struct act_load_result *r, const char *pat
         out.text = "out of memory";
         out.definitions_json = "[]";
     }
+    struct err kept = {0};
+    if (!r->err.code && !program && keeper_keep(h, &kept))
+        log_printf(&h->log, LOG_WARN, "the text of %s is not kept: %s", path, kept.text);
     if (!r->err.code && !program && h->drive_all) mend_all(h);
     if (l->fn && !h->closing) l->fn(l->ud, &out);
     cJSON_free(json);

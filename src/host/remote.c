@@ -30,7 +30,10 @@ int remote_open(ml_host *h, struct err *e)
             return err_set(e, ERR_LIMIT, "more than %d entries of metadata", METADATA_MAX);
         metadata[f.n_metadata] = str_of(t->metadata[f.n_metadata]);
     }
-    int rc = settings_read(&f, environ, &s, e);
+    struct temporal_keeper keeper;
+    bool keeps = t->bundles && *t->bundles;
+    int rc = keeps ? keeper_open(h, t->bundles, &keeper, e) : 0;
+    if (!rc) rc = settings_read(&f, environ, &s, e);
     if (rc) return rc;
     struct temporal_options o = {.loop = h->loop,
                                  .settings = &s,
@@ -38,6 +41,9 @@ int remote_open(ml_host *h, struct err *e)
                                  .log = &h->log,
                                  .deployment = str_of(t->deployment),
                                  .build_id = str_of(t->build_id),
+                                 .versioning =
+                                     t->auto_upgrade ? VERSIONING_AUTO_UPGRADE : VERSIONING_PINNED,
+                                 .keeper = keeps ? &keeper : NULL,
                                  .client_only = (h->cfg.flags & (ML_CLIENT | ML_READ_ONLY)) != 0};
     rc = temporal_open(&o, &h->remote, e);
     settings_free(&s);

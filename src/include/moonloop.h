@@ -109,8 +109,10 @@ typedef struct ml_temporal {
     int tls;                     /* 1 on, -1 off, 0: when a key or a certificate is set */
     int no_host_verification;    /* any certificate will do: for experiments */
     const char *const *metadata; /* "name=value", ended by NULL; sent with each request */
-    const char *deployment,
-        *build_id; /* worker versioning: both or neither; runs stay on their build */
+    /* Worker versioning; NULL: none. Without a build id nothing is polled before ml_serve. */
+    const char *deployment, *build_id;
+    int auto_upgrade; /* what runs do whose workflow does not say: 0 stay on their build, 1 not */
+    const char *bundles; /* folder in which a worker keeps the texts that it serves; NULL: none */
 } ml_temporal;
 
 typedef struct ml_config {
@@ -181,6 +183,9 @@ typedef void (*ml_load_fn)(void *ud, const ml_load_result *r);
  * global `arg`. When attached, the owner loads it. */
 ML_API int ml_load(ml_host *h, const char *path, const char *const *program_args, size_t argc,
                    ml_load_fn fn, void *ud);
+/* A worker of a deployment without a build id: its build is the digest of all that is loaded now,
+ * and it polls from here on. In other hosts it does nothing. */
+ML_API int ml_serve(ml_host *h);
 /* A C function as an activity. It answers once, now or later, with ml_activity_done. */
 typedef void (*ml_activity_fn)(void *ud, ml_host *h, uint64_t call,
                                const char *args_json /* array */);

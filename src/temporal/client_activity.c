@@ -2,6 +2,7 @@
  * id. A token is text (base64 of the server's bytes), so that it travels in JSON. */
 #include "base/buf.h"
 #include "temporal/client_internal.h"
+#include "temporal/worker_half.h"
 
 static int token_bytes(struct arena *a, struct str text, ProtobufCBinaryData *out)
 {
@@ -20,11 +21,12 @@ static int token_bytes(struct arena *a, struct str text, ProtobufCBinaryData *ou
 #define SET_IDS(q)                                                                                 \
     (SET_WHO(q), (q)->workflow_id = bridge_text(a, t->workflow_id),                                \
      (q)->run_id = bridge_text(a, t->run_id), (q)->activity_id = bridge_text(a, id))
-#define SET_TOKEN(q) (SET_WHO(q), (q)->task_token = token)
+#define SET_TOKEN(q) (SET_WHO(q), (q)->task_token = token, (q)->deployment_options = deployment)
 
 static void complete_by_token(struct call *c, struct arena *a, ProtobufCBinaryData token,
-                              const struct backend_activity_completion *done)
+                              const char *build, const struct backend_activity_completion *done)
 {
+    PbDeployment__WorkerDeploymentOptions *deployment = tw_deployment(a, c->t->worker, build);
     if (done->kind == ACT_COMPLETED) {
         Pb__RespondActivityTaskCompletedRequest *q =
             bridge_new(a, Pb__RespondActivityTaskCompletedRequest,
@@ -76,9 +78,9 @@ static void complete_by_id(struct call *c, struct arena *a, const struct backend
     }
 }
 
-void client_complete_activity(struct backend *b, struct str token,
-                              const struct backend_activity_completion *done, backend_answer_fn fn,
-                              void *ud)
+void client_complete_attempt(struct backend *b, struct str token, const char *build,
+                             const struct backend_activity_completion *done, backend_answer_fn fn,
+                             void *ud)
 {
     struct call *c =
         call_new_answer(temporal_of(b), fn, ud, "complete an activity", (struct str){NULL, 0});
@@ -88,7 +90,14 @@ void client_complete_activity(struct backend *b, struct str token,
     if (token_bytes(a, token, &bytes))
         call_fail_later(c, ERR_ARG, "the token is not one that an activity was given");
     else
-        complete_by_token(c, a, bytes, done);
+        complete_by_token(c, a, bytes, build, done);
+}
+
+void client_complete_activity(struct backend *b, struct str token,
+                              const struct backend_activity_completion *done, backend_answer_fn fn,
+                              void *ud)
+{
+    client_complete_attempt(b, token, NULL, done, fn, ud);
 }
 
 void client_complete_activity_by_id(struct backend *b, const struct backend_target *t,

@@ -130,6 +130,9 @@ static Pb__StartWorkflowExecutionRequest *start_request(struct call *c, struct a
     c->state = at_once && c->t->worker ? tw_eager_reserve(c->t->worker, s->task_queue) : NULL;
     c->dropped = start_dropped;
     q->request_eager_execution = c->state != NULL;
+    if (c->state)
+        q->eager_worker_deployment_options =
+            tw_deployment(a, c->t->worker, ((const struct tw_queue *)c->state)->build);
     return q;
 }
 

@@ -96,13 +96,14 @@ static void on_polled(void *ud, const struct rpc_reply *r)
 }
 
 /* ---- opening one ---- */
-PbDeployment__WorkerDeploymentOptions *tw_deployment(struct arena *a, const struct tw *w)
+PbDeployment__WorkerDeploymentOptions *tw_deployment(struct arena *a, const struct tw *w,
+                                                     const char *build)
 {
-    if (!w->deployment) return NULL;
+    if (!build || !w->deployment) return NULL;
     PbDeployment__WorkerDeploymentOptions *m = bridge_new(a, PbDeployment__WorkerDeploymentOptions,
                                                           pb_deployment__worker_deployment_options);
     m->deployment_name = bridge_text(a, str_of(w->deployment));
-    m->build_id = bridge_text(a, str_of(w->build));
+    m->build_id = bridge_text(a, str_of(build));
     m->worker_versioning_mode = PB__WORKER_VERSIONING_MODE__WORKER_VERSIONING_MODE_VERSIONED;
     return m;
 }
@@ -125,7 +126,7 @@ static const char *workflow_request(struct tw_poll *p, struct arena *a, struct s
     q->namespace_ = bridge_text(a, str_of(w->t->ns));
     q->identity = bridge_text(a, str_of(w->t->identity));
     q->worker_instance_key = bridge_text(a, str_of(w->key));
-    q->deployment_options = tw_deployment(a, w);
+    q->deployment_options = tw_deployment(a, w, p->q->build);
     q->task_queue = tw_task_queue(a, p->q, p->kind == TW_STICKY);
     *bytes = bridge_pack(a, q);
     return METHOD("PollWorkflowTaskQueue");
@@ -139,7 +140,7 @@ static const char *activity_request(struct tw_poll *p, struct arena *a, struct s
     q->namespace_ = bridge_text(a, str_of(w->t->ns));
     q->identity = bridge_text(a, str_of(w->t->identity));
     q->worker_instance_key = bridge_text(a, str_of(w->key));
-    q->deployment_options = tw_deployment(a, w);
+    q->deployment_options = tw_deployment(a, w, p->q->build);
     q->task_queue = tw_task_queue(a, p->q, false);
     *bytes = bridge_pack(a, q);
     return METHOD("PollActivityTaskQueue");
@@ -171,6 +172,7 @@ static int open_poll(struct tw *w, struct tw_queue *q, enum tw_kind kind, struct
 void tw_pump(struct tw *w)
 {
     struct err e = {0};
+    if (w->deployment && !w->build) return;
     if (w->asked != TW_KNOWN || w->paused || w->hold || w->stopping) return;
     for (bool opened = true; opened;) { /* one of each kind and queue in turn */
         opened = false;

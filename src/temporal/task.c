@@ -226,6 +226,7 @@ static int fill(struct tw_task *k, const Pb__PollWorkflowTaskQueueResponse *m, s
     t->workflow_type = arena_str(&t->arena, k->workflow_type);
     t->task_queue = arena_str(&t->arena, str_of(k->q->name));
     t->attempt = k->attempt;
+    if (k->q->build) t->build = arena_str(&t->arena, str_of(k->q->build));
     t->previous_started_id = m->previous_started_event_id;
     t->started_id = m->started_event_id;
     return take_queries(t, m, e);

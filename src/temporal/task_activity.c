@@ -138,6 +138,7 @@ bool tw_take_activity(struct tw *w, struct tw_queue *q, struct str bytes)
     }
     t->arena = arena;
     a->w = w;
+    a->build = q->build;
     arena_init(&a->arena, 0);
     buf_init(&a->details, RPC_MESSAGE_MAX);
     a->next = w->all_acts;
@@ -180,8 +181,9 @@ static void finish(struct tw_act *a, const struct backend_activity_completion *d
     struct str key = arena_str(&arena, a->key);
     if (c.kind == ACT_FAILED && !c.details && a->w->failure_heartbeat)
         c.details = tw_beat_rest(a, &arena);
+    const char *build = a->build;
     tw_act_free(a);
-    client_complete_activity(&t->b, key, &c, fn, ud);
+    client_complete_attempt(&t->b, key, build, &c, fn, ud);
     arena_free(&arena);
 }
 
@@ -206,6 +208,7 @@ void tw_act_give_back(struct tw_act *a)
 struct late {
     struct arena arena;
     struct temporal *t;
+    const char *build;
     struct str key;
     struct backend_activity_completion done;
     backend_answer_fn fn;
@@ -216,7 +219,7 @@ static void on_flushed(void *ud, const struct backend_answer *answer)
 {
     struct late *l = ud;
     (void)answer;
-    client_complete_activity(&l->t->b, l->key, &l->done, l->fn, l->ud);
+    client_complete_attempt(&l->t->b, l->key, l->build, &l->done, l->fn, l->ud);
     arena_free(&l->arena);
     mem_free(l);
 }
@@ -227,7 +230,7 @@ static bool flush_first(struct tw_act *a, const struct backend_activity_completi
     struct late *l = a->pending ? mem_zalloc(sizeof *l) : NULL;
     if (!l) return false;
     arena_init(&l->arena, 0);
-    *l = (struct late){l->arena, a->w->t, {NULL, 0}, *done, fn, ud};
+    *l = (struct late){l->arena, a->w->t, a->build, {NULL, 0}, *done, fn, ud};
     const struct rec *rest = tw_beat_rest(a, &l->arena);
     l->key = arena_str(&l->arena, a->key);
     l->done.details = done->details ? rec_clone(&l->arena, done->details) : NULL;

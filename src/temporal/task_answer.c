@@ -45,7 +45,7 @@ static bool send_failed(struct call *c, struct tw_task *k, int cause, const stru
     q->task_token = bridge_bytes(a, k->raw);
     q->cause = (Pb__WorkflowTaskFailedCause)cause;
     q->failure = bridge_message(a, &pb_failure__failure__descriptor, failure);
-    q->deployment_options = tw_deployment(a, k->w);
+    q->deployment_options = tw_deployment(a, k->w, k->q->build);
     struct str bytes = bridge_pack(a, q);
     bool fits = bytes.n <= RPC_MESSAGE_MAX;
     if (!fits) { /* the reason itself is too long to be sent */
@@ -285,6 +285,26 @@ static const struct rec *eager(struct arena *a, struct tw_task *k, const struct 
     return c;
 }
 
+/* The text that made the commands: what a rebuild needs, and the build id that a worker without a
+ * deployment is found by. */
+static void put_stamp(struct arena *a, Pb__RespondWorkflowTaskCompletedRequest *q,
+                      const struct backend_workflow_completion *c)
+{
+    if (!c->bundle_digest.n) return;
+    PbCommon__WorkerVersionStamp *m =
+        bridge_new(a, PbCommon__WorkerVersionStamp, pb_common__worker_version_stamp);
+    m->build_id = bridge_text(a, c->bundle_digest);
+    q->worker_version_stamp = m;
+}
+
+static Pb__VersioningBehavior behavior(const struct tw *w,
+                                       const struct backend_workflow_completion *c)
+{
+    enum backend_versioning v = c->versioning ? c->versioning : w->versioning;
+    return v == VERSIONING_AUTO_UPGRADE ? PB__VERSIONING_BEHAVIOR__VERSIONING_BEHAVIOR_AUTO_UPGRADE
+                                        : PB__VERSIONING_BEHAVIOR__VERSIONING_BEHAVIOR_PINNED;
+}
+
 static struct str pack_completed(struct arena *a, struct tw_task *k,
                                  const struct backend_workflow_completion *c)
 {
@@ -313,9 +333,9 @@ static struct str pack_completed(struct arena *a, struct tw_task *k,
     can->discard_speculative_workflow_task_with_events = true;
     q->capabilities = can;
     q->worker_instance_key = bridge_text(a, str_of(k->w->key));
-    q->deployment_options = tw_deployment(a, k->w);
-    if (q->deployment_options)
-        q->versioning_behavior = PB__VERSIONING_BEHAVIOR__VERSIONING_BEHAVIOR_PINNED;
+    q->deployment_options = tw_deployment(a, k->w, k->q->build);
+    if (q->deployment_options) q->versioning_behavior = behavior(k->w, c);
+    put_stamp(a, q, c);
     if (c->local_attempts > 0) {
         PbCommon__MeteringMetadata *m =
             bridge_new(a, PbCommon__MeteringMetadata, pb_common__metering_metadata);

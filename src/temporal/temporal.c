@@ -23,23 +23,29 @@ static void no_progress(struct backend *b, struct str token, struct str chunk)
     (void)b, (void)token, (void)chunk;
 }
 
-static int no_bundle_put(struct backend *b, const char *digest, struct str json,
-                         const struct str *texts, const char *const *shas, size_t n, struct err *e)
+static int none_kept(struct err *e)
 {
-    (void)b, (void)digest, (void)json, (void)texts, (void)shas, (void)n;
-    return err_set(e, ERR_UNSUPPORTED, "a Temporal server keeps no scripts");
+    return err_set(e, ERR_NOTFOUND,
+                   "this worker keeps no earlier texts of scripts (--bundles FOLDER)");
 }
 
-static int no_bundle_get(struct backend *b, struct str digest, struct buf *json, struct err *e)
+static int bundle_put(struct backend *b, const char *digest, struct str json,
+                      const struct str *texts, const char *const *shas, size_t n, struct err *e)
 {
-    (void)b, (void)digest, (void)json;
-    return err_set(e, ERR_UNSUPPORTED, "a Temporal server keeps no scripts");
+    const struct temporal_keeper *k = &temporal_of(b)->keeper;
+    return k->put ? k->put(k->ud, digest, json, texts, shas, n, e) : 0;
 }
 
-static int no_text_get(struct backend *b, const char *sha, struct buf *text, struct err *e)
+static int bundle_get(struct backend *b, struct str digest, struct buf *json, struct err *e)
 {
-    (void)b, (void)sha, (void)text;
-    return err_set(e, ERR_UNSUPPORTED, "a Temporal server keeps no scripts");
+    const struct temporal_keeper *k = &temporal_of(b)->keeper;
+    return k->get ? k->get(k->ud, digest, json, e) : none_kept(e);
+}
+
+static int text_get(struct backend *b, const char *sha, struct buf *text, struct err *e)
+{
+    const struct temporal_keeper *k = &temporal_of(b)->keeper;
+    return k->text ? k->text(k->ud, sha, text, e) : none_kept(e);
 }
 
 static void no_retry_blocked(struct backend *b, struct str run_id, struct str digest,
@@ -98,9 +104,9 @@ static const struct backend_ops ops = {.serve = tw_serve,
                                        .sleep_cancel = tw_sleep_cancel,
                                        .now_ns = wall_now,
                                        .fetch_history = client_history,
-                                       .bundle_put = no_bundle_put,
-                                       .bundle_get = no_bundle_get,
-                                       .text_get = no_text_get,
+                                       .bundle_put = bundle_put,
+                                       .bundle_get = bundle_get,
+                                       .text_get = text_get,
                                        .retry_blocked = no_retry_blocked,
                                        .start = client_start,
                                        .signal = client_signal,
@@ -124,6 +130,7 @@ int temporal_open(const struct temporal_options *o, struct backend **out, struct
     t->loop = o->loop;
     t->entropy = o->entropy ? o->entropy : &entropy_system;
     t->log = o->log;
+    if (o->keeper) t->keeper = *o->keeper;
     t->ns = str_dup(o->settings->ns);
     t->identity = str_dup(o->identity);
     int rc = t->ns && t->identity ? 0 : err_set(e, ERR_NOMEM, "out of memory opening a connection");

@@ -24,6 +24,7 @@ struct temporal {
     struct channel *channel;
     struct rpc *rpc;
     struct tw *worker; /* worker_half.h */
+    struct temporal_keeper keeper;
     /* client half */
     struct wire wire;
     struct call *calls;
@@ -65,6 +66,10 @@ void client_history(struct backend *b, const struct backend_target *t, bool reso
 void client_complete_activity(struct backend *b, struct str token,
                               const struct backend_activity_completion *c, backend_answer_fn fn,
                               void *ud);
+/* The same by a worker of a deployment; build NULL: by somebody else. */
+void client_complete_attempt(struct backend *b, struct str token, const char *build,
+                             const struct backend_activity_completion *c, backend_answer_fn fn,
+                             void *ud);
 void client_complete_activity_by_id(struct backend *b, const struct backend_target *t,
                                     struct str activity_id,
                                     const struct backend_activity_completion *c,

@@ -91,6 +91,7 @@ static struct tw_queue *queue_get(struct tw *w, struct str name)
     snprintf(sticky, sizeof sticky, "%.200s-%s-%zu", w->t->identity, w->key, w->n_queues);
     q->name = str_dup(name);
     q->sticky = str_dup(str_of(sticky));
+    q->build = w->build;
     if (!q->name || !q->sticky) {
         mem_free(q->name);
         mem_free(q->sticky);
@@ -195,7 +196,8 @@ int tw_serve(struct backend *b, const struct backend_sink *sink,
 struct tw_queue *tw_eager_reserve(struct tw *w, struct str queue)
 {
     int open = w->open[TW_NORMAL] + w->open[TW_STICKY];
-    bool ready = w->asked == TW_KNOWN && w->eager_start && !w->paused && !w->stopping;
+    bool ready = w->asked == TW_KNOWN && w->eager_start && (w->build || !w->deployment) &&
+                 !w->paused && !w->stopping;
     if (!ready || w->workflow_slots <= open) return NULL;
     struct tw_queue *q = w->queues;
     while (q && !(q->workflows && str_eqz(queue, q->name)))
@@ -287,17 +289,29 @@ void tw_shutdown(struct tw *w, void (*fn)(void *ud), void *ud)
     loop_timer_start(w->timer, 0);
 }
 
-/* A build without a deployment, or the reverse, would be versioned by half. */
 static int take_version(struct tw *w, const struct temporal_options *o, struct err *e)
 {
-    if (!o->deployment.n && !o->build_id.n) return 0;
-    if (!o->deployment.n || !o->build_id.n)
+    if (o->build_id.n && !o->deployment.n)
         return err_set(e, ERR_ARG,
-                       "worker versioning needs the name of a deployment and a build id "
-                       "(--deployment and --build-id)");
+                       "a build id belongs to a worker deployment: name it (--deployment)");
+    w->versioning = o->versioning;
+    if (!o->deployment.n) return 0;
     w->deployment = str_dup(o->deployment);
-    w->build = str_dup(o->build_id);
-    return w->deployment && w->build ? 0 : err_set(e, ERR_NOMEM, "out of memory");
+    if (o->build_id.n) w->build = str_dup(o->build_id);
+    return w->deployment && (w->build || !o->build_id.n) ? 0
+                                                         : err_set(e, ERR_NOMEM, "out of memory");
+}
+
+int temporal_set_build(struct backend *b, struct str build)
+{
+    struct tw *w = temporal_of(b)->worker;
+    if (!w->deployment || w->build) return 0;
+    w->build = str_dup(build);
+    if (!w->build) return ERR_NOMEM;
+    for (struct tw_queue *q = w->queues; q; q = q->next)
+        q->build = w->build;
+    tw_pump(w);
+    return 0;
 }
 
 int tw_open(struct temporal *t, const struct temporal_options *o, struct err *e)

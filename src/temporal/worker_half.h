@@ -31,6 +31,7 @@ enum tw_kind { TW_NORMAL, TW_STICKY, TW_ACTIVITY, TW_KINDS };
 struct tw_queue { /* never freed before the end: tasks know theirs */
     struct tw_queue *next;
     char *name, *sticky;
+    const char *build; /* of the deployment, whose tasks it gets; NULL: not versioned, or not yet */
     bool workflows, activities; /* served now */
     int open[TW_KINDS], want[TW_KINDS];
 };
@@ -60,6 +61,7 @@ struct tw_task { /* a workflow task from its arrival to the server's answer */
 };
 struct tw_act { /* an activity attempt from its arrival to its completion */
     struct tw *w;
+    const char *build; /* of its queue */
     struct tw_act *prev, *next;
     struct arena arena;
     struct str key, raw;
@@ -78,7 +80,8 @@ struct tw {
     struct backend_sink sink;
     bool has_sink, off;
     char key[37];             /* worker_instance_key */
-    char *deployment, *build; /* NULL: not versioned */
+    char *deployment, *build; /* NULL: not versioned; without a build nothing is polled yet */
+    enum backend_versioning versioning;
     struct tw_queue *queues;
     size_t n_queues;
     struct tw_poll *polls;
@@ -122,7 +125,8 @@ void tw_shutdown(struct tw *w, void (*fn)(void *ud), void *ud);
 /* ---- poller.c ---- */
 void tw_pump(struct tw *w); /* opens the polls for which there are slots */
 void tw_polls_cancel(struct tw *w, const struct tw_queue *q /* NULL: all */);
-PbDeployment__WorkerDeploymentOptions *tw_deployment(struct arena *a, const struct tw *w);
+PbDeployment__WorkerDeploymentOptions *tw_deployment(struct arena *a, const struct tw *w,
+                                                     const char *build);
 PbTaskqueue__TaskQueue *tw_task_queue(struct arena *a, const struct tw_queue *q, bool sticky);
 void tw_scale(struct tw_queue *q, enum tw_kind kind, int delta);
 

@@ -187,17 +187,6 @@ out:
     return rc;
 }
 
-int w_bundle_for(struct worker *w, struct str digest, struct str type, struct bundle **out,
-                 struct err *e)
-{
-    struct str d = digest;
-    if (!d.n) {
-        int rc = worker_find_workflow(w, type, &d, NULL, NULL, NULL, e);
-        if (rc) return rc;
-    }
-    return worker_bundle(w, d, out, e);
-}
-
 void w_bundles_drop(struct worker *w)
 {
     for (size_t i = 0; i < w->n_bundles; i++)

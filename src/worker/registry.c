@@ -341,6 +341,16 @@ int worker_find_workflow(struct worker *w, struct str type, struct str *digest, 
     return not_found(w, type, e);
 }
 
+enum backend_versioning w_versioning(const struct worker *w, struct str type)
+{
+    for (const struct w_script *s = w->scripts; s; s = s->next) {
+        const struct act_definition *d = usable(s) ? find_in(s, type, true, false) : NULL;
+        if (d && str_eqz(d->versioning, "pinned")) return VERSIONING_PINNED;
+        if (d && str_eqz(d->versioning, "auto_upgrade")) return VERSIONING_AUTO_UPGRADE;
+    }
+    return VERSIONING_DEFAULT;
+}
+
 bool worker_knows_workflow(const struct worker *w, struct str type)
 {
     for (const struct w_script *s = w->scripts; s; s = s->next)

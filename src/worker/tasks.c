@@ -252,6 +252,7 @@ void w_task_complete(struct w_task *k, const struct wf_out *out, bool force)
                                             .flags = out->flags,
                                             .n_flags = out->n_flags,
                                             .bundle_digest = str_of(k->run->digest),
+                                            .versioning = w_text_versioning(k),
                                             .force_new_task = force,
                                             .local_attempts = k->local_retries};
     if (!pending.code && out->n_pending) c.pending_json = buf_str(&pending);
@@ -267,10 +268,19 @@ void w_task_complete(struct w_task *k, const struct wf_out *out, bool force)
     mem_free(qs);
 }
 
+static const struct rec *task_failure(const struct w_task *k, const struct wf_out *out,
+                                      struct arena *a)
+{
+    return out->fail_cause == WORKFLOW_TASK_FAILED_CAUSE_NON_DETERMINISTIC_ERROR
+               ? w_text_note(k, a, out->failure)
+               : out->failure;
+}
+
 static void outcome(struct w_task *k, const struct wf_out *out)
 {
     struct err e = {0};
     struct buf pending;
+    struct arena note;
     k->out = out;
     write_logs(k, out);
     switch (out->status) {
@@ -280,8 +290,10 @@ static void outcome(struct w_task *k, const struct wf_out *out)
     case WF_FAIL_TASK:
         buf_init(&pending, 256 << 10);
         worker_pending_json(out->pending, out->n_pending, &pending);
-        fail_task(k, out->fail_cause, out->failure, out->limit,
+        arena_init(&note, 0);
+        fail_task(k, out->fail_cause, task_failure(k, out, &note), out->limit,
                   !pending.code && out->n_pending ? buf_str(&pending) : (struct str){0});
+        arena_free(&note);
         buf_free(&pending);
         return;
     case WF_WAIT_LOCAL:
@@ -388,7 +400,9 @@ static void fetch(struct w_task *k, struct str page)
 static bool cache_fits(const struct w_run *r, const struct w_task *k)
 {
     const struct backend_task *t = k->t;
-    if (t->bundle_digest.n && !str_eqz(t->bundle_digest, r->digest)) return false;
+    bool pinned;
+    struct str text = w_text_of(t, t->events, t->n_events, &pinned);
+    if ((pinned || t->bundle_digest.n) && !str_eqz(text, r->digest)) return false;
     if (!t->n_events) return t->n_queries > 0;
     int64_t last = wf_last_event(r->wf);
     if (t->whole && t->legacy_query) return last == event_id(t->events[t->n_events - 1]);
@@ -423,12 +437,14 @@ static int attach_run(struct w_task *k, bool *whole, struct err *e)
         fetch(k, (struct str){0});
         return 0;
     }
-    int rc = w_bundle_for(w, k->t->bundle_digest, k->t->workflow_type, &b, e);
+    int rc = w_bundle_for(k, &b, e);
     if (rc) return rc;
     rc = w_run_open(w, k->t, b, &k->run, e);
     bundle_unref(b);
     if (rc) return rc;
     k->run->task = k;
+    w_text_of(k->t, k->fetched ? k->events : k->t->events,
+              k->fetched ? k->n_events : k->t->n_events, &k->run->pinned);
     *whole = true;
     return 1;
 }

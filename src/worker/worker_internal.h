@@ -79,6 +79,7 @@ struct w_run {
     struct w_task *task;   /* in hand: never evicted */
     struct w_task *parked; /* later tasks of the same run */
     bool doomed;           /* evict when the task ends */
+    bool pinned;           /* by its history, to the build whose text it has */
     bool starved;          /* an outcome of a local activity was lost: its task is given back */
     struct w_local *locals;
     struct w_local_done *done_first, **done_last;
@@ -179,6 +180,7 @@ struct worker {
 struct w_script *w_find_activity(struct worker *w, struct str type);
 void w_sleeps_drop(struct worker *w);
 const struct w_c_activity *w_find_c(struct worker *w, struct str type);
+enum backend_versioning w_versioning(const struct worker *w, struct str type);
 int w_serve(struct worker *w); /* ERR_NOMEM: what was served still is; tried again by itself */
 bool w_step_scripts(struct worker *w, int64_t budget_ns);
 void w_reap_scripts(struct worker *w);
@@ -191,9 +193,15 @@ void w_run_evict(struct w_run *r);           /* not while its task is in hand */
 bool w_run_evictable(const struct w_run *r); /* nothing of it is going on: the limits may */
 void w_run_touch(struct w_run *r);           /* newest; counts its memory again */
 void w_cache_trim(struct worker *w);
-int w_bundle_for(struct worker *w, struct str digest, struct str type, struct bundle **out,
-                 struct err *e);
 void w_bundles_drop(struct worker *w);
+/* text.c */
+/* The text that the task's run goes on with, whose history is `events`; absent: the newest. */
+struct str w_text_of(const struct backend_task *t, struct rec *const *events, size_t n,
+                     bool *pinned);
+int w_bundle_for(struct w_task *k, struct bundle **out, struct err *e);
+enum backend_versioning w_text_versioning(const struct w_task *k);
+/* The failure of a history that another text made says so, and what to do; else it is `failure`. */
+const struct rec *w_text_note(const struct w_task *k, struct arena *a, const struct rec *failure);
 /* tasks.c */
 void w_on_workflow_task(void *ud, struct backend_task *t);
 void w_task_ready(struct w_task *k);

@@ -6,7 +6,7 @@ other side.
 
 --goaway: connections live three seconds. --evict: runs leave the cache after each task.
 """
-import asyncio, ctypes, os, signal, socket, sys, tempfile, time, unittest, uuid
+import asyncio, ctypes, json, os, signal, socket, sys, tempfile, time, unittest, uuid
 from datetime import timedelta
 
 from temporalio import activity, workflow
@@ -42,9 +42,9 @@ class PyChild:
 class Moonloop:
     """A worker process."""
 
-    async def start(self, queue, *more):
+    async def start(self, queue, *more, script=SCRIPT):
         env = dict(os.environ)
-        self.p = await asyncio.create_subprocess_exec(MOONLOOP, "worker", SCRIPT, *(more or ("--temporal", harness.address)), "--task-queue", queue,
+        self.p = await asyncio.create_subprocess_exec(MOONLOOP, "worker", script, *(more or ("--temporal", harness.address)), "--task-queue", queue,
                                                       stderr=asyncio.subprocess.PIPE, env=env)
         self.log = []
         self.ready = asyncio.get_running_loop().create_future()
@@ -359,11 +359,11 @@ class WorkerTest(unittest.IsolatedAsyncioTestCase):
         """Runs stay on the build they began on; new ones go to the current build."""
         self.assertEqual(await self.m.stop(), 0)
         name = f"d-{uuid.uuid4().hex[:8]}"
-        self.m = await Moonloop().start(self.queue, "--temporal", harness.address, "--deployment", name, "--build-id", "one")
+        self.m = await Moonloop().start(self.queue, "--temporal", harness.address, "--deployment", name, "--build-id", "one", "--bundles", "")
         await self.make_current(name, "one")
         old = await self.begin("messages")
         self.assertEqual(await old.execute_update("bump", 1), 1)
-        second = await Moonloop().start(self.queue, "--temporal", harness.address, "--deployment", name, "--build-id", "two")
+        second = await Moonloop().start(self.queue, "--temporal", harness.address, "--deployment", name, "--build-id", "two", "--bundles", "")
         await self.make_current(name, "two")
         for left in range(100, -1, -1):  # the new version reaches the task queue a little later
             new = await self.begin("steps", 1)
@@ -377,6 +377,109 @@ class WorkerTest(unittest.IsolatedAsyncioTestCase):
         await self.end(old)
         self.assertEqual(set(await self.builds(old)), {"one"})
         self.assertEqual(await second.stop(), 0)
+
+    def script(self, folder, name, body):
+        path = os.path.join(folder, name)
+        with open(path, "w") as f:
+            f.write('local ml = require "moonloop"\nlocal echo = ml.activity("echo", { timeout = "20s" }, function(v) return v end)\n'
+                    'local function go() local gone = false ml.on_signal("go", function() gone = true end) ml.await(function() return gone end) end\n' + body)
+        return path
+
+    async def stamps(self, handle):
+        return [e.workflow_task_completed_event_attributes.worker_version.build_id for e in await self.events(handle)
+                if e.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED]
+
+    async def test_bundles(self):
+        """A pinned run whose script was changed under the same build goes on with its own text, which was kept; without it the error
+        says what to do; one that may upgrade has the new text. The digest is the build id."""
+        self.assertEqual(await self.m.stop(), 0)
+        name = f"d-{uuid.uuid4().hex[:8]}"
+        text = """ml.workflow("pin", { versioning = "pinned" }, function() echo("%s") go() return echo("%s") end)
+        ml.workflow("free", { versioning = "auto_upgrade" }, function() echo("same") go() return echo("%s") end)
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            kept = os.path.join(folder, "deep", "kept")
+            one = self.script(folder, "app.lua", text % ("a", "old", "old"))
+            args = ("--temporal", harness.address, "--deployment", name)
+            self.m = await Moonloop().start(self.queue, *args, "--build-id", "b", "--bundles", kept, script=one)
+            await self.make_current(name, "b")
+            pin, lost, free = [await self.begin(n) for n in ("pin", "pin", "free")]
+            for h in (pin, lost, free):
+                await self.until(h, EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED)
+                await self.builds_are(h, {"b"})
+            digest, = set(await self.stamps(pin))
+            self.assertEqual(len(digest), 64)
+            self.assertIn(digest + ".bundle", os.listdir(kept))
+            self.assertEqual([f for f in os.listdir(kept) if f.startswith(".")], [], "nothing half written")
+            self.assertEqual(await self.m.stop(), 0)
+            self.script(folder, "app.lua", text % ("changed", "new", "new"))
+            self.m = await Moonloop().start(self.queue, *args, "--build-id", "b", "--bundles", kept, script=one)
+            for h in (pin, free):
+                await h.signal("go")
+            self.assertEqual(await self.end(pin), "old", "\n".join(self.m.log))
+            self.assertEqual(set(await self.stamps(pin)), {digest})
+            self.assertEqual(await self.end(free), "new")
+            self.assertEqual(len(set(await self.stamps(free))), 2)
+            self.assertEqual(await self.m.stop(), 0)
+            self.m = await Moonloop().start(self.queue, *args, "--build-id", "b", "--bundles", "", script=one)
+            await lost.signal("go")
+            await self.until(lost, EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED)
+            message = [e for e in await self.events(lost) if e.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED][0].workflow_task_failed_event_attributes.failure.message
+            for word in (digest, "--bundles", "--build-id b", "auto_upgrade", lost.id):
+                self.assertIn(word, message)
+            await lost.terminate()
+
+    async def builds_are(self, handle, builds):
+        self.assertEqual(set(await self.builds(handle)), builds)
+
+    async def test_digest_is_the_build(self):
+        """Without --build-id the build is the digest of the text, and behaviours are as the workflows and the command say."""
+        self.assertEqual(await self.m.stop(), 0)
+        name = f"d-{uuid.uuid4().hex[:8]}"
+        with tempfile.TemporaryDirectory() as folder:
+            script = self.script(folder, "app.lua", """ml.workflow("says", { versioning = "pinned" }, function() return echo(1) end)
+            ml.workflow("silent", function() return echo(2) end)""")
+            self.m = await Moonloop().start(self.queue, "--temporal", harness.address, "--deployment", name, "--versioning", "auto_upgrade",
+                                            "--bundles", "", script=script)
+            handle = await self.begin("says")
+            build = await self.only_build(name)
+            self.assertEqual(len(build), 64)
+            await self.make_current(name, build)
+            self.assertEqual(await self.end(handle), 1)
+            self.assertEqual(await self.run_one("silent"), 2)
+            events = await self.clean(handle)
+            done = [e.workflow_task_completed_event_attributes for e in events if e.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED]
+            self.assertEqual({(d.versioning_behavior, d.deployment_version.build_id, d.worker_version.build_id) for d in done}, {(1, build, build)})
+
+    async def only_build(self, name):
+        for left in range(100, -1, -1):
+            try:
+                out = json.loads(await self.cli("worker", "deployment", "describe", "--name", name, "--output", "json"))
+                return out["versionSummaries"][0]["BuildID"]
+            except (AssertionError, KeyError, IndexError):
+                if not left:
+                    raise
+                await asyncio.sleep(0.2)
+
+    async def test_other_code(self):
+        """Two workers with different code on one queue: the error names both texts and says what to do."""
+        self.assertEqual(await self.m.stop(), 0)
+        with tempfile.TemporaryDirectory() as folder:
+            one = self.script(folder, "one.lua", 'ml.workflow("job", function() echo(1) go() end)')
+            two = self.script(folder, "two.lua", 'ml.workflow("job", function() ml.sleep(1) go() end)')
+            self.m = await Moonloop().start(self.queue, script=one)
+            handle = await self.begin("job")
+            await self.until(handle, EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED)
+            digest = (await self.stamps(handle))[0]
+            self.assertEqual(await self.m.stop(), 0)
+            self.m = await Moonloop().start(self.queue, script=two)
+            await handle.signal("go")
+            await self.until(handle, EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED)
+            failed = [e for e in await self.events(handle) if e.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED][0].workflow_task_failed_event_attributes
+            self.assertEqual(failed.cause, 24, failed.failure.message)
+            for word in (digest[:12], "ml.patched", "--deployment"):
+                self.assertIn(word, failed.failure.message)
+            await handle.terminate()
 
     # -- ends
     async def test_stop_gives_back(self):
@@ -460,9 +563,14 @@ class BadTest(unittest.IsolatedAsyncioTestCase):
         self.assertLess(time.monotonic() - begun, 4, "a server that is not there is told soon")
         self.assertEqual(code, 6)
         self.assertIn("is the server running", err)
-        code, err = await self.said(SCRIPT, "--temporal", harness.address, "--deployment", "d")
+        code, err = await self.said(SCRIPT, "--temporal", harness.address, "--build-id", "b")
         self.assertNotEqual(code, 0)
-        self.assertIn("--build-id", err)
+        self.assertIn("--deployment", err)
+        code, err = await self.said(SCRIPT, "--temporal", harness.address, "--deployment", "d", "--versioning", "odd")
+        self.assertEqual(code, 2)
+        code, err = await self.said(SCRIPT, "--temporal", harness.address, "--deployment", "d", "--bundles", SCRIPT)
+        self.assertEqual(code, 6)
+        self.assertIn("is not a folder", err)
         code, err = await self.said("/no/such.lua", "--temporal", harness.address)
         self.assertEqual(code, 2)
 

@@ -194,13 +194,16 @@ int act_open(const struct act_env *env, const char *path, bool prog, const char 
     h->fn = fn;
     h->ud = ud;
     snprintf(h->path, sizeof h->path, "%s", path);
-    h->defs[0] = (struct act_definition){
-        "workflow", strcmp(path, "other.lua") ? STR("loop") : STR("other"), STR("{}"), {0}, true,
-        1};
+    h->defs[0] =
+        (struct act_definition){"workflow", strcmp(path, "other.lua") ? STR("loop") : STR("other"),
+                                STR("{}"),  {0},
+                                {0},        true,
+                                1};
     h->defs[1] = (struct act_definition){
-        "activity", strcmp(path, "other.lua") ? STR("step") : STR("hop"), STR("{}"), {0}, true, 2};
+        "activity", strcmp(path, "other.lua") ? STR("step") : STR("hop"), STR("{}"), {0}, {0}, true,
+        2};
     h->defs[2] =
-        (struct act_definition){"activity", STR("elsewhere"), STR("{}"), STR("gpu"), false, 3};
+        (struct act_definition){"activity", STR("elsewhere"), STR("{}"), STR("gpu"), {0}, false, 3};
     h->n = 3;
     act_env_seen = env;
     *out = h;
