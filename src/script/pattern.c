@@ -63,6 +63,9 @@ static bool in_class(unsigned char c, unsigned char cls)
     case 'x':
         yes = digit || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
         break;
+    case 'z': /* not in the manual any more, but the 5.4 library still knows it */
+        yes = c == 0;
+        break;
     default:
         return c == cls;
     }
