@@ -4,4 +4,4 @@ add_executable(test_conn ${CMAKE_SOURCE_DIR}/tests/unit/test_conn.c ${CMAKE_SOUR
 target_include_directories(test_conn PRIVATE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/src/include ${CMAKE_SOURCE_DIR}/tests/support)
 target_link_libraries(test_conn PRIVATE room_history room_base PkgConfig::LUA PkgConfig::CJSON PkgConfig::UV)
 add_test(NAME unit.conn COMMAND test_conn)
-set_tests_properties(unit.conn PROPERTIES TIMEOUT 60)
+set_tests_properties(unit.conn PROPERTIES TIMEOUT 60 LABELS unit)

@@ -288,7 +288,7 @@ static void chained(void)
     while (c.left > 0) {
         store_flush(s);
     }
-    CHECK(woken > 0);
+    CHECK(__atomic_load_n(&woken, __ATOMIC_SEQ_CST) > 0);
     CHECK_INT(must_read_i64(s, "SELECT count(*) FROM t"), 200);
     char large[20000];
     memset(large, 'y', sizeof large);

@@ -7,4 +7,4 @@ add_executable(test_wf_script ${CMAKE_SOURCE_DIR}/tests/unit/test_wf_script.c ${
 target_link_libraries(test_wf_script PRIVATE room_script)
 target_include_directories(test_wf_script PRIVATE ${CMAKE_SOURCE_DIR}/tests/support ${CMAKE_SOURCE_DIR}/src)
 add_test(NAME unit.wf_script COMMAND test_wf_script)
-set_tests_properties(unit.wf_script PROPERTIES TIMEOUT 300)
+set_tests_properties(unit.wf_script PROPERTIES TIMEOUT 300 LABELS unit)

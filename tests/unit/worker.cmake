@@ -5,4 +5,4 @@ add_executable(test_worker ${CMAKE_SOURCE_DIR}/tests/unit/test_worker.c ${worker
 target_include_directories(test_worker PRIVATE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/tests/support)
 target_link_libraries(test_worker PRIVATE room_history room_base PkgConfig::LUA PkgConfig::UV Threads::Threads)
 add_test(NAME unit.worker COMMAND test_worker)
-set_tests_properties(unit.worker PROPERTIES TIMEOUT 120)
+set_tests_properties(unit.worker PROPERTIES TIMEOUT 120 LABELS unit)
