@@ -49,6 +49,9 @@ struct cli {
     struct cli_temporal temporal;
     bool json, quiet, help;
     ml_host *host;
+    const char *driven; /* the run that this command drives; NULL: not known yet */
+    /* That run, or the last one while it is not known, when it was blocked here, and why. */
+    char *blocked_id, *blocked;
     bool color; /* stderr is a terminal and NO_COLOR is unset */
 };
 
@@ -97,6 +100,7 @@ void cli_reply_free(struct cli_reply *r);
 /* Steps the host until the reply is there (rc is what the ml_ call returned). Returns 0 or an exit
  * code after a message. */
 int cli_await(struct cli *c, int rc, struct cli_reply *r);
+void cli_forget_blocked(struct cli *c);
 int cli_code_exit(int ml_code);          /* a negative moonloop code as an exit code */
 int cli_status_exit(const char *status); /* "Completed" -> 0 ... */
 /* Reads JSON from an option: text, @FILE or - for standard input. Checks it. NULL after a message;

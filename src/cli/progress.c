@@ -1,6 +1,7 @@
 /* Progress on stderr: one line per step. On a terminal the line of a step in flight is rewritten in
  * place. */
 #include "cli/cli.h"
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -91,6 +92,13 @@ static void write_json(const ml_event *ev)
     cJSON_Delete(o);
 }
 
+void cli_forget_blocked(struct cli *c)
+{
+    free(c->blocked);
+    free(c->blocked_id);
+    c->blocked = c->blocked_id = NULL;
+}
+
 void progress_event(void *ud, const ml_event *ev)
 {
     struct cli *c = ud;
@@ -99,7 +107,13 @@ void progress_event(void *ud, const ml_event *ev)
         fprintf(stderr, "%s\n", ev->text);
         return;
     }
-    if (!state.on) return;
+    if (ev->kind == ML_EVENT_BLOCKED && (!c->driven || strcmp(c->driven, ev->workflow_id) == 0)) {
+        cli_forget_blocked(c);
+        c->blocked = strdup(ev->text);
+        c->blocked_id = strdup(ev->workflow_id);
+    }
+    if (!state.on || (ev->kind == ML_EVENT_BLOCKED && c->temporal.address))
+        return; /* a server's run is told when the command ends; others may be on its queue */
     if (c->json) {
         write_json(ev);
         return;

@@ -1,5 +1,5 @@
 /* moonloop run: load the script, start or go on, drive until the result is there; or run a plain
- * script. */
+ * script. On a server this process is a worker of the script's task queues meanwhile. */
 #include "cli/cli.h"
 #include <signal.h>
 #include <stdlib.h>
@@ -43,6 +43,8 @@ static int go_on(void *ud)
     struct watch *w = ud;
     if (w->r->done || cli_stop_signal()) return 0;
     if (ml_attached(w->c->host)) return 1;
+    /* A server gives a failing task again and again; here, as on a file, it ends the command. */
+    if (w->c->temporal.address) return !w->c->blocked;
     if (ml_idle_state(w->c->host) != 0) return 1;
     /* Nothing can go on by itself. A blocked run ends the command; one that waits for a message
      * does so in virtual time only. */
@@ -54,6 +56,25 @@ static int go_on(void *ud)
     return !(w->blocked || w->virtual_clock);
 }
 
+static void say_blocked(const char *id, const char *reason)
+{
+    fprintf(stderr,
+            "%s is blocked; nothing is lost:\n%s\nMend the script and run it again: it goes on "
+            "where it stopped. "
+            "Or end it: moonloop terminate %s\n",
+            id, reason, id);
+}
+
+/* On a server the command that goes on names the run. */
+static void say_blocked_there(struct cli *c, const char *id, const char *script)
+{
+    fprintf(stderr,
+            "%s is blocked; nothing is lost:\n%s\nMend the script and go on, with the same "
+            "input: moonloop run %s --id %s --temporal %s. Or end it: moonloop terminate %s "
+            "--temporal %s\n",
+            id, c->blocked, script, id, c->temporal.address, id, c->temporal.address);
+}
+
 static void say_pending(struct cli *c, const char *id)
 {
     struct cli_reply d = {0};
@@ -63,11 +84,7 @@ static void say_pending(struct cli *c, const char *id)
     const char *reason = cJSON_GetStringValue(cJSON_GetObjectItem(j, "blockedReason"));
     const char *waits = cJSON_GetStringValue(cJSON_GetObjectItem(j, "waitsFor"));
     if (reason)
-        fprintf(stderr,
-                "%s is blocked; nothing is lost:\n%s\nMend the script and run it again: it goes on "
-                "where it stopped. "
-                "Or end it: moonloop terminate %s\n",
-                id, reason, id);
+        say_blocked(id, reason);
     else
         fprintf(stderr, "%s waits, and nothing is due:\n", id);
     if (waits) fprintf(stderr, "  %s\n", waits);
@@ -109,6 +126,8 @@ static int drive(struct cli *c, const char *id, const char *script, bool wait_al
     struct cli_reply r = {0};
     struct watch w = {
         .c = c, .r = &r, .id = id, .virtual_clock = ml_clock_mode(c->host) == ML_CLOCK_VIRTUAL};
+    c->driven = id;
+    if (c->blocked_id && strcmp(c->blocked_id, id) != 0) cli_forget_blocked(c);
     int rc = ml_result(c->host, id, NULL, 1, cli_on_reply, &r);
     if (rc == 0) rc = ml_run(c->host, go_on, &w);
     progress_end(c);
@@ -120,17 +139,35 @@ static int drive(struct cli *c, const char *id, const char *script, bool wait_al
     } else if (r.done) {
         if (wait_all && !cli_stop_signal()) ml_run(c->host, NULL, NULL);
         code = cli_print_outcome(c, &r);
-        if (!cli_stop_signal()) say_open(c, id);
+        if (!cli_stop_signal() && !c->temporal.address) say_open(c, id);
     } else if (cli_stop_signal()) {
-        cli_note(c, "stopped; nothing is lost. Go on with: moonloop run %s --id %s --db %s", script,
-                 id, c->db);
+        cli_note(c, "stopped; nothing is lost. Go on with: moonloop run %s --id %s %s %s", script,
+                 id, c->temporal.address ? "--temporal" : "--db",
+                 c->temporal.address ? c->temporal.address : c->db);
         code = 128 + cli_stop_signal();
+    } else if (c->blocked) {
+        say_blocked_there(c, id, script);
+        code = EXIT_WAITING;
     } else {
         say_pending(c, id);
         code = EXIT_WAITING;
     }
     cli_reply_free(&r);
+    cli_forget_blocked(c);
+    c->driven = NULL;
     return code;
+}
+
+/* What belongs to a file alone. */
+static int check_server(struct cli *c, bool wait_all)
+{
+    const char *odd = c->clock        ? "--clock"
+                      : c->until      ? "--until"
+                      : c->durability ? "--durability"
+                      : wait_all      ? "--wait-all"
+                                      : NULL;
+    if (!odd || !c->temporal.address) return 0;
+    return cli_fail(c, EXIT_USAGE, "%s is for runs in a file, not for those of a server", odd);
 }
 
 int verb_run(struct cli *c, int argc, char **argv)
@@ -157,17 +194,15 @@ int verb_run(struct cli *c, int argc, char **argv)
     char *json = input ? cli_json_arg(c, "--input", input) : NULL;
     if (input && !json) return EXIT_USAGE;
 
-    int code = cli_open(c, ML_ATTACH);
+    int code = check_server(c, wait_all);
+    if (code) return free(json), code;
+    c->temporal.worker = true; /* a server's runs are worked on by this process, too */
+    code = cli_open(c, ML_ATTACH);
     if (code) return free(json), code;
     cli_signals_begin(c);
     progress_begin(c);
     code = load(c, script, argc - rest, argv + rest);
-    if (code < 0 && c->temporal.address) {
-        code = cli_fail(c, EXIT_USAGE,
-                        "%s defines workflows, and this command runs plain scripts on a server: "
-                        "start one with `moonloop start`",
-                        script);
-    } else if (code < 0) {
+    if (code < 0) {
         struct cli_reply r = {0};
         ml_start_options o = {.workflow = workflow,
                               .script = script,

@@ -204,6 +204,7 @@ int host_open_worker(ml_host *h, struct err *e)
                             .activity_slots = (int)h->cfg.activity_slots,
                             .watchdog = !(h->cfg.flags & ML_NO_THREADS),
                             .on_script_error = on_script_error,
+                            .on_task_events = h->remote ? remote_events : NULL,
                             .ud = h};
     o.limits.memory_bytes = h->cfg.run_memory_bytes;
     o.limits.instructions = h->cfg.run_instructions;
@@ -425,6 +426,8 @@ void ml_close(ml_host *h)
     mem_free(h->identity);
     mem_free(h->path);
     mem_free(h->bundles);
+    mem_free(h->followed.id);
+    mem_free(h->followed.run);
     mem_free(h->task_queue);
     mem_free(h);
 }

@@ -126,7 +126,11 @@ struct c_activity {
 struct ml_host {
     ml_config cfg; /* its strings are the copies below */
     char *path, *task_queue;
-    char *bundles; /* folder of texts that a worker of a server keeps; NULL: none */
+    struct {
+        char *id, *run;   /* NULL: none */
+        int64_t event_id; /* told so far */
+    } followed;           /* the run of a server whose events are told (remote.c) */
+    char *bundles;        /* folder of texts that a worker of a server keeps; NULL: none */
     struct log log;
     struct clock clock;
     struct loop *loop;
@@ -180,7 +184,10 @@ void remote_close(ml_host *h, bool orderly);
 /* keeper.c: the texts that a worker has served */
 struct temporal_keeper;
 int keeper_open(ml_host *h, const char *folder, struct temporal_keeper *out, struct err *e);
-int keeper_keep(ml_host *h, struct err *e);   /* what is loaded now */
+int keeper_keep(ml_host *h, struct err *e);            /* what is loaded now */
+int remote_follow(ml_host *h, struct str workflow_id); /* ERR_NOMEM */
+void remote_events(void *ud, struct str workflow_id, struct str run_id, struct rec *const *events,
+                   size_t n);                 /* of a task that came */
 int remote_worker(ml_host *h, struct err *e); /* the registry of scripts, made when one is loaded */
 int host_open_worker(ml_host *h, struct err *e); /* host.c */
 void host_turn_until(ml_host *h, const bool *flag);

@@ -51,6 +51,41 @@ int remote_open(ml_host *h, struct err *e)
     return rc;
 }
 
+/* ---- progress: a server tells of a run with its workflow tasks ---- */
+int remote_follow(ml_host *h, struct str workflow_id)
+{
+    mem_free(h->followed.id);
+    mem_free(h->followed.run);
+    h->followed.run = NULL;
+    h->followed.id = str_dup(workflow_id);
+    return h->followed.id ? 0 : ERR_NOMEM;
+}
+
+/* A task may bring events that an earlier one brought; the last two are its own, and come again
+ * when it fails. */
+void remote_events(void *ud, struct str workflow_id, struct str run_id, struct rec *const *events,
+                   size_t n)
+{
+    ml_host *h = ud;
+    if (!h->followed.id || !str_eqz(workflow_id, h->followed.id)) return;
+    if (!h->followed.run || !str_eqz(run_id, h->followed.run)) { /* it continued as new */
+        mem_free(h->followed.run);
+        h->followed.run = str_dup(run_id);
+        h->followed.event_id = 0;
+    }
+    size_t from = 0;
+    while (from < n && event_id(events[from]) <= h->followed.event_id)
+        from++;
+    while (n > from && event_type(events[n - 1]) != EVENT_TYPE_WORKFLOW_TASK_FAILED &&
+           event_type(events[n - 1]) != EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT &&
+           (event_type(events[n - 1]) == EVENT_TYPE_WORKFLOW_TASK_SCHEDULED ||
+            event_type(events[n - 1]) == EVENT_TYPE_WORKFLOW_TASK_STARTED))
+        n--;
+    if (n == from) return;
+    h->followed.event_id = event_id(events[n - 1]);
+    host_on_commit(h, workflow_id, run_id, events + from, n - from);
+}
+
 int remote_worker(ml_host *h, struct err *e)
 {
     if (h->worker) return 0;

@@ -161,6 +161,10 @@ static int drive_tree(ml_host *h, struct str tree, struct err *e)
 
 static int drive(struct hcall *c, struct str tree, struct err *e)
 {
+    struct start *s = c->state;
+    if (arg_bool(c->args, "drive") && c->h->remote && remote_follow(c->h, s->id))
+        return err_set(e, ERR_NOMEM,
+                       "out of memory: the run goes on, but its progress is not shown");
     if (!arg_bool(c->args, "drive") || !tree.n || !c->h->engine) return 0;
     return drive_tree(c->h, tree, e);
 }
@@ -393,6 +397,8 @@ static int start_new(struct hcall *c, struct err *e)
     rc = read_options(c, &b, e);
     if (rc) return rc;
     if (arena_failed(&c->arena)) return err_set(e, ERR_NOMEM, "out of memory");
+    if (arg_bool(c->args, "drive") && c->h->remote && remote_follow(c->h, s->id))
+        return err_set(e, ERR_NOMEM, "out of memory");
     if (arg_str(c->args, "updateName")) return start_updated(c, &b, e);
     c->h->b->ops->start(c->h->b, &b, on_started, c);
     return 0;
@@ -535,7 +541,7 @@ int verb_start_run(struct hcall *c, struct err *e)
     payloads_digest(s->input, sum);
     hex_encode(sum, sizeof sum, s->input_digest);
     s->id = arg_view(c->args, "id");
-    if (!arg_bool(c->args, "resume") || c->h->remote) return start_new(c, e);
+    if (!arg_bool(c->args, "resume") || (c->h->remote && !s->id.n)) return start_new(c, e);
     if (!s->id.n) return resume_unnamed(c, e);
     struct backend_target t = {s->id, (struct str){0}};
     c->h->b->ops->describe(c->h->b, &t, on_named_described, c);

@@ -546,5 +546,7 @@ void w_on_workflow_task(void *ud, struct backend_task *t)
     if (w->tasks) w->tasks->prev = k;
     w->tasks = k;
     w->n_tasks++;
+    if (w->o.on_task_events && !t->legacy_query)
+        w->o.on_task_events(w->o.ud, t->workflow_id, t->run_id, t->events, t->n_events);
     w_task_ready(k);
 }

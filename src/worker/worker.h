@@ -26,6 +26,9 @@ struct worker_opts {
                       slices alone */
     void (*on_script_error)(void *ud, struct str workflow_id,
                             struct str text); /* a run was blocked, for progress displays */
+    /* What a workflow task brought, for engines that are not in this process; may be NULL. */
+    void (*on_task_events)(void *ud, struct str workflow_id, struct str run_id,
+                           struct rec *const *events, size_t n);
     void *ud;
 };
 int worker_open(const struct worker_opts *o, struct worker **out, struct err *e);

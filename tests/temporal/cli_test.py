@@ -3,7 +3,7 @@
 
   cli_test.py MOONLOOP [-v] [CliTest.test_start ...]
 """
-import asyncio, json, os, subprocess, sys, tempfile, unittest, uuid
+import asyncio, json, os, signal, subprocess, sys, tempfile, unittest, uuid
 
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
@@ -144,6 +144,70 @@ class CliTest(unittest.IsolatedAsyncioTestCase):
         code, out, err = await self.run_cli("list", "--temporal", "127.0.0.1:1")
         self.assertEqual(code, 6)
         self.assertIn("127.0.0.1:1", err)
+
+    def lua(self, body):
+        path = os.path.join(self.folder.name, "flow.lua")
+        with open(path, "w") as f:
+            f.write(f"""local ml = require "moonloop"
+local step = ml.activity("step", {{ timeout = "20s" }}, function(n) return n + 1 end)
+ml.workflow("flow", {{ task_queue = "lua-{self.queue}" }}, function(n)
+  local x = step(n or 0)
+  {body}
+  return step(x)
+end)
+""")
+        return path
+
+    async def test_run(self):
+        """A workflow script: a worker of this process works on it, and the exit codes are those of a file."""
+        self.lua('if n == 7 then ml.fail("unlucky", { type = "Seven" }) end')
+        id = self.new_id()
+        code, out, err = await self.run_cli("run", "flow.lua", "--temporal", harness.address, "--input", "1", "--id", id)
+        self.assertEqual((code, out), (0, "3\n"), err)
+        for word in ("started flow", "do step", "done step"):
+            self.assertIn(word, err)
+        self.assertIn(id, err)
+        self.assertEqual(await self.cli("run", "flow.lua", "--input", "1", "--id", id), "3", "a closed run's result stands")
+        self.assertEqual((await self.client.get_workflow_handle(id).describe()).task_queue, "lua-" + self.queue)
+        self.assertIn("another input", await self.cli("run", "flow.lua", "--input", "2", "--id", id, code=2))
+        self.assertEqual(await self.cli("run", "flow.lua", "--workflow", "flow"), "2")
+        self.assertIn("Seven: unlucky", await self.cli("run", "flow.lua", "--input", "7", code=1))
+        for option in (["--clock", "virtual"], ["--wait-all"], ["--durability", "fast"]):
+            self.assertIn(option[0], await self.cli("run", "flow.lua", *option, code=2))
+        code, out, err = await self.run_cli("run", "flow.lua", "--temporal", "127.0.0.1:1")
+        self.assertEqual(code, 6)
+        self.assertIn("is the server running", err)
+
+    async def test_run_blocked(self):
+        """A plain error ends the command, not the run, which goes on with the mended script."""
+        self.lua("local t = nil; x = t.y")
+        id = self.new_id()
+        err = await self.cli("run", "flow.lua", "--id", id, code=3)
+        for word in ("is blocked; nothing is lost", "flow.lua:5", f"--id {id}", "moonloop terminate"):
+            self.assertIn(word, err)
+        self.assertEqual((await self.client.get_workflow_handle(id).describe()).status, WorkflowExecutionStatus.RUNNING)
+        self.lua("")
+        self.assertEqual(await self.cli("run", "flow.lua", "--id", id), "2")
+
+    async def test_run_stopped(self):
+        """An interrupt leaves the run on the server, and gives its worker's tasks to the next one at once."""
+        self.lua('local gone = false ml.on_signal("go", function() gone = true end) ml.await(function() return gone end)')
+        id = self.new_id()
+        p = await asyncio.create_subprocess_exec(MOONLOOP, "run", "flow.lua", "--id", id, "--temporal", harness.address, cwd=self.folder.name, env=ENV,
+                                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        log = []
+        while line := await asyncio.wait_for(p.stderr.readline(), LIMIT):
+            log.append(line.decode())
+            if "done step" in log[-1]:
+                break
+        p.send_signal(signal.SIGINT)
+        _, err = await asyncio.wait_for(p.communicate(), LIMIT)
+        self.assertEqual(p.returncode, 130, "".join(log) + err.decode())
+        self.assertIn(f"Go on with: moonloop run flow.lua --id {id} --temporal", err.decode())
+        await self.client.get_workflow_handle(id).signal("go")
+        self.assertEqual(await self.cli("run", "flow.lua", "--id", id), "2")
+        events = (await self.client.get_workflow_handle(id).fetch_history()).events
+        self.assertNotIn(8, [e.event_type for e in events], "no task waited for a worker that was gone")
 
     async def test_environment(self):
         id = await self.counter()
