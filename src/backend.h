@@ -86,6 +86,7 @@ struct backend_answer {
     enum backend_answer_kind kind;
     int64_t rollback_id;
     struct err err;
+    bool sleeps;           /* OK: the run sleeps for long, its memory is better given back */
     bool cancel_requested; /* heartbeat: the activity shall stop */
     enum backend_cancel_reason cancel_reason;
 };
@@ -115,6 +116,7 @@ struct backend_workflow_completion {
     bool force_new_task;                /* heartbeat: local activities still run */
     struct str pending_json; /* what the run waits for, for list and show; may be absent */
     int local_attempts;      /* local activity attempts after the first, of this task */
+    int64_t sleeps_till;     /* it waits for timers and nothing else: the first one's time; or 0 */
 };
 struct backend_activity_completion {
     enum {

@@ -12,11 +12,15 @@ foreach(spec ${specs})
 endforeach()
 
 # The same specs where the program forgets as much as it can: every run rebuilt from its history before each task, one run in
-# memory, one timer in memory. Left out: coverage, which compares lists and files, and
+# memory, one timer in memory; and the last one where every run that sleeps is put away. Left out: coverage, which compares lists and files, and
 # bad_input, which is about what comes from outside.
 if(ML_TESTING AND NOT ML_ASAN AND NOT ML_TSAN)
   foreach(config EVICT_ALWAYS CACHE_RUNS TIMERS_IN_MEMORY)
     string(TOLOWER ${config} config_name)
+    set(far "")
+    if(config STREQUAL "TIMERS_IN_MEMORY")
+      set(far ";ML_SLEEP_FAR_MS=1")
+    endif()
     foreach(spec ${specs})
       get_filename_component(name ${spec} NAME_WE)
       string(REPLACE "_spec" "" name ${name})
@@ -26,7 +30,7 @@ if(ML_TESTING AND NOT ML_ASAN AND NOT ML_TSAN)
       add_test(NAME spec_config.${config_name}.${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}
                COMMAND ${LUA54} /usr/bin/busted --lpath=tests/spec/?.lua -o plainTerminal ${spec})
       set_tests_properties(spec_config.${config_name}.${name} PROPERTIES LABELS config TIMEOUT 900
-                           ENVIRONMENT "${spec_env};ML_${config}=1")
+                           ENVIRONMENT "${spec_env};ML_${config}=1${far}")
     endforeach()
   endforeach()
 endif()

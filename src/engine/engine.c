@@ -652,6 +652,7 @@ int engine_open(const struct engine_opts *o, struct engine **out, struct err *e)
     g->until_ns = o->until_ns;
     g->timers_max = o->timers_in_memory > 0 ? (size_t)o->timers_in_memory : 4096;
     g->runs_max = o->runs_in_memory ? o->runs_in_memory : 1000;
+    g->far_ns = o->sleep_far_ns;
     g->ref_bytes = o->payload_ref_bytes > 0 ? (size_t)o->payload_ref_bytes : 4096;
     g->sick_first = o->sick_first_ns > 0 ? o->sick_first_ns : SICK_FIRST;
     g->horizon = INT64_MIN;

@@ -27,7 +27,9 @@ struct engine_opts {
     int timers_in_memory;         /* 0: 4096 */
     size_t runs_in_memory;        /* mutable states cached, 0: 1000 */
     int64_t payload_ref_bytes;    /* larger payloads are stored once by content; 0: 4096 */
-    int64_t sick_first_ns;        /* wait after a failed commit, doubled by each; 0: 100 ms */
+    int64_t sleep_far_ns;  /* runs that sleep longer are put out of memory; 0: 10 s, and never
+                              under a virtual clock */
+    int64_t sick_first_ns; /* wait after a failed commit, doubled by each; 0: 100 ms */
 };
 extern const struct store_migration engine_migrations[]; /* includes kv_schema_sql as one step */
 extern const size_t engine_migrations_n;
@@ -69,5 +71,6 @@ void engine_on_commit(struct engine *g,
 /* Facts for doctor, as JSON: schema version, clock mode, counts by status, open activities, blocked
  * runs, file bytes, owner epoch. */
 int engine_doctor(struct engine *g, struct buf *json, struct err *e);
+size_t engine_cached_runs(const struct engine *g);
 
 #endif

@@ -157,6 +157,7 @@ struct txn *eng_run_begin(struct engine *g, const struct run_spec *s, bool detac
     }
     if (s->backoff > 0) {
         open_timer(t, PEND_DELAY, 0, now + s->backoff);
+        r->sleeps = eng_far(r, now + s->backoff);
     } else {
         r->want_wft = true;
     }

@@ -640,6 +640,11 @@ void eng_apply_wft_done(struct txn *t, struct msg *m)
     }
     eng_queries_answer(t, m);
     eng_answer(t, m, BACKEND_OK);
+    r->sleeps = r->status == RUN_RUNNING && !m->flag && !r->n_buffered && m->number2 &&
+                eng_far(r, m->number2);
+    if (m->answer && !t->failed) {
+        t->fx_last->answer.sleeps = r->sleeps;
+    }
     if (r->status == RUN_RUNNING) {
         eng_flush_buffered(t);
         r->want_wft = r->want_wft || m->flag;

@@ -244,6 +244,7 @@ static void durable(struct txn *t)
     struct run *r = t->run;
     struct chunk *c = t->chunk;
     FAULT("engine.durable");
+    eng_run_touch(g, r);
     r->fresh = false;
     r->txn = NULL;
     g->txns--;

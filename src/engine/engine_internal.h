@@ -34,7 +34,8 @@
 #define ENG_HOLD_NS                                                                                \
     (5 * NS_PER_MS) /* how long a transition waits for the worker's answer to its task */
 #define ENG_HOLD_BUSY_NS                                                                           \
-    (20 * NS_PER_MS) /* the same while the worker is visibly answering others */
+    (20 * NS_PER_MS)               /* the same while the worker is visibly answering others */
+#define ENG_FAR_NS (10 * NS_PER_S) /* a sleep from this on is a long one */
 #define ENG_UUID 37
 
 struct engine;
@@ -270,13 +271,16 @@ struct run {
     struct query *queries;
     struct msg *inbox, *inbox_last;
     struct txn *txn;
-    bool ready_queued, gone;
+    struct ready *ready; /* its entry among those that wait for a slot, NULL: none known */
+    bool gone;
+    bool sleeps;    /* for long: it is forgotten as soon as nothing holds it */
     bool want_wft;  /* something happened that the worker must see */
     bool task_lost; /* the worker gave its task back, or its answer could not be kept */
     int64_t seen;   /* the worker has events up to here though their task was discarded */
     bool retrying;  /* blocked, and tried again */
     char retry_bundle[SHA256_HEX];
     struct run *lru_prev, *lru_next;
+    uint64_t touched; /* the turn in which it was used last */
 };
 
 /* ---- near timers ---- */
@@ -295,7 +299,7 @@ struct heap_entry eng_heap_pop(struct heap *h);
 
 struct ready {
     struct ready *next;
-    int64_t row, id; /* id 0: a workflow task; -1: queries */
+    int64_t row, id; /* id 0: a workflow task; row 0: it needs no slot any more */
 };
 struct ready_list {
     struct ready *first, *last;
@@ -335,6 +339,8 @@ struct engine {
     int64_t until_ns, vnow, jumps;
     char *identity;
     size_t timers_max, runs_max;
+    int64_t far_ns; /* longer is a long sleep; never under a virtual clock, unless it was set */
+    uint64_t turns;
     size_t ref_bytes;
     int64_t epoch, next_run, next_message, first_message;
     uint64_t counter;
@@ -407,6 +413,7 @@ void eng_run_free(struct run *r);
 void eng_run_forget(struct engine *g, struct run *r);
 void eng_run_touch(struct engine *g, struct run *r);
 void eng_run_shrink(struct engine *g);
+bool eng_far(const struct run *r, int64_t due);
 void eng_chunk_free(struct chunk *c);
 void eng_run_trim(struct run *r);
 int eng_run_recent(struct run *r, struct err *e);
@@ -525,7 +532,8 @@ int eng_token_parse(struct str token, struct str *run_id, int64_t *id, int64_t *
 
 /* engine_tasks.c: matching */
 bool eng_serves(struct engine *g, struct str queue, struct str type, bool activity);
-bool eng_ready_add(struct engine *g, struct ready_list *l, int64_t row, int64_t id);
+struct ready *eng_ready_add(struct engine *g, struct ready_list *l, int64_t row, int64_t id);
+void eng_ready_drop(struct run *r);
 void eng_ready_run(struct run *r, struct ready_list *l);
 bool eng_ready_pump(struct engine *g);
 bool eng_wft_maybe_start(struct run *r);

@@ -176,6 +176,7 @@ static void op_complete_workflow(struct backend *b, struct str token,
     m->flag = c->force_new_task;
     m->text = arena_str(&m->arena, c->pending_json);
     m->number = c->local_attempts;
+    m->number2 = c->sleeps_till;
     post_outcome(of(b), token, m);
 }
 

@@ -150,6 +150,10 @@ static void lru_unlink(struct engine *g, struct run *r)
 
 void eng_run_touch(struct engine *g, struct run *r)
 {
+    r->touched = g->turns;
+    if (g->lru_last == r) {
+        return;
+    }
     lru_unlink(g, r);
     r->lru_prev = g->lru_last;
     if (g->lru_last) {
@@ -212,6 +216,9 @@ void eng_run_forget(struct engine *g, struct run *r)
         map_del(&g->by_wid, r->workflow_id);
     }
     lru_unlink(g, r);
+    if (r->status != RUN_RUNNING || r->gone) {
+        eng_ready_drop(r);
+    }
     if (r->wft_out) {
         g->wfts_out--;
     }
@@ -232,8 +239,37 @@ static bool run_pinned(const struct run *r)
     return false;
 }
 
+/* Whether a run that sleeps till then does so for long: so long that reading its history again and
+ * replaying it (some 10 us an event) is next to nothing beside it. */
+bool eng_far(const struct run *r, int64_t due)
+{
+    struct engine *g = r->g;
+    int64_t far = g->far_ns;
+    if (!far) {
+        if (g->mode == ENGINE_CLOCK_VIRTUAL) {
+            return false;
+        }
+        far = ENG_FAR_NS;
+    }
+    return time_minus(due, engine_now(g)) >= far + far / 1000 * r->next_id;
+}
+
+size_t engine_cached_runs(const struct engine *g)
+{
+    return g->runs.n;
+}
+
+/* Of the runs that this turn used, those that sleep for long are forgotten; and of all, those used
+ * least when there are too many. */
 void eng_run_shrink(struct engine *g)
 {
+    for (struct run *r = g->lru_last, *before; r && r->touched == g->turns; r = before) {
+        before = r->lru_prev;
+        if (r->sleeps && !r->sched && !r->want_wft && !run_pinned(r)) {
+            eng_run_forget(g, r);
+        }
+    }
+    g->turns++;
     struct run *r = g->lru_first;
     while (g->runs.n > g->runs_max && r) {
         struct run *next = r->lru_next;

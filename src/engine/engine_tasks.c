@@ -98,14 +98,14 @@ void eng_ready_free(struct engine *g)
     list_free(&g->unserved);
 }
 
-/* false: out of memory; the run is looked at again after the wait. */
-bool eng_ready_add(struct engine *g, struct ready_list *l, int64_t row, int64_t id)
+/* NULL: out of memory; the run is looked at again after the wait. */
+struct ready *eng_ready_add(struct engine *g, struct ready_list *l, int64_t row, int64_t id)
 {
     struct ready *x = mem_zalloc(sizeof *x);
     if (!x) {
         eng_broken(g, row);
         eng_starved(g);
-        return false;
+        return NULL;
     }
     x->row = row;
     x->id = id;
@@ -116,14 +116,23 @@ bool eng_ready_add(struct engine *g, struct ready_list *l, int64_t row, int64_t 
     }
     l->last = x;
     l->n++;
-    return true;
+    return x;
 }
 
 /* Its workflow task or queries wait there; once. */
 void eng_ready_run(struct run *r, struct ready_list *l)
 {
-    if (!r->ready_queued) {
-        r->ready_queued = eng_ready_add(r->g, l, r->row, 0);
+    if (!r->ready) {
+        r->ready = eng_ready_add(r->g, l, r->row, 0);
+    }
+}
+
+/* It waits no more: nobody shall read it from the file for that. */
+void eng_ready_drop(struct run *r)
+{
+    if (r->ready) {
+        r->ready->row = 0;
+        r->ready = NULL;
     }
 }
 
@@ -155,7 +164,12 @@ int eng_serve(struct engine *g, const struct backend_sink *sink, const struct ba
     }
     while (g->unserved.first) {
         struct ready x = pop(&g->unserved);
-        eng_ready_add(g, x.id ? &g->ready_act : &g->ready_wft, x.row, x.id);
+        struct run *r = x.id ? NULL : map_get(&g->runs, map_i64(&x.row));
+        struct ready *now =
+            x.row ? eng_ready_add(g, x.id ? &g->ready_act : &g->ready_wft, x.row, x.id) : NULL;
+        if (r) {
+            r->ready = now;
+        }
     }
     eng_kick(g);
     return 0;
@@ -217,15 +231,20 @@ bool eng_ready_pump(struct engine *g)
         moved = true;
     }
     n = g->ready_wft.n < g->slots_wft ? g->ready_wft.n : g->slots_wft;
-    while (n-- > 0 && g->ready_wft.first && !g->sick_until) {
+    while (n > 0 && g->ready_wft.first && !g->sick_until) {
+        if (!g->ready_wft.first->row) {
+            pop(&g->ready_wft);
+            continue;
+        }
         struct msg *m = eng_msg(g, M_WFT_TRY);
         if (!m) {
             break;
         }
         struct ready x = pop(&g->ready_wft);
+        n--;
         struct run *loaded = map_get(&g->runs, map_i64(&x.row));
         if (loaded) {
-            loaded->ready_queued = false;
+            loaded->ready = NULL;
         }
         m->row = x.row;
         eng_dispatch(g, m);
@@ -396,6 +415,7 @@ bool eng_wft_maybe_start(struct run *r)
         }
         return false;
     }
+    eng_ready_drop(r);
     r->wft_out = true;
     g->wfts_out++;
     g->slots_wft--;

@@ -85,14 +85,15 @@ static void shrink(struct engine *g)
 
 void eng_timer_arm(struct engine *g, int kind, int64_t row, int64_t id, int64_t due)
 {
+    if (due <= g->horizon && g->wall.n >= 2 * g->timers_max) {
+        shrink(g);
+    }
     if (due > g->horizon) {
         return;
     }
     FAULT("engine.timer.arm");
     if (eng_heap_push(&g->wall, (struct heap_entry){due, row, id, kind, 0})) {
         eng_timers_reset(g);
-    } else if (g->wall.n > 2 * g->timers_max) {
-        shrink(g);
     }
 }
 

@@ -178,6 +178,8 @@ static int engine_on(ml_host *h, struct store *s, struct engine **out, struct er
     if (timers && *timers) o.timers_in_memory = (int)strtol(timers, NULL, 10);
     const char *sick = getenv("ML_SICK_MS");
     if (sick && *sick) o.sick_first_ns = (int64_t)strtol(sick, NULL, 10) * NS_PER_MS;
+    const char *far = getenv("ML_SLEEP_FAR_MS");
+    if (far && *far) o.sleep_far_ns = (int64_t)strtol(far, NULL, 10) * NS_PER_MS;
 #endif
     return engine_open(&o, out, e);
 }

@@ -105,8 +105,11 @@ int conn_open(struct conn *c, const struct conn_opts *o, struct err *e)
     sqlite3_db_config(c->db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
     sqlite3_db_config(c->db, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
     sqlite3_wal_autocheckpoint(c->db, 0);
-    rc = conn_exec(c,
-                   "PRAGMA cell_size_check=ON; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-4000");
+    /* what a reader has cached is out of date after the next commit */
+    rc = conn_exec(c, o->write ? "PRAGMA cell_size_check=ON; PRAGMA temp_store=MEMORY; PRAGMA "
+                                 "cache_size=-2000"
+                               : "PRAGMA cell_size_check=ON; PRAGMA temp_store=MEMORY; PRAGMA "
+                                 "cache_size=-500");
     if (rc) {
         int code = look_failed(c, rc, e, o->path);
         conn_close(c);

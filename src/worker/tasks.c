@@ -102,7 +102,7 @@ static void on_answer(void *ud, const struct backend_answer *a)
 {
     struct w_task *k = ud;
     struct worker *w = k->w;
-    bool evict = a->kind != BACKEND_OK && a->kind != BACKEND_DISCARDED;
+    bool evict = a->kind == BACKEND_OK ? a->sleeps : a->kind != BACKEND_DISCARDED;
     if (a->kind == BACKEND_DISCARDED && k->run) wf_rollback(k->run->wf, a->rollback_id);
     if (a->kind == BACKEND_STORAGE)
         log_printf(w->o.log, LOG_ERROR, "workflow task of " STR_FMT " could not be stored: %s",
@@ -221,6 +221,22 @@ static void complete_query(struct w_task *k, const struct wf_out *out)
     k->w->b->ops->complete_query(k->w->b, k->t->token, &q, on_answer, k);
 }
 
+/* When the run goes on by itself, if nothing but timers is what it waits for; else 0. A run that is
+ * being talked to (signals, updates, queries) is not said to sleep: more of that may come. */
+static int64_t sleeps_till(const struct w_task *k, const struct wf_out *out)
+{
+    int64_t first = 0;
+    for (size_t i = 0; i < k->t->n_events; i++)
+        if (event_type(k->t->events[i]) == EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED) return 0;
+    if (out->closed || k->t->n_messages || k->t->n_queries) return 0;
+    for (size_t i = 0; i < out->n_pending; i++) {
+        const struct wf_pending *p = &out->pending[i];
+        if (p->kind != WF_PENDING_TIMER || !p->due_ns) return 0;
+        if (!first || p->due_ns < first) first = p->due_ns;
+    }
+    return first;
+}
+
 /* Completes with what there is so far. force: local activities go on in the next task. */
 void w_task_complete(struct w_task *k, const struct wf_out *out, bool force)
 {
@@ -254,7 +270,8 @@ void w_task_complete(struct w_task *k, const struct wf_out *out, bool force)
                                             .bundle_digest = str_of(k->run->digest),
                                             .versioning = w_text_versioning(k),
                                             .force_new_task = force,
-                                            .local_attempts = k->local_retries};
+                                            .local_attempts = k->local_retries,
+                                            .sleeps_till = force ? 0 : sleeps_till(k, out)};
     if (!pending.code && out->n_pending) c.pending_json = buf_str(&pending);
     if (out->closed) k->run->doomed = true;
     k->state = W_ANSWERING;

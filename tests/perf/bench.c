@@ -211,7 +211,13 @@ static int not_fired(void *ud)
     return run.fired < run.n;
 }
 
-/* Starts runs up to number `to`; each waits until its due time. */
+static int busy(void *ud)
+{
+    (void)ud;
+    return ml_idle_state(run.h) == 1;
+}
+
+/* Starts runs up to number `to`; each waits until its due time. Returns when all do. */
 static void start_sleepers(int from, int to, int64_t first_due, int64_t spacing)
 {
     for (int i = from; i < to; i++) {
@@ -226,8 +232,7 @@ static void start_sleepers(int from, int to, int64_t first_due, int64_t spacing)
         if (wait_for > run.started) ml_run(run.h, not_started, &wait_for);
     }
     ml_run(run.h, not_started, &to);
-    for (int i = 0; i < 1000 && ml_idle_state(run.h) == 1; i++)
-        ml_step(run.h, 100000000);
+    if (ml_run(run.h, busy, NULL) < 0) die("run", ml_error(run.h));
 }
 
 static int64_t wall(void)

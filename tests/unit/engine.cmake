@@ -1,4 +1,5 @@
 ml_unit_test(engine ${CMAKE_SOURCE_DIR}/tests/unit/test_engine.c room_engine)
 ml_unit_test(engine_more ${CMAKE_SOURCE_DIR}/tests/unit/test_engine_more.c room_engine)
 ml_unit_test(engine_crash ${CMAKE_SOURCE_DIR}/tests/unit/test_engine_crash.c room_engine)
+ml_unit_test(engine_sleep ${CMAKE_SOURCE_DIR}/tests/unit/test_engine_sleep.c room_engine)
 ml_unit_test(engine_time ${CMAKE_SOURCE_DIR}/tests/unit/test_engine_time.c room_engine)

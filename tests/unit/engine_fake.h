@@ -15,6 +15,7 @@ struct plan { /* what a workflow answers */
     struct arena *a;
     struct rec *commands[4096];
     int64_t dues[4096]; /* of timers till a named time, else 0 */
+    int64_t sleeps_till;
     size_t n;
     struct rec *messages[16];
     size_t n_messages;
@@ -468,8 +469,8 @@ static struct rec *add_command(struct plan *p, int type, struct rec **attrs)
     return c;
 }
 
-static struct rec *add_activity(struct plan *p, const char *id, const char *type,
-                                int64_t start_to_close, struct rec *input)
+static inline struct rec *add_activity(struct plan *p, const char *id, const char *type,
+                                       int64_t start_to_close, struct rec *input)
 {
     struct rec *a;
     add_command(p, COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK, &a);
@@ -603,6 +604,7 @@ static void do_workflow(struct fake *f, struct backend_task *t)
     struct backend_workflow_completion c = {.commands = p.commands,
                                             .n_commands = p.n,
                                             .dues = p.dues,
+                                            .sleeps_till = p.sleeps_till,
                                             .messages = p.messages,
                                             .n_messages = p.n_messages,
                                             .force_new_task = p.force,

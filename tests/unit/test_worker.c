@@ -20,6 +20,8 @@ static struct wf_local_result last_resolved;
 static char last_failure[200];
 static int64_t retry_initial_ns;
 static size_t memory_each = 1000;
+static struct wf_pending pending[4]; /* what the runs wait for after each task */
+static size_t n_pending;
 
 static void plan_set(int n, const enum wf_status *s)
 {
@@ -63,7 +65,8 @@ int wf_activate(struct wf_run *r, const struct wf_task *task, struct wf_budget b
     strcat(trace, r->run_id);
     strcat(trace, " ");
     enum wf_status s = plan_at < plan_n ? plan[plan_at++] : WF_DONE;
-    r->out = (struct wf_out){.status = s, .task_has_result = true};
+    r->out = (struct wf_out){
+        .status = s, .task_has_result = true, .pending = pending, .n_pending = n_pending};
     if (s == WF_FAIL_TASK) {
         r->out.fail_cause = WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE;
         r->out.failure =
@@ -289,6 +292,7 @@ static struct {
     void *ud;
     bool force;
 } answers[32];
+static int64_t said_till; /* sleeps_till of the last completion */
 static int n_answers, n_failed, n_completed, offered_wf, offered_act, n_serve, n_queries,
     n_act_done, n_fetch, last_act_kind, n_beats;
 static char served_queues[200], served_acts[200];
@@ -334,6 +338,7 @@ static void b_complete(struct backend *b, struct str t, const struct backend_wor
     (void)t;
     CHECK(str_eqz(c->bundle_digest, "d1"));
     n_completed++;
+    said_till = c->sleeps_till;
     keep(fn, ud, c->force_new_task);
 }
 static void b_fail(struct backend *b, struct str t, int cause, const struct rec *f, bool limit,
@@ -651,6 +656,93 @@ static void lru(void)
     end();
 }
 
+static void push_kind(const char *run, int64_t id, int type)
+{
+    struct arena a;
+    arena_init(&a, 0);
+    struct backend_task *t = arena_alloc(&a, sizeof *t);
+    *t = (struct backend_task){.kind = BACKEND_WORKFLOW_TASK,
+                               .run_id = arena_str(&a, str_of(run)),
+                               .workflow_type = STR("loop"),
+                               .bundle_digest = STR("d1"),
+                               .whole = id == 1,
+                               .started_id = id + 1,
+                               .n_events = 2,
+                               .task_timeout_ns = 100 * NS_PER_MS};
+    t->workflow_id = t->token = t->run_id;
+    t->events = arena_alloc(&a, 2 * sizeof *t->events);
+    t->events[0] = event_new(&a, id, 1, type, NULL);
+    t->events[1] = event_new(&a, id + 1, 1, EVENT_TYPE_WORKFLOW_TASK_STARTED, NULL);
+    t->arena = a;
+    w_on_workflow_task(w, t);
+}
+
+static void answer_sleeps(void)
+{
+    struct backend_answer a = {.kind = BACKEND_OK, .sleeps = true};
+    int i = --n_answers;
+    answers[i].fn(answers[i].ud, &a);
+}
+
+static void sleepers(void)
+{
+    begin("of a run that waits for timers only the first one's time is said; for nothing, none", 0,
+          false);
+    n_pending = 2;
+    pending[0] = (struct wf_pending){.kind = WF_PENDING_TIMER, .due_ns = 900};
+    pending[1] = (struct wf_pending){.kind = WF_PENDING_TIMER, .due_ns = 700};
+    push("a", 1, 3);
+    step();
+    CHECK_INT(said_till, 700);
+    answer_last(BACKEND_OK, 0);
+    CHECK_INT(worker_cached_runs(w), 1); /* the engine did not say that this is long */
+    n_pending = 0;
+    push("a", 4, 5);
+    step();
+    CHECK_INT(said_till, 0);
+    answer_last(BACKEND_OK, 0);
+    end();
+    begin("it goes from memory when the engine says that it sleeps for long, and is rebuilt", 0,
+          false);
+    n_pending = 2;
+    push("a", 1, 3);
+    step();
+    answer_sleeps();
+    CHECK_INT(worker_cached_runs(w), 0);
+    push("a", 4, 5);
+    step();
+    CHECK_INT(n_fetch, 1);
+    end();
+    begin("a run that waits for something else too does not sleep", 0, false);
+    static const enum wf_pending_kind kinds[] = {WF_PENDING_ACTIVITY, WF_PENDING_LOCAL,
+                                                 WF_PENDING_CHILD,    WF_PENDING_EXTERNAL,
+                                                 WF_PENDING_SIGNAL,   WF_PENDING_CONDITION};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        pending[1] = (struct wf_pending){.kind = kinds[i], .due_ns = 700};
+        push(i % 2 ? "a" : "b", 1, 3);
+        step();
+        CHECK_INT(said_till, 0);
+        answer_last(BACKEND_OK, 0);
+    }
+    n_pending = 1;
+    end();
+    begin("a run that is being talked to is not said to sleep", 0, false);
+    push_kind("a", 1, EVENT_TYPE_TIMER_FIRED);
+    step();
+    CHECK_INT(said_till, 900);
+    answer_last(BACKEND_OK, 0);
+    push_kind("a", 3, EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED);
+    step();
+    CHECK_INT(said_till, 0);
+    answer_last(BACKEND_OK, 0);
+    push_kind("a", 5, EVENT_TYPE_TIMER_FIRED);
+    step();
+    CHECK_INT(said_till, 900);
+    answer_last(BACKEND_OK, 0);
+    n_pending = 0;
+    end();
+}
+
 static void parked(void)
 {
     begin("a second task of a run waits behind the first", 0, false);
@@ -833,6 +925,7 @@ int main(void)
     blocked();
     fair();
     lru();
+    sleepers();
     parked();
     locals();
     local_heartbeat();
