@@ -195,6 +195,8 @@ int verb_reset(struct cli *c, int argc, char **argv)
     if (code == 0)
         code = cli_await(
             c, ml_reset(c->host, argv[0], run, id, reason ? reason : "", cli_on_reply, &r), &r);
-    if (code == 0) printf("%s\n", r.run_id ? r.run_id : "");
+    if (code == 0)
+        printf(c->json ? "{\"ok\":true,\"runId\":\"%s\"}\n" : "%s\n", r.run_id ? r.run_id : "");
+    if (code == 0) c->json = false; /* said */
     return finish(c, code, &r, false);
 }

@@ -240,7 +240,7 @@ def compare(found, expected, names):
         return None
     i, wanted = far
     there = f"{found[i][0]} {json.dumps(bare(found[i][1]), default=str)[:900]}" if i < len(found) else "the end"
-    return f"event {i + 1}: expected {wanted}, found {there}\n    " + "\n    ".join(f"{n} {k}" for n, (k, _) in enumerate(found, 1))
+    return f"event {i + 1}: expected {wanted}, found {there}\n    " + "\n    ".join(f"{n} {k}" + (f" attempt {a['attempt']}" if "attempt" in a else "") for n, (k, a) in enumerate(found, 1))
 
 
 def altered(expected):

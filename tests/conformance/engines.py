@@ -61,6 +61,25 @@ class Process:
         return self.p.returncode, (await self.output).decode()
 
 
+class Script:
+    """The script of a run: the case's, or a copy that `mend` takes the lines out of that end with `-- broken`."""
+
+    def choose_script(self):
+        text = open(self.case.path, encoding="utf-8").read()
+        self.script, self.base = self.case.path, None
+        if "-- broken\n" in text:
+            self.script = os.path.join(self.engine.folder, self.id.replace("/", "_") + ".lua")
+            self.write(text)
+
+    def write(self, text):
+        with open(self.script, "w", encoding="utf-8") as f:
+            f.write(text)
+
+    def mend(self):
+        text = open(self.script, encoding="utf-8").read()
+        self.write("".join(l for l in text.splitlines(True) if not l.endswith("-- broken\n")))
+
+
 class Embedded:
     """One file and one owner process for each case."""
     name = "embedded"
@@ -72,20 +91,21 @@ class Embedded:
         return EmbeddedRun(self, case, env)
 
 
-class EmbeddedRun:
+class EmbeddedRun(Script):
     def __init__(self, engine, case, env):
         self.engine, self.case, self.env = engine, case, dict(os.environ, **(env or {}))
         self.id, self.queue = case.name + "-" + uuid.uuid4().hex[:6], "default"
         self.db = os.path.join(engine.folder, self.id.replace("/", "_") + ".db")
         self.process, self.log = None, []
+        self.choose_script()
 
     async def start(self):
         if self.case.options:
-            await self.ask("start", self.case.path, "--workflow", self.case.name, "--id", self.id, "--input", self.case.input, "--options", self.case.options)
+            await self.ask("start", self.script, "--workflow", self.case.name, "--id", self.id, "--input", self.case.input, "--options", self.case.options)
         await self.worker_start()
 
     async def worker_start(self, *_):
-        self.process = await Process(self.engine.moonloop, "run", self.case.path, "--workflow", self.case.name, "--id", self.id, "--input", self.case.input, "--wait-all",
+        self.process = await Process(self.engine.moonloop, "run", self.script, "--workflow", self.case.name, "--id", self.id, "--input", self.case.input, "--wait-all",
                                      "--db", self.db, "--json", env=self.env).start()
 
     async def worker_stop(self, how="SIGTERM"):
@@ -130,6 +150,12 @@ class EmbeddedRun:
     async def reset(self, event):
         await self.ask("reset", self.id, "--event", event)
 
+    async def newest(self):
+        return (await self.ask("list", "--id-prefix", self.id))[0]["runId"]
+
+    async def delete(self):
+        await self.ask("delete", self.id)
+
     async def result(self):
         code, out = await self.process.end()
         self.log += self.process.log
@@ -153,8 +179,8 @@ class Temporal:
     """One server, and one worker process for all cases that do not want their own."""
     name = "temporal"
 
-    def __init__(self, moonloop, address, tools):
-        self.moonloop, self.address, self.tools = moonloop, address, tools
+    def __init__(self, moonloop, folder, address, tools):
+        self.moonloop, self.folder, self.address, self.tools = moonloop, folder, address, tools
         self.queue, self.worker = "conformance-" + uuid.uuid4().hex[:8], None
 
     async def open(self, cases):
@@ -179,24 +205,27 @@ class Temporal:
         return TemporalRun(self, case)
 
 
-class TemporalRun:
+class TemporalRun(Script):
     def __init__(self, engine, case):
         self.engine, self.case, self.client, self.process = engine, case, engine.client, None
         self.id = case.name + "-" + uuid.uuid4().hex[:6]
         self.queue = engine.queue if case.worker is None else "q-" + self.id
         self.log = engine.worker.log if engine.worker else []
         self.handle = self.client.get_workflow_handle(self.id)
+        self.unique = self.id.rpartition("-")[2]
+        self.choose_script()
 
     async def start(self):
         if self.case.worker is not None:
             await self.worker_start()
         code, out, err = await command(self.engine.moonloop, "start", "--workflow", self.case.name, "--id", self.id, "--input", self.case.input, "--temporal", self.engine.address,
-                                       "--task-queue", self.queue, *(["--options", self.case.options] if self.case.options else []))
+                                       "--task-queue", self.queue, *(["--options", self.case.options.replace("$UNIQUE", self.unique)] if self.case.options else []))
         if code:
             raise Bad(f"start: {out} {err}")
 
     async def worker_start(self, *options):
-        self.process = await self.engine.serve([self.case.path], self.queue, *(self.case.worker or "").split(), *options)
+        more = (self.case.worker or "").replace("$UNIQUE", self.unique).split()
+        self.process = await self.engine.serve([self.script], self.queue, *more, *options)
         self.log = self.process.log
 
     async def worker_stop(self, how="SIGTERM"):
@@ -241,9 +270,20 @@ class TemporalRun:
         await self.handle.terminate()
 
     async def reset(self, event):
-        code, out, err = await command(self.engine.moonloop, "reset", self.id, "--event", event, "--temporal", self.engine.address)
+        await self.tell("reset", self.id, "--event", event)
+
+    async def newest(self):
+        return (await self.handle.describe()).run_id
+
+    async def delete(self):
+        await self.tell("delete", self.id)
+
+    async def tell(self, *args):
+        """Our own command on this server."""
+        code, out, err = await command(self.engine.moonloop, *args, "--temporal", self.engine.address)
         if code:
             raise Refused(f"{out} {err}")
+        return out
 
     async def result(self):
         from temporalio.client import WorkflowFailureError

@@ -101,6 +101,30 @@ class Script:
     async def do_reset(self, event, *_):
         await self.run.reset(event)
 
+    async def do_drop(self, key, *_):
+        """Of an update that was to be answered later: nobody waits for it any more."""
+        self.later.pop(key).add_done_callback(lambda t: t.cancelled() or t.exception())
+
+    async def do_look(self, *_):
+        """What `events look:` is about."""
+        self.run.looked = history(await self.run.events())
+
+    async def do_delete(self, *_):
+        """The newest run of the id; then its history is gone."""
+        run_id = await self.run.newest()
+        self.run.base = self.run.looked[0][1]["firstExecutionRunId"]
+        await self.run.delete()
+        for _ in range(200):
+            try:
+                await self.run.events(run=run_id)
+            except Exception:
+                return
+            await asyncio.sleep(0.05)
+        raise Bad("the run is still there")
+
+    async def do_mend(self, *_):
+        self.run.mend()
+
     async def do_sleep(self, seconds, *_):
         await asyncio.sleep(float(seconds))
 
@@ -119,7 +143,7 @@ class Script:
             await asyncio.sleep(0.05)
         raise Bad(f"no {kind}: {[k for k, _ in found]}")
 
-    async def do_worker(self, what, args, wanted):
+    async def do_worker(self, what, *_):
         if what in ("start", "restart", "again"):
             if what == "restart":
                 await self.run.worker_stop()
@@ -158,13 +182,15 @@ async def look(case, run):
     """The histories that the case speaks of against what it expects; how many altered expectations were tried."""
     names, tried = {"id": run.id, "queue": run.queue}, 0
     for which, expected in case.events.items():
-        if which.startswith("@"):
+        if which == "look":
+            found = run.looked
+        elif which.startswith("@"):
             whole = await chain(run)
             found = whole[int(which[1:]) - 1] if int(which[1:]) <= len(whole) else []
         elif which:
             found = history(await run.events(id=run.id + which))
         else:
-            found = (await chain(run))[0] if "@2" in case.events else history(await run.events())
+            found = (await chain(run))[0] if "@2" in case.events else history(await run.events(run=run.base))
         wrong = compare(found, expected, names)
         if wrong:
             raise Bad(f"events {which or 'of the run'}: {wrong}")
@@ -272,7 +298,8 @@ async def run_engine(name, moonloop, cases, args):
     if not address:
         raise SystemExit("no Temporal server")
     try:
-        engine = Temporal(moonloop, address, os.environ.get("MOONLOOP_TEST_TOOLS") or os.path.join(ROOT, "build", "tools"))
+        folder = tempfile.TemporaryDirectory()
+        engine = Temporal(moonloop, folder.name, address, os.environ.get("MOONLOOP_TEST_TOOLS") or os.path.join(ROOT, "build", "tools"))
         await engine.open(cases)
         try:
             return await all_of(engine, cases, "-v" in args)
