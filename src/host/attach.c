@@ -61,16 +61,35 @@ int attach_open(ml_host *h, struct attach **out, struct err *e)
     return 0;
 }
 
+void attach_free_list(struct loaded_path *p)
+{
+    for (struct loaded_path *next; p; p = next) {
+        next = p->next;
+        mem_free(p->path);
+        mem_free(p);
+    }
+}
+
+static void remember(struct loaded_path **list, const char *text)
+{
+    for (struct loaded_path *p = *list; p; p = p->next)
+        if (strcmp(p->path, text) == 0) return;
+    struct loaded_path *p = mem_zalloc(sizeof *p);
+    char *copy = p ? str_dup(str_of(text)) : NULL;
+    if (!copy) { /* then this host does not take part in the race */
+        mem_free(p);
+        return;
+    }
+    *p = (struct loaded_path){copy, *list};
+    *list = p;
+}
+
 void attach_close(struct attach *a)
 {
     if (a->conn) conn_free(a->conn);
     if (a->timer) loop_timer_close(a->timer);
-    while (a->loads) {
-        struct loaded_path *p = a->loads;
-        a->loads = p->next;
-        mem_free(p->path);
-        mem_free(p);
-    }
+    attach_free_list(a->loads);
+    attach_free_list(a->drives);
     a->h->attach = NULL;
     mem_free(a);
 }
@@ -145,6 +164,10 @@ static void on_frame(void *ud, cJSON *frame)
                   .json = arg_str(reply, "json"),
                   .failure_json = arg_str(reply, "failure"),
                   .existing = arg_bool(reply, "existing")};
+    const char *driven = strcmp(c->verb->name, "drive") == 0 ? arg_str(c->args, "id")
+                         : arg_bool(c->args, "drive")        ? r.workflow_id
+                                                             : NULL;
+    if (driven && r.code == 0) remember(&a->drives, driven);
     hcall_reply(c, &r);
 }
 
@@ -166,6 +189,11 @@ static void run_pending(ml_host *h)
         next = c == newest ? NULL : c->prev;
         if (!c->verb->local_only && !c->ending) hcall_run(c);
     }
+    struct loaded_path *drives = h->drives;
+    h->drives = NULL;
+    for (struct loaded_path *p = drives; p; p = p->next)
+        ml_drive(h, p->path);
+    attach_free_list(drives);
 }
 
 static void reloaded_here(void *ud, const ml_load_result *r)
@@ -180,8 +208,8 @@ static void become_owner(struct attach *a)
 {
     ml_host *h = a->h;
     struct err e = {0};
-    struct loaded_path *loads = a->loads;
-    a->loads = NULL;
+    struct loaded_path *loads = a->loads, *drives = a->drives;
+    a->loads = a->drives = NULL;
     attach_close(a);
     int rc = host_open_engine(h, &e);
     if (rc) {
@@ -191,6 +219,7 @@ static void become_owner(struct attach *a)
         host_say(h, ML_EVENT_ATTACHED, "",
                  "the owner is gone: this process owns the file now and goes on");
     }
+    h->drives = drives;
     h->reloads = 1;
     while (loads) {
         struct loaded_path *p = loads;
@@ -234,6 +263,12 @@ static void reattached(struct attach *a)
         }
         c->id = ++a->next_id;
         send_call(a, c);
+    }
+    for (struct loaded_path *p = a->drives; p; p = p->next) {
+        cJSON *args = cJSON_CreateObject();
+        arg_add(args, "id", p->path);
+        struct hcall *c = hcall_new(a->h, verb_find("drive"), args, NULL, NULL);
+        if (c) c->id = ++a->next_id; /* sent with what is pending */
     }
     if (!a->reloading) send_pending(a);
 }
@@ -311,20 +346,6 @@ static void remote_load_drop(void *ud)
     remote_load_free(ud);
 }
 
-static void remember_load(struct attach *a, const char *path)
-{
-    for (struct loaded_path *p = a->loads; p; p = p->next)
-        if (strcmp(p->path, path) == 0) return;
-    struct loaded_path *p = mem_zalloc(sizeof *p);
-    char *copy = p ? str_dup(str_of(path)) : NULL;
-    if (!copy) { /* then this host does not take part in the race */
-        mem_free(p);
-        return;
-    }
-    *p = (struct loaded_path){copy, a->loads};
-    a->loads = p;
-}
-
 /* What the owner calls a script error may be a plain program, which runs here. */
 static void on_remote_loaded(void *ud, const ml_reply *r)
 {
@@ -333,7 +354,7 @@ static void on_remote_loaded(void *ud, const ml_reply *r)
     struct err e = {0};
     int rc = r->code;
     const char *text = r->text;
-    if (rc == 0 && h->attach) remember_load(h->attach, q->path);
+    if (rc == 0 && h->attach) remember(&h->attach->loads, q->path);
     if (rc == ML_E_SCRIPT && q->copies) {
         rc = program_start(h, q->path, (const char *const *)q->copies, q->argc, q->fn, q->ud, &e);
         if (rc == 0)

@@ -404,6 +404,7 @@ void ml_close(ml_host *h)
     if (!h) return;
     h->closing = true;
     if (h->attach) attach_close(h->attach);
+    attach_free_list(h->drives);
     programs_free(h);
     remote_close(h, true);
     host_close_engine(h, true);

@@ -95,8 +95,10 @@ struct attach {
     uint64_t next_id;
     struct loaded_path *loads; /* scripts that this host asked to load: what it goes on with when it
                                   becomes the owner */
-    size_t reloading;          /* of those, not loaded yet after a change of owner */
-    struct loop_timer *timer;  /* next try to reconnect or to become the owner */
+    struct loaded_path
+        *drives;      /* ids of runs that it asked the owner to drive: the next one is asked, too */
+    size_t reloading; /* of the scripts, not loaded yet after a change of owner */
+    struct loop_timer *timer; /* next try to reconnect or to become the owner */
     bool lost;
 };
 
@@ -162,6 +164,7 @@ struct ml_host {
     bool drive_all, read_only, snapshot, closing, store_wake_off;
     int in_callback; /* inside an answer or an event: the engine is in the middle of something */
     size_t n_driven;
+    struct loaded_path *drives; /* a new owner's: what it drove through the former one */
     size_t
         reloads; /* scripts to load again after this host became the owner, before requests go on */
     bool at_bound;      /* virtual: what is due lies past `until` */
@@ -213,6 +216,7 @@ bool server_listened(const struct server *s); /* a client asked for events; NULL
 int attach_open(ml_host *h, struct attach **out,
                 struct err *e); /* ERR_BUSY: nobody answers there */
 void attach_close(struct attach *a);
+void attach_free_list(struct loaded_path *p);
 void attach_send(struct attach *a, struct hcall *c);
 int attach_load(ml_host *h, const char *path, const char *const *args, size_t argc, ml_load_fn fn,
                 void *ud);

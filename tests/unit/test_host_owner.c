@@ -112,8 +112,7 @@ static void succession(void)
     time_t end = time(NULL) + 30;
     while (ml_attached(one) && time(NULL) < end)
         CHECK(ml_step(one, 1000000) >= 0);
-    CHECK_INT(ml_attached(one), 0);
-    ml_drive(one, NULL);
+    CHECK_INT(ml_attached(one), 0); /* and drives what it asked the former owner to drive */
     reply_reset(&rep);
     CHECK_INT(ml_signal(one, "s", NULL, "go", "\"on\"", NULL, on_reply, &rep), 0);
     both_until(one, NULL, &result.done);
