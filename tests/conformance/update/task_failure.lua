@@ -12,6 +12,7 @@ steps:
   drop one
   mend
   worker start
+  wait WorkflowTaskCompleted 3
   update broken#1 -> "mended"
   signal finish
 result: "done"
