@@ -83,7 +83,8 @@ class Script:
         if wanted == "accepted":
             await self.run.update(name, args, id, True)
         elif wanted and wanted.startswith("later "):
-            self.later[wanted[6:]] = asyncio.create_task(self.run.update(name, args, id))
+            task = self.later[wanted[6:]] = asyncio.create_task(self.run.update(name, args, id))
+            task.add_done_callback(lambda t: t.cancelled() or t.exception())  # asked for or not
             await asyncio.sleep(0.05)
         else:
             await self.outcome(self.run.update(name, args, id), wanted)
@@ -103,7 +104,7 @@ class Script:
 
     async def do_drop(self, key, *_):
         """Of an update that was to be answered later: nobody waits for it any more."""
-        self.later.pop(key).add_done_callback(lambda t: t.cancelled() or t.exception())
+        self.later.pop(key)
 
     async def do_look(self, *_):
         """What `events look:` is about."""
@@ -134,6 +135,8 @@ class Script:
         for _ in range(600):
             try:
                 found = history(await self.run.events(id=self.run.id + which))
+            except Refused:
+                found = []  # its owner has just ended
             except Exception:
                 if not which:
                     raise
