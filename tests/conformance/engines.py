@@ -129,8 +129,14 @@ class EmbeddedRun(Script):
                 await asyncio.sleep(0.02)
 
     async def events(self, id=None, run=None):
-        got = await self.ask("show", id or self.id, *(["--run", run] if run else []))
-        return got["events"]
+        for _ in range(20):
+            try:
+                return (await self.ask("show", id or self.id, *(["--run", run] if run else [])))["events"]
+            except Refused as e:
+                if "before it answered" not in str(e):
+                    raise
+                last = e  # its owner has ended meanwhile: the file itself answers next time
+        raise last
 
     async def signal(self, name, args):
         await self.ask("signal", self.id, name, *args)

@@ -20,6 +20,7 @@ events /child:
   WorkflowExecutionStarted
   {
   Task?
+  TaskFailed?
   WorkflowTaskScheduled?
   }
   WorkflowExecutionTerminated reason="for the test"
