@@ -3,10 +3,6 @@ asks: a signal that comes while the run decides to continue as new stops it; the
 weight: A
 needs: ml.continue_as_new ml.channel
 start: []
-steps:
-  wait WorkflowTaskStarted
-  sleep 0.2
-  signal late "x"
 result: ["x"]
 events:
   WorkflowExecutionStarted
@@ -21,11 +17,17 @@ events @2:
   WorkflowExecutionCompleted result=[["x"]]
 ]==]
 local ml = require "moonloop"
-local slow = ml.local_activity("signals_block.slow", { timeout = "5s" }, function() ml.sleep("800ms") end)
+local signal_once = ml.local_activity("signals_block.signal_once", { timeout = "20s" }, function()
+  local run = ml.client.run(ml.info().workflow_id)
+  for _, event in ipairs(run:history().events) do
+    if event.eventType:find "SIGNALED" then return end
+  end
+  run:signal("late", "x") -- while the task that runs this is open
+end)
 
 ml.workflow("continue_as_new/signals_block_continue_as_new", function(seen)
   if #seen > 0 then return seen end
-  slow()
+  signal_once()
   local ok, text = ml.channel("late"):try()
   if ok then seen[#seen + 1] = text end
   ml.continue_as_new(seen)

@@ -2,10 +2,6 @@
 asks: a signal that comes while the last workflow task runs stops the completion; the run sees it before it ends
 weight: A
 needs: ml.on_signal
-steps:
-  wait WorkflowTaskStarted
-  sleep 0.2
-  signal late "x"
 result: ["x"]
 events:
   WorkflowExecutionStarted
@@ -16,11 +12,17 @@ events:
   WorkflowExecutionCompleted result=[["x"]]
 ]==]
 local ml = require "moonloop"
-local slow = ml.local_activity("prevent_close.slow", { timeout = "5s" }, function() ml.sleep("800ms") end)
+local signal_once = ml.local_activity("prevent_close.signal_once", { timeout = "20s" }, function()
+  local run = ml.client.run(ml.info().workflow_id)
+  for _, event in ipairs(run:history().events) do
+    if event.eventType:find "SIGNALED" then return end
+  end
+  run:signal("late", "x") -- while the task that runs this is open
+end)
 
 ml.workflow("signal/prevent_close", function()
   local seen = ml.list {}
   ml.on_signal("late", function(text) seen[#seen + 1] = text end)
-  slow()
+  signal_once()
   return seen
 end)
