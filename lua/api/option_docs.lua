@@ -6,7 +6,7 @@ local cancel = "what a cancellation waits for: `try` asks and goes on (default),
 return {
   retry = {
     max_attempts = "how many in all; 0 (default): no limit. 1 never runs twice, also when the process is killed", initial = "the wait before the second attempt; 1s",
-    backoff = "each wait is this many times the one before; 2", max = "the longest wait; 100 times the first", non_retryable = "failure types that end the attempts",
+    backoff = "each wait is this many times the one before; 2", max = "the longest wait, also of the first; 100 times the first", non_retryable = "failure types that end the attempts",
   },
   activity = {
     timeout = "of one attempt", schedule_to_close = "of all attempts together", schedule_to_start = "how long it may wait for a worker; not retried", heartbeat = "how long an attempt may be silent",

@@ -181,7 +181,7 @@ local ml = {}
 ---@class moonloop.options.retry
 ---@field backoff? number each wait is this many times the one before; 2
 ---@field initial? string|number the wait before the second attempt; 1s
----@field max? string|number the longest wait; 100 times the first
+---@field max? string|number the longest wait, also of the first; 100 times the first
 ---@field max_attempts? integer how many in all; 0 (default): no limit. 1 never runs twice, also when the process is killed
 ---@field non_retryable? any[] failure types that end the attempts
 

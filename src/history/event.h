@@ -99,6 +99,9 @@ struct str failure_type(const struct rec *f);           /* "AssetMissing", "Time
  * defaults of Temporal (1 s, x2, 100 x initial, unlimited). Returns -1 when no attempt may follow.
  * `override_ns` > 0 replaces the delay. */
 int64_t retry_delay(const struct rec *policy, int next_attempt, int64_t override_ns);
+/* A first wait longer than the longest becomes the longest: the same delays, and a Temporal server
+ * refuses a policy that says it the other way. */
+void retry_settle(struct rec *policy);
 
 /* ---- batches of stored events: version byte, then a wire-encoded `history` message ---- */
 #define HISTORY_BLOB_VERSION 1

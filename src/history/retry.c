@@ -5,6 +5,14 @@
 
 #include <math.h>
 
+void retry_settle(struct rec *policy)
+{
+    int64_t initial = rec_int(policy, T(retry_policy, initial_interval));
+    int64_t most = rec_int(policy, T(retry_policy, maximum_interval));
+    if (most > 0 && (initial > 0 ? initial : NS_PER_S) > most)
+        rec_set_int(policy, T(retry_policy, initial_interval), most);
+}
+
 int64_t retry_delay(const struct rec *policy, int next_attempt, int64_t override_ns)
 {
     int64_t initial = rec_int(policy, T(retry_policy, initial_interval));

@@ -228,6 +228,7 @@ static struct rec *retry_of(struct arena *a, const cJSON *j, struct err *e)
                        cJSON_GetObjectItemCaseSensitive(j, "nonRetryable")) if (cJSON_IsString(t))
         rec_add_str(r, T(retry_policy, non_retryable_error_types),
                     arena_str(a, str_of(t->valuestring)));
+    retry_settle(r);
     return r;
 }
 

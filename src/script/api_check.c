@@ -301,6 +301,7 @@ struct rec *api_check_retry(lua_State *L, int idx, struct arena *a, const char *
             rec_add_str(r, T(retry_policy, non_retryable_error_types), arena_str(a, s));
             lua_pop(L, 1);
         }
+    retry_settle(r);
     lua_settop(L, top);
     return r;
 }

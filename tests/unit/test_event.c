@@ -159,6 +159,29 @@ static void test_failures(void)
     arena_free(&arena);
 }
 
+static void test_settle(void)
+{
+    static const int64_t cases[][4] = {
+        /* initial, max, then initial, max; in ms */
+        {0, 0, 0, 0},       {0, 200, 200, 200}, /* the default of 1 s is too long */
+        {0, 5000, 0, 5000}, {3000, 1000, 1000, 1000}, {3000, 0, 3000, 0}, {1000, 1000, 1000, 1000}};
+    CASE("a first wait longer than the longest");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct arena a;
+        arena_init(&a, 0);
+        struct rec *r = rec_new(&a, &rec_type_retry_policy);
+        rec_set_int(r, T(retry_policy, initial_interval), cases[i][0] * NS_PER_MS);
+        rec_set_int(r, T(retry_policy, maximum_interval), cases[i][1] * NS_PER_MS);
+        int64_t second = retry_delay(r, 2, 0), ninth = retry_delay(r, 9, 0);
+        retry_settle(r);
+        CHECK_INT(rec_int(r, T(retry_policy, initial_interval)), cases[i][2] * NS_PER_MS);
+        CHECK_INT(rec_int(r, T(retry_policy, maximum_interval)), cases[i][3] * NS_PER_MS);
+        CHECK_INT(retry_delay(r, 2, 0), second); /* the delays are the same */
+        CHECK_INT(retry_delay(r, 9, 0), ninth);
+        arena_free(&a);
+    }
+}
+
 static void test_retry(void)
 {
     CASE("retry delays");
@@ -353,6 +376,7 @@ static void test_no_memory(void)
 
 int main(void)
 {
+    test_settle();
     arena_init(&arena, 0);
     test_events();
     test_commands();
