@@ -66,7 +66,7 @@ static int check_temporal(struct cli *c)
     const struct cli_verb *v = cli_find(c->verb);
     bool beside = t->name_space || t->task_queue || t->api_key || t->ca || t->cert || t->key ||
                   t->server_name || t->proxy || t->tls || t->no_tls || t->no_verify ||
-                  t->n_metadata;
+                  t->n_metadata || t->codec_keys;
     if (!t->address && beside)
         return cli_fail(c, -1, "options of a Temporal server need --temporal ADDR");
     if (t->address && !(v && v->temporal))

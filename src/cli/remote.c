@@ -15,6 +15,7 @@ static const struct {
     {"--tls-server-name NAME", "name that the server's certificate must bear"},
     {"--tls-no-verify", "take any certificate: for experiments"},
     {"--proxy ADDR", "[user:password@]host:port of an HTTP CONNECT proxy"},
+    {"--codec-keys FILE", "encrypt payloads: lines `id base64-key`, the first encrypts"},
     {"--grpc-meta NAME=VALUE", "sent with every request; may be given again"},
 };
 
@@ -27,7 +28,7 @@ void cli_temporal_usage(void)
 
 const struct cli_opt *cli_temporal_opts(struct cli *c)
 {
-    static struct cli_opt opts[14];
+    static struct cli_opt opts[15];
     struct cli_temporal *t = &c->temporal;
     const struct cli_opt all[] = {
         {"--temporal", "ADDR", "", &t->address, NULL},
@@ -42,6 +43,7 @@ const struct cli_opt *cli_temporal_opts(struct cli *c)
         {"--tls-server-name", "NAME", "", &t->server_name, NULL},
         {"--tls-no-verify", NULL, "", NULL, &t->no_verify},
         {"--proxy", "ADDR", "", &t->proxy, NULL},
+        {"--codec-keys", "FILE", "", &t->codec_keys, NULL},
         {"--grpc-meta", "NAME=VALUE", "", &t->metadata[t->n_metadata], NULL},
         {NULL, NULL, NULL, NULL, NULL}};
     memcpy(opts, all, sizeof opts);
@@ -76,6 +78,7 @@ void cli_temporal_config(struct cli *c, ml_config *cfg, ml_temporal *t)
                        .key_file = o->key,
                        .server_name = o->server_name,
                        .proxy = o->proxy,
+                       .codec_keys_file = o->codec_keys,
                        .deployment = o->deployment,
                        .build_id = o->build_id,
                        .auto_upgrade = o->versioning && strcmp(o->versioning, "auto_upgrade") == 0,

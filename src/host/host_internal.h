@@ -146,6 +146,7 @@ struct ml_host {
     struct server *server;
     struct backend
         *remote;           /* not NULL: a Temporal server in place of engine and store; also in b */
+    ml_codec codec;        /* of the program, for payloads there */
     struct attach *attach; /* not NULL: another process owns the file */
     struct program *programs;
     struct hload *loads;
@@ -181,6 +182,10 @@ int host_open_engine(ml_host *h,
 void host_close_engine(ml_host *h, bool orderly);
 void host_store_wake(void *ud);
 int host_reopen_engine(ml_host *h, const char *snapshot, struct err *e);
+/* codec.c: *out for the room temporal; NULL when no codec is given. */
+struct codec;
+const struct codec *host_codec(ml_host *h, const ml_codec *given, struct codec *out);
+
 /* remote.c */
 int remote_open(ml_host *h, struct err *e);
 void remote_close(ml_host *h, bool orderly);

@@ -24,6 +24,7 @@ int remote_open(ml_host *h, struct err *e)
                                .server_name = str_of(t->server_name),
                                .no_host_verification = t->no_host_verification != 0,
                                .proxy = str_of(t->proxy),
+                               .codec_keys_file = str_of(t->codec_keys_file),
                                .metadata = metadata};
     for (; t->metadata && t->metadata[f.n_metadata]; f.n_metadata++) {
         if (f.n_metadata == METADATA_MAX)
@@ -35,6 +36,7 @@ int remote_open(ml_host *h, struct err *e)
     int rc = keeps ? keeper_open(h, t->bundles, &keeper, e) : 0;
     if (!rc) rc = settings_read(&f, environ, &s, e);
     if (rc) return rc;
+    struct codec own;
     struct temporal_options o = {.loop = h->loop,
                                  .settings = &s,
                                  .identity = str_of(h->identity),
@@ -43,6 +45,7 @@ int remote_open(ml_host *h, struct err *e)
                                  .build_id = str_of(t->build_id),
                                  .versioning =
                                      t->auto_upgrade ? VERSIONING_AUTO_UPGRADE : VERSIONING_PINNED,
+                                 .codec = host_codec(h, t->codec, &own),
                                  .keeper = keeps ? &keeper : NULL,
                                  .client_only = (h->cfg.flags & (ML_CLIENT | ML_READ_ONLY)) != 0};
     rc = temporal_open(&o, &h->remote, e);

@@ -97,6 +97,18 @@ typedef struct ml_event {
 } ml_event;
 typedef void (*ml_event_fn)(void *ud, const ml_event *ev);
 
+/* What payloads go through on their way to a Temporal server and back. `payload` is a whole message
+ * temporal.api.common.v1.Payload in protobuf's wire format; its replacement, in the same form, is
+ * given to put(to, ...), in pieces or at once. decode passes on what encode did not make. 0; else
+ * what was put is the reason, for people. Called on the host's thread, never reentered. */
+typedef void (*ml_put_fn)(void *to, const void *p, size_t n);
+typedef struct ml_codec {
+    int (*encode)(void *ud, const void *payload, size_t n, ml_put_fn put, void *to);
+    int (*decode)(void *ud, const void *payload, size_t n, ml_put_fn put, void *to);
+    void *ud;
+    int plain_failures; /* 1: messages and stack traces of failures are not encoded */
+} ml_codec;
+
 /* A Temporal server in place of the file. A NULL member is taken from the environment variables of
  * Temporal's own tools (TEMPORAL_ADDRESS ...), else it is the default. */
 typedef struct ml_temporal {
@@ -113,6 +125,11 @@ typedef struct ml_temporal {
     const char *deployment, *build_id;
     int auto_upgrade; /* what runs do whose workflow does not say: 0 stay on their build, 1 not */
     const char *bundles; /* folder in which a worker keeps the texts that it serves; NULL: none */
+    /* Encryption of payloads. Keys from a file (lines `id base64-of-32-bytes`, the first encrypts),
+     * else from MOONLOOP_CODEC_KEYS_FILE or MOONLOOP_CODEC_KEYS; or a codec of the program's own.
+     */
+    const char *codec_keys_file;
+    const ml_codec *codec; /* copied by ml_open */
 } ml_temporal;
 
 typedef struct ml_config {

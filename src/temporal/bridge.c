@@ -7,16 +7,7 @@
 #include "base/clock.h"
 #include <assert.h>
 
-enum { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_BYTES = 2, WIRE_32 = 5 };
 enum { RECORD_MAX = 64 << 20 }; /* an encoded record; the channel's own limit is far below */
-
-struct field {
-    uint32_t tag;
-    unsigned wire;
-    struct str value; /* WIRE_BYTES: the content */
-    struct str whole; /* with tag (and length) */
-    size_t head;      /* bytes of the tag */
-};
 
 static bool take_varint(struct str *in, uint64_t *out)
 {
@@ -33,22 +24,22 @@ static bool take_varint(struct str *in, uint64_t *out)
     return false;
 }
 
-/* Takes one field from the front. False: cut off or not protobuf. */
-static bool take_field(struct str *in, struct field *f)
+bool bridge_take(struct str *in, struct bridge_field *f)
 {
     struct str from = *in;
     uint64_t key, n = 0;
     if (!take_varint(in, &key) || key >> 3 == 0 || key >> 3 > 0x1fffffff) return false;
-    *f = (struct field){(uint32_t)(key >> 3), (unsigned)(key & 7), {NULL, 0}, from, from.n - in->n};
+    *f = (struct bridge_field){
+        (uint32_t)(key >> 3), (unsigned)(key & 7), {NULL, 0}, from, from.n - in->n};
     const char *value = in->p;
-    if (f->wire == WIRE_VARINT) {
+    if (f->wire == BRIDGE_VARINT) {
         if (!take_varint(in, &n)) return false;
         n = 0;
-    } else if (f->wire == WIRE_BYTES) {
+    } else if (f->wire == BRIDGE_BYTES) {
         if (!take_varint(in, &n)) return false;
         value = in->p;
-    } else if (f->wire == WIRE_64 || f->wire == WIRE_32) {
-        n = f->wire == WIRE_64 ? 8 : 4;
+    } else if (f->wire == BRIDGE_64 || f->wire == BRIDGE_32) {
+        n = f->wire == BRIDGE_64 ? 8 : 4;
     } else {
         return false;
     }
@@ -63,7 +54,7 @@ static bool take_field(struct str *in, struct field *f)
 static size_t count_fields(struct str in)
 {
     size_t n = 0;
-    for (struct field f; in.n && take_field(&in, &f);)
+    for (struct bridge_field f; in.n && bridge_take(&in, &f);)
         n++;
     return n;
 }
@@ -145,7 +136,7 @@ void *bridge_message(struct arena *a, const ProtobufCMessageDescriptor *d, const
     if (arena_failed(a)) return NULL;
     m->n_unknown_fields = (unsigned)n;
     m->unknown_fields = u;
-    for (struct field f; in.n && take_field(&in, &f); u++) {
+    for (struct bridge_field f; in.n && bridge_take(&in, &f); u++) {
         u->tag = f.tag;
         u->wire_type = (ProtobufCWireType)f.wire;
         u->len = f.whole.n - f.head;
@@ -217,10 +208,10 @@ static int check_shape(const ProtobufCMessageDescriptor *d, struct str in, int d
     if (depth > REC_DEPTH_MAX)
         return err_set(e, ERR_LIMIT, "a message nests deeper than %d levels (at %s)", REC_DEPTH_MAX,
                        d->short_name);
-    for (struct field f; in.n;) {
-        if (!take_field(&in, &f))
+    for (struct bridge_field f; in.n;) {
+        if (!bridge_take(&in, &f))
             return err_set(e, ERR_PROTO, "%s: the bytes are not a protobuf message", d->short_name);
-        if (f.wire != WIRE_BYTES) continue;
+        if (f.wire != BRIDGE_BYTES) continue;
         const ProtobufCFieldDescriptor *fd = protobuf_c_message_descriptor_get_field(d, f.tag);
         if (!fd || fd->type != PROTOBUF_C_TYPE_MESSAGE) continue;
         int rc = check_shape(fd->descriptor, f.value, depth + 1, e);
@@ -229,9 +220,10 @@ static int check_shape(const ProtobufCMessageDescriptor *d, struct str in, int d
     return 0;
 }
 
-static struct bridge_part *part_of(struct bridge_part *parts, size_t n, const struct field *f)
+static struct bridge_part *part_of(struct bridge_part *parts, size_t n,
+                                   const struct bridge_field *f)
 {
-    for (size_t i = 0; i < n && f->wire == WIRE_BYTES; i++)
+    for (size_t i = 0; i < n && f->wire == BRIDGE_BYTES; i++)
         if (parts[i].tag == f->tag) return &parts[i];
     return NULL;
 }
@@ -242,11 +234,11 @@ static int split(struct arena *a, const ProtobufCMessageDescriptor *d, struct st
 {
     size_t taken = 0;
     struct str in = bytes;
-    struct field f;
+    struct bridge_field f;
     for (size_t i = 0; i < n; i++)
         parts[i].n = 0;
     while (in.n) {
-        if (!take_field(&in, &f))
+        if (!bridge_take(&in, &f))
             return err_set(e, ERR_PROTO, "%s: the bytes are not a protobuf message", d->short_name);
         struct bridge_part *part = part_of(parts, n, &f);
         if (!part) continue;
@@ -263,7 +255,7 @@ static int split(struct arena *a, const ProtobufCMessageDescriptor *d, struct st
     char *to = taken ? arena_alloc(a, bytes.n - taken + 1) : NULL;
     if (arena_failed(a)) return err_set(e, ERR_NOMEM, "out of memory for a reply");
     *rest = taken ? (struct str){to, 0} : bytes;
-    for (in = bytes; in.n && take_field(&in, &f);) {
+    for (in = bytes; in.n && bridge_take(&in, &f);) {
         struct bridge_part *part = part_of(parts, n, &f);
         if (!part && taken) {
             memcpy(to + rest->n, f.whole.p, f.whole.n);

@@ -34,6 +34,18 @@ void *bridge_array(struct arena *a, size_t n);
 /* The wire form. {NULL, 0} when the arena failed; {"", 0} for an empty message. */
 struct str bridge_pack(struct arena *a, const void *message);
 
+/* ---- the wire format ---- */
+enum { BRIDGE_VARINT = 0, BRIDGE_64 = 1, BRIDGE_BYTES = 2, BRIDGE_32 = 5 };
+struct bridge_field {
+    uint32_t tag;
+    unsigned wire;
+    struct str value; /* BRIDGE_BYTES: the content */
+    struct str whole; /* with tag (and length) */
+    size_t head;      /* bytes of the tag */
+};
+/* Takes one field from the front. False: cut off or not protobuf. */
+bool bridge_take(struct str *in, struct bridge_field *f);
+
 /* ---- coming in ---- */
 /* A member of a message that is wanted as records (or as raw bytes), not as protobuf-c's structs:
  * it is taken out of the bytes before they are unpacked. */

@@ -1,5 +1,6 @@
 /* See call.h. */
 #include "temporal/call.h"
+#include "temporal/proto/google_rpc.pb-c.h"
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -175,7 +176,14 @@ static void on_reply(void *ud, const struct rpc_reply *reply)
         return;
     }
     struct status s;
-    if (status_read(a, r->code, r->message, r->details, &s)) {
+    struct str details = r->details;
+    if (details.n &&
+        codec_decode(c->t->codec, a, &pb_rpc__status__descriptor, details, NULL, 0, &details, &e)) {
+        err_prefix(&e, "%s: the failure cannot be read", c->doing);
+        call_fail(c, &e);
+        return;
+    }
+    if (status_read(a, r->code, r->message, details, &s)) {
         err_set(&e, ERR_NOMEM, "%s: out of memory for the answer", c->doing);
         call_fail(c, &e);
         return;
@@ -197,7 +205,12 @@ static void on_retry(void *ud, const struct channel_reply *r, int tries, int64_t
 
 void call_send(struct call *c, const char *method, const void *request, call_read_fn read)
 {
-    call_send_bytes(c, method, bridge_pack(call_arena(c), request), read);
+    struct err e = {0};
+    struct str bytes = call_pack(c->t, call_arena(c), request, &e);
+    if (e.code)
+        call_fail_later(c, e.code, "%s", e.text);
+    else
+        call_send_bytes(c, method, bytes, read);
 }
 
 void call_send_bytes(struct call *c, const char *method, struct str bytes, call_read_fn read)
@@ -217,10 +230,26 @@ void call_send_bytes(struct call *c, const char *method, struct str bytes, call_
     if (rc) call_fail_later(c, rc, "%s", e.text);
 }
 
+struct str call_pack(const struct temporal *t, struct arena *a, const void *request, struct err *e)
+{
+    struct str bytes = bridge_pack(a, request), out;
+    const ProtobufCMessage *m = request;
+    if (!bytes.p) return bytes;
+    int rc = codec_encode(t->codec, a, m->descriptor, bytes, &out, e);
+    return rc ? (struct str){NULL, 0} : out;
+}
+
+int call_unpack(const struct temporal *t, struct arena *a, const ProtobufCMessageDescriptor *d,
+                struct str bytes, struct bridge_part *parts, size_t n, void *out, struct err *e)
+{
+    int rc = codec_decode(t->codec, a, d, bytes, parts, n, &bytes, e);
+    return rc ? rc : bridge_read(a, d, bytes, parts, n, out, e);
+}
+
 int call_read(struct call *c, const ProtobufCMessageDescriptor *d, struct str bytes,
               struct bridge_part *parts, size_t n, void *out, struct err *e)
 {
-    return bridge_read(call_arena(c), d, bytes, parts, n, out, e);
+    return call_unpack(c->t, call_arena(c), d, bytes, parts, n, out, e);
 }
 
 int call_read_nothing(struct call *c, struct str bytes, struct err *e)

@@ -53,11 +53,16 @@ static inline struct arena *call_arena(struct call *c)
 /* Packs and sends. `method` is "temporal.api.workflowservice.v1.WorkflowService/..." as METHOD
  * makes it. Fails the call (later) when the request does not fit. */
 void call_send(struct call *c, const char *method, const void *request, call_read_fn read);
-/* The same with a packed request, which is sent before this returns. */
+/* The same with a request packed by call_pack, which is sent before this returns. */
 void call_send_bytes(struct call *c, const char *method, struct str bytes, call_read_fn read);
 #define METHOD(name) ("/temporal.api.workflowservice.v1.WorkflowService/" name)
 #define OPERATOR_METHOD(name) ("/temporal.api.operatorservice.v1.OperatorService/" name)
-/* Decodes into the turn's arena; parts as in bridge_read. */
+/* Packs a request, through the codec. {NULL, 0} and e when it cannot be. */
+struct str call_pack(const struct temporal *t, struct arena *a, const void *request, struct err *e);
+/* Reads a reply, through the codec; parts as in bridge_read. */
+int call_unpack(const struct temporal *t, struct arena *a, const ProtobufCMessageDescriptor *d,
+                struct str bytes, struct bridge_part *parts, size_t n, void *out, struct err *e);
+/* The same into the turn's arena. */
 int call_read(struct call *c, const ProtobufCMessageDescriptor *d, struct str bytes,
               struct bridge_part *parts, size_t n, void *out, struct err *e);
 void call_reply(struct call *c, struct backend_reply *r);         /* answers and frees */

@@ -42,7 +42,9 @@ static bool query_refused(struct call *c, const struct status *s)
 {
     if (s->detail != DETAIL_QUERY_FAILED) return false;
     struct backend_reply r = {.failure = s->failure};
-    err_set(&r.err, ERR_FAILED, STR_FMT, STR_ARG(s->message)); /* the handler's own words */
+    struct str words = rec_str(s->failure, T(failure, message)); /* decoded, if it was hidden */
+    if (!str_eqz(s->message, CODEC_HIDDEN) || !words.n) words = s->message;
+    err_set(&r.err, ERR_FAILED, STR_FMT, STR_ARG(words)); /* the handler's own words */
     call_reply(c, &r);
     return true;
 }

@@ -149,8 +149,12 @@ static void send_first(struct call *c, const char *method, const void *request, 
 {
     struct update *u = c->state;
     u->method = method;
-    u->bytes = arena_str(&c->arena, bridge_pack(call_arena(c), request));
-    call_send_bytes(c, method, u->bytes, read);
+    struct err e = {0};
+    u->bytes = arena_str(&c->arena, call_pack(c->t, call_arena(c), request, &e));
+    if (e.code)
+        call_fail_later(c, e.code, "%s", e.text);
+    else
+        call_send_bytes(c, method, u->bytes, read);
 }
 
 void client_update(struct backend *b, const struct backend_target *t, struct str update_id,

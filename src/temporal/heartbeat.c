@@ -102,7 +102,7 @@ void tw_heartbeat(struct backend *b, struct str token, const struct rec *details
         client_heartbeat(b, token, details, fn, ud);
         return;
     }
-    if (tw_size(details) > t->worker->blob_max) {
+    if (tw_size_sent(t->worker, details) > t->worker->blob_max) {
         struct call *c = call_new_answer(t, fn, ud, "heartbeat of an activity", (struct str){0});
         log_printf(t->log, LOG_ERROR,
                    "the details of a heartbeat are larger than the %lld bytes "

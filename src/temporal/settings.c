@@ -1,6 +1,8 @@
 /* See settings.h. */
 #include "temporal/settings.h"
+#include "temporal/codec.h"
 #include "temporal/grpc.h"
+#include <openssl/crypto.h>
 
 #define DEFAULT_ADDRESS "localhost:7233"
 #define META "TEMPORAL_GRPC_META_"
@@ -150,6 +152,26 @@ static int no_config_file(const struct settings_flags *f, char *const *env, stru
     return 0;
 }
 
+static int read_codec(struct settings *s, const struct settings_flags *f, char *const *env,
+                      struct err *e)
+{
+    struct str path = {NULL, 0}, text = {NULL, 0}, failures;
+    struct buf b;
+    int rc = read_pem(s, f->codec_keys_file, env, "MOONLOOP_CODEC_KEYS_FILE", "MOONLOOP_CODEC_KEYS",
+                      &path, &text, e);
+    failures = variable(env, "MOONLOOP_CODEC_FAILURES");
+    if (!rc && failures.n && !str_eqz(failures, "plain") && !str_eqz(failures, "encoded"))
+        rc = err_set(e, ERR_ARG, "MOONLOOP_CODEC_FAILURES is neither plain nor encoded");
+    s->codec_plain_failures = str_eqz(failures, "plain");
+    s->codec_keys = text;
+    if (rc || !path.n) return rc;
+    rc = codec_keys_read(path.p, &b, e);
+    if (rc) return rc;
+    s->codec_keys = b.n ? keep(s, buf_str(&b)) : STR("#");
+    codec_wipe(&b);
+    return 0;
+}
+
 static int read_all(struct settings *s, const struct settings_flags *f, char *const *env,
                     struct err *e)
 {
@@ -180,6 +202,8 @@ static int read_all(struct settings *s, const struct settings_flags *f, char *co
     s->ns = pick(s, f->ns, env, "TEMPORAL_NAMESPACE");
     if (!s->ns.n) s->ns = STR("default");
     read_proxy(s, f);
+    rc = read_codec(s, f, env, e);
+    if (rc) return rc;
     return read_metadata(s, f, env, e);
 }
 
@@ -192,7 +216,7 @@ int settings_read(const struct settings_flags *f, char *const *env, struct setti
     if (rc == 0 && arena_failed(&s.arena))
         rc = err_set(e, ERR_NOMEM, "out of memory for the settings");
     if (rc)
-        arena_free(&s.arena);
+        settings_free(&s);
     else
         *out = s;
     return rc;
@@ -200,6 +224,8 @@ int settings_read(const struct settings_flags *f, char *const *env, struct setti
 
 void settings_free(struct settings *s)
 {
+    char *keys = (char *)(uintptr_t)s->codec_keys.p; /* ours: a copy in the arena */
+    if (keys && s->codec_keys.n > 1) OPENSSL_cleanse(keys, s->codec_keys.n);
     arena_free(&s->arena);
     memset(s, 0, sizeof *s);
 }

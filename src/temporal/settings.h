@@ -3,7 +3,9 @@
  * _TLS_CLIENT_KEY_PATH and _DATA, _TLS_SERVER_CA_CERT_PATH and _DATA, _TLS_SERVER_NAME,
  * _TLS_DISABLE_HOST_VERIFICATION, _GRPC_META_*). Flags win. The configuration file of those tools
  * is not read: TEMPORAL_CONFIG_FILE and TEMPORAL_PROFILE are an error that says so, unless a flag
- * gives the address. Secrets (API key, keys, password, metadata) are never in a message. */
+ * gives the address. Codec keys come from a file (the flag, or MOONLOOP_CODEC_KEYS_FILE) or as text
+ * (MOONLOOP_CODEC_KEYS); MOONLOOP_CODEC_FAILURES=plain leaves failures' messages readable. Secrets
+ * (API key, keys, password, metadata) are never in a message. */
 #ifndef ML_TEMPORAL_SETTINGS_H
 #define ML_TEMPORAL_SETTINGS_H
 #include "base/mem.h"
@@ -15,6 +17,7 @@ struct settings_flags {
     enum channel_tls tls;
     struct str ca_file, cert_file, key_file, server_name;
     bool no_host_verification;
+    struct str codec_keys_file;
     struct str proxy;           /* [user:password@]host:port */
     const struct str *metadata; /* "name=value" each; names in any case */
     size_t n_metadata;
@@ -22,6 +25,9 @@ struct settings_flags {
 struct settings {
     struct channel_options channel; /* its strings live in the arena */
     struct str ns;                  /* "default" when nothing says otherwise */
+    struct str
+        codec_keys; /* the text of the keys (codec.h), wiped by settings_free; absent: none */
+    bool codec_plain_failures;
     struct arena arena;
 };
 /* `env` is a NULL-terminated list of NAME=VALUE, as the process has it; empty values count as not

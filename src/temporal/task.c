@@ -114,6 +114,14 @@ static void drop(struct tw_task *k, const struct err *e)
 /* ---- pages ---- */
 static int ask_page(struct tw_task *k, struct str page, struct err *e);
 
+/* The task fails, the run stays as it is and is tried again. */
+static void refuse(struct tw_task *k, const struct err *e)
+{
+    log_printf(k->w->t->log, LOG_ERROR, "workflow " STR_FMT ": its task fails: %s",
+               STR_ARG(k->workflow_id), e->text);
+    tw_task_give_back(k, UNHANDLED, e->text);
+}
+
 static int take_page(struct tw_task *k, struct str body, struct err *e)
 {
     struct arena *a = &k->t->arena;
@@ -121,7 +129,12 @@ static int take_page(struct tw_task *k, struct str body, struct err *e)
     struct bridge_part history = {.tag = 1, .type = &rec_type_history};
     Pb__GetWorkflowExecutionHistoryResponse *m;
     if (!copy.p) return err_set(e, ERR_NOMEM, "out of memory for a history");
-    int rc = bridge_read(a, &pb__get_workflow_execution_history_response__descriptor, copy,
+    int rc =
+        codec_decode(k->w->t->codec, a, &pb__get_workflow_execution_history_response__descriptor,
+                     copy, NULL, 0, &copy, e);
+    if (rc && rc != ERR_NOMEM) e->code = rc = ERR_CORRUPT; /* the task fails, the run stays */
+    if (!rc)
+        rc = bridge_read(a, &pb__get_workflow_execution_history_response__descriptor, copy,
                          &history, 1, &m, e);
     if (rc == 0 && history.n) rc = add_events(k, history.recs[0], e);
     if (rc) return rc;
@@ -147,7 +160,7 @@ static void on_page(void *ud, const struct rpc_reply *r)
             status_err(&s, "read a history", str_of(w->t->ns), &e);
     }
     if (e.code == ERR_CORRUPT)
-        tw_task_give_back(k, UNHANDLED, e.text);
+        refuse(k, &e);
     else if (e.code)
         drop(k, &e); /* given again after its time-out */
     else if (!k->paging)
@@ -261,7 +274,10 @@ static int take(struct tw_task *k, enum tw_kind kind, struct str bytes, bool *em
     struct bridge_part parts[] = {{.tag = 8, .type = &rec_type_history},
                                   {.tag = 15, .type = &rec_type_protocol_message}};
     Pb__PollWorkflowTaskQueueResponse *m;
+    struct err closed = {0}; /* what cannot be decoded: told when the task has a name */
     if (!copy.p) return err_set(e, ERR_NOMEM, "out of memory for a workflow task");
+    codec_decode(k->w->t->codec, a, &pb__poll_workflow_task_queue_response__descriptor, copy, NULL,
+                 0, &copy, &closed);
     int rc =
         bridge_read(a, &pb__poll_workflow_task_queue_response__descriptor, copy, parts, 2, &m, e);
     if (rc) return rc;
@@ -270,6 +286,8 @@ static int take(struct tw_task *k, enum tw_kind kind, struct str bytes, bool *em
     *empty = m->task_token.len == 0;
     if (*empty) return 0;
     if (name_task(k, m)) return err_set(e, ERR_NOMEM, "out of memory for a workflow task");
+    if (closed.code)
+        return err_set(e, closed.code == ERR_NOMEM ? ERR_NOMEM : ERR_CORRUPT, "%s", closed.text);
     rc = fill(k, m, e);
     k->t->messages = parts[1].recs;
     k->t->n_messages = parts[1].n;
@@ -304,7 +322,7 @@ bool tw_take_workflow(struct tw *w, struct tw_queue *q, enum tw_kind kind, struc
         return false;
     }
     if (rc == ERR_CORRUPT)
-        tw_task_give_back(k, UNHANDLED, e.text);
+        refuse(k, &e);
     else if (rc)
         drop(k, &e);
     else if (!k->paging)

@@ -104,6 +104,9 @@ static int take(struct tw_act *a, struct tw_queue *q, struct backend_task *t, st
     Pb__PollActivityTaskQueueResponse *m;
     struct str copy = arena_str(ta, bytes);
     if (!copy.p) return err_set(e, ERR_NOMEM, "out of memory for an activity");
+    struct err closed = {0};
+    codec_decode(a->w->t->codec, ta, &pb__poll_activity_task_queue_response__descriptor, copy, NULL,
+                 0, &copy, &closed);
     int rc =
         bridge_read(ta, &pb__poll_activity_task_queue_response__descriptor, copy, parts, 3, &m, e);
     if (rc) return rc;
@@ -113,6 +116,8 @@ static int take(struct tw_act *a, struct tw_queue *q, struct backend_task *t, st
     if (*empty) return 0;
     if (name_act(a, t, bridge_str(&m->task_token)))
         return err_set(e, ERR_NOMEM, "out of memory for an activity");
+    if (closed.code)
+        return err_set(e, closed.code == ERR_NOMEM ? ERR_NOMEM : ERR_CORRUPT, "%s", closed.text);
     t->header = parts[0].n ? parts[0].recs[0] : NULL;
     t->input = parts[1].n ? parts[1].recs[0] : NULL;
     t->heartbeat_details = parts[2].n ? parts[2].recs[0] : NULL;
@@ -121,6 +126,15 @@ static int take(struct tw_act *a, struct tw_queue *q, struct backend_task *t, st
     if (rc == 0 && timeout_of(t) > 0 && loop_timer_open(a->w->t->loop, on_guard, a, &a->guard) == 0)
         loop_timer_start(a->guard, timeout_of(t) + GUARD_NS);
     return rc;
+}
+
+static void fail(struct tw_act *a, const char *type, const char *message, bool final,
+                 backend_answer_fn fn, void *ud);
+
+static void nobody(void *ud, const struct backend_answer *a)
+{
+    (void)ud;
+    (void)a;
 }
 
 bool tw_take_activity(struct tw *w, struct tw_queue *q, struct str bytes)
@@ -150,7 +164,9 @@ bool tw_take_activity(struct tw *w, struct tw_queue *q, struct str bytes)
     if (rc)
         log_printf(w->t->log, LOG_ERROR, "activity of task queue %s dropped: %s", q->name, e.text);
     if (!give) {
-        if (rc == 0 && !empty)
+        if (rc == ERR_CORRUPT) /* another worker, or a later one, may have the key */
+            fail(a, "CodecFailed", e.text, false, nobody, NULL);
+        else if (rc == 0 && !empty)
             tw_act_give_back(a);
         else
             tw_act_free(a);
@@ -164,12 +180,6 @@ bool tw_take_activity(struct tw *w, struct tw_queue *q, struct str bytes)
 }
 
 /* ---- ends ---- */
-static void nobody(void *ud, const struct backend_answer *a)
-{
-    (void)ud;
-    (void)a;
-}
-
 /* Sends the end and forgets the attempt; `done` may be changed to what the server takes. */
 static void finish(struct tw_act *a, const struct backend_activity_completion *done,
                    backend_answer_fn fn, void *ud)
@@ -278,12 +288,13 @@ void tw_complete_activity(struct backend *b, struct str token,
         if (c) call_done_later(c);
     } else if (done->kind == ACT_CANCELED) {
         canceled(a, done, fn, ud);
-    } else if (done->kind == ACT_COMPLETED && tw_size(done->result) > t->worker->blob_max) {
+    } else if (done->kind == ACT_COMPLETED &&
+               tw_size_sent(t->worker, done->result) > t->worker->blob_max) {
         char text[200];
         snprintf(text, sizeof text,
                  "the result has %lld bytes, the namespace takes at most %lld: keep large values "
                  "in a store and pass their names",
-                 (long long)tw_size(done->result), (long long)t->worker->blob_max);
+                 (long long)tw_size_sent(t->worker, done->result), (long long)t->worker->blob_max);
         fail(a, "PayloadsTooLarge", text, true, fn, ud);
     } else {
         finish(a, done, fn, ud);

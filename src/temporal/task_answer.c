@@ -35,7 +35,23 @@ static struct rec *app_failure(struct arena *a, const char *type, const char *me
 }
 
 /* ---- failing ---- */
-static bool send_failed(struct call *c, struct tw_task *k, int cause, const struct rec *failure)
+/* `ours`: words of the worker itself, which hold nothing of the run's and are for whoever looks,
+ * with or without keys. */
+static struct str pack_failed(struct call *c, Pb__RespondWorkflowTaskFailedRequest *q,
+                              const struct rec *failure, bool ours)
+{
+    struct arena *a = call_arena(c);
+    struct err e = {0};
+    q->failure = bridge_message(a, &pb_failure__failure__descriptor, failure);
+    struct str bytes = ours ? bridge_pack(a, q) : call_pack(c->t, a, q, &e);
+    if (!e.code) return bytes;
+    failure = app_failure(a, "CodecFailed", e.text);
+    q->failure = bridge_message(a, &pb_failure__failure__descriptor, failure);
+    return bridge_pack(a, q);
+}
+
+static bool send_failed(struct call *c, struct tw_task *k, int cause, const struct rec *failure,
+                        bool ours)
 {
     struct arena *a = call_turn(c);
     Pb__RespondWorkflowTaskFailedRequest *q = bridge_new(a, Pb__RespondWorkflowTaskFailedRequest,
@@ -44,14 +60,12 @@ static bool send_failed(struct call *c, struct tw_task *k, int cause, const stru
     q->identity = bridge_text(a, str_of(c->t->identity));
     q->task_token = bridge_bytes(a, k->raw);
     q->cause = (Pb__WorkflowTaskFailedCause)cause;
-    q->failure = bridge_message(a, &pb_failure__failure__descriptor, failure);
     q->deployment_options = tw_deployment(a, k->w, k->q->build);
-    struct str bytes = bridge_pack(a, q);
+    struct str bytes = pack_failed(c, q, failure, ours);
     bool fits = bytes.n <= RPC_MESSAGE_MAX;
     if (!fits) { /* the reason itself is too long to be sent */
         struct rec *small = app_failure(a, "FailureTooLarge", "the failure is larger than 4 MiB");
-        q->failure = bridge_message(a, &pb_failure__failure__descriptor, small);
-        bytes = bridge_pack(a, q);
+        bytes = pack_failed(c, q, small, true);
     }
     call_send_bytes(c, METHOD("RespondWorkflowTaskFailed"), bytes, call_read_nothing);
     return fits;
@@ -82,7 +96,7 @@ void tw_fail_workflow(struct backend *b, struct str token, int cause, const stru
     if (k->attempt > 1)
         call_done_later(c);
     else
-        send_failed(c, k, cause, failure);
+        send_failed(c, k, cause, failure, false);
 }
 
 static void nobody(void *ud, const struct backend_answer *a)
@@ -109,7 +123,7 @@ void tw_task_give_back(struct tw_task *k, int cause, const char *why)
     } else {
         struct arena a;
         arena_init(&a, 0);
-        send_failed(c, same, cause, app_failure(&a, "WorkerError", why));
+        send_failed(c, same, cause, app_failure(&a, "WorkerError", why), true);
         arena_free(&a);
     }
 }
@@ -221,14 +235,17 @@ static PbQuery__WorkflowQueryResult *query_result(struct arena *a, const struct 
 {
     PbQuery__WorkflowQueryResult *m =
         bridge_new(a, PbQuery__WorkflowQueryResult, pb_query__workflow_query_result);
-    bool large = r->ok && tw_size(r->result) > w->blob_max;
+    bool large = r->ok && tw_size_sent(w, r->result) > w->blob_max;
+    bool hidden = r->failure && codec_hides(w->t->codec);
     bool ok = r->ok && !large;
     m->result_type = ok ? PB__QUERY_RESULT_TYPE__QUERY_RESULT_TYPE_ANSWERED
                         : PB__QUERY_RESULT_TYPE__QUERY_RESULT_TYPE_FAILED;
     if (ok) m->answer = call_payloads(a, r->result);
     if (!ok)
-        m->error_message = bridge_text(
-            a, large ? STR("the answer is larger than the namespace takes") : r->message);
+        m->error_message =
+            bridge_text(a, large    ? STR("the answer is larger than the namespace takes")
+                           : hidden ? STR(CODEC_HIDDEN)
+                                    : r->message);
     if (!r->ok) m->failure = bridge_message(a, &pb_failure__failure__descriptor, r->failure);
     return m;
 }
@@ -306,7 +323,7 @@ static Pb__VersioningBehavior behavior(const struct tw *w,
 }
 
 static struct str pack_completed(struct arena *a, struct tw_task *k,
-                                 const struct backend_workflow_completion *c)
+                                 const struct backend_workflow_completion *c, struct err *e)
 {
     struct temporal *t = k->w->t;
     Pb__RespondWorkflowTaskCompletedRequest *q = bridge_new(
@@ -342,12 +359,24 @@ static struct str pack_completed(struct arena *a, struct tw_task *k,
         m->nonfirst_local_activity_execution_attempts = (uint32_t)c->local_attempts;
         q->metering_metadata = m;
     }
-    return bridge_pack(a, q);
+    return call_pack(t, a, q, e);
 }
 
-/* The answer of a task that failed here for its size: the worker evicts the run, and the server
- * gives the task again. */
-static int read_too_large(struct call *c, struct str bytes, struct err *e)
+/* What is sent is measured: a codec changes the size. */
+static int check_sizes(struct arena *a, const struct tw *w, struct str bytes,
+                       const struct backend_workflow_completion *c, struct err *e)
+{
+    struct bridge_part commands = {.tag = 2, .type = &rec_type_command};
+    void *m;
+    if (!bytes.p || !w->t->codec) return tw_commands_fit(w, c->commands, c->n_commands, e);
+    int rc = bridge_read(a, &pb__respond_workflow_task_completed_request__descriptor, bytes,
+                         &commands, 1, &m, e);
+    return rc ? rc : tw_commands_fit(w, commands.recs, commands.n, e);
+}
+
+/* The answer of a task that failed here, for its size or its codec: the worker evicts the run, and
+ * the server gives the task again. */
+static int read_unsent(struct call *c, struct str bytes, struct err *e)
 {
     const struct backend_answer a = {.kind = BACKEND_STALE};
     (void)bytes;
@@ -356,8 +385,9 @@ static int read_too_large(struct call *c, struct str bytes, struct err *e)
     return 0;
 }
 
-static void fail_too_large(struct call *c, struct tw_task *k, const struct err *why)
+static void fail_unsent(struct call *c, struct tw_task *k, const struct err *why)
 {
+    bool large = why->code == ERR_LIMIT;
     struct temporal *t = c->t;
     log_printf(t->log, LOG_ERROR, "workflow " STR_FMT ": %s", STR_ARG(k->workflow_id), why->text);
     if (k->attempt > 1) {
@@ -366,9 +396,11 @@ static void fail_too_large(struct call *c, struct tw_task *k, const struct err *
     }
     struct arena a;
     arena_init(&a, 0);
-    send_failed(c, k, WORKFLOW_TASK_FAILED_CAUSE_PAYLOADS_TOO_LARGE,
-                app_failure(&a, "PayloadsTooLarge", why->text));
-    c->read = read_too_large;
+    send_failed(c, k,
+                large ? WORKFLOW_TASK_FAILED_CAUSE_PAYLOADS_TOO_LARGE
+                      : WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE,
+                app_failure(&a, large ? "PayloadsTooLarge" : "CodecFailed", why->text), true);
+    c->read = read_unsent;
     arena_free(&a);
 }
 
@@ -380,17 +412,15 @@ void tw_complete_workflow(struct backend *b, struct str token,
     struct err e = {0};
     struct call *c = answer_of(temporal_of(b), token, "complete a task of workflow", fn, ud, &k);
     if (!c) return;
-    struct str bytes = {NULL, 0};
-    if (tw_commands_fit(k->w, done->commands, done->n_commands, &e) == 0) {
-        bytes = pack_completed(call_turn(c), k, done);
-        if (bytes.n > RPC_MESSAGE_MAX)
-            err_set(&e, ERR_LIMIT,
-                    "the commands of one task have %zu bytes, a server takes at most %zu: keep "
-                    "large values in a store and pass their names",
-                    bytes.n, RPC_MESSAGE_MAX);
-    }
+    struct str bytes = pack_completed(call_turn(c), k, done, &e);
+    if (!e.code && check_sizes(call_arena(c), k->w, bytes, done, &e) == 0 &&
+        bytes.n > RPC_MESSAGE_MAX)
+        err_set(&e, ERR_LIMIT,
+                "the commands of one task have %zu bytes, a server takes at most %zu: keep "
+                "large values in a store and pass their names",
+                bytes.n, RPC_MESSAGE_MAX);
     if (e.code) {
-        fail_too_large(c, k, &e);
+        fail_unsent(c, k, &e);
         return;
     }
     c->refused = completed_refused;

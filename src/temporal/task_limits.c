@@ -17,6 +17,20 @@ int64_t tw_size(const struct rec *r)
     return n;
 }
 
+/* With a codec what it makes of them is measured; a request that it refuses is refused later. */
+int64_t tw_size_sent(const struct tw *w, const struct rec *payloads)
+{
+    struct arena a;
+    struct err e = {0};
+    if (!w->t->codec || !payloads) return tw_size(payloads);
+    arena_init(&a, 0);
+    struct str bytes =
+        call_pack(w->t, &a, bridge_message(&a, &pb_common__payloads__descriptor, payloads), &e);
+    int64_t n = bytes.p ? (int64_t)bytes.n : tw_size(payloads);
+    arena_free(&a);
+    return n;
+}
+
 int tw_commands_fit(const struct tw *w, struct rec *const *commands, size_t n, struct err *e)
 {
     for (size_t i = 0; i < n; i++) {

@@ -122,6 +122,22 @@ static const struct backend_ops ops = {.serve = tw_serve,
                                        .result = client_result,
                                        .shutdown = temporal_shutdown};
 
+/* The host's codec, else the built-in one when there are keys. */
+static int open_codec(struct temporal *t, const struct temporal_options *o, struct err *e)
+{
+    const struct settings *s = o->settings;
+    int rc = 0;
+    if (o->codec && s->codec_keys.n)
+        return err_set(e, ERR_ARG,
+                       "codec keys are given, and the program brings a codec: leave one out");
+    if (s->codec_keys.n) rc = codec_keys_open(s->codec_keys, t->entropy, &t->keys, e);
+    if (rc || (!o->codec && !t->keys)) return rc;
+    t->own_codec = o->codec ? *o->codec : codec_keys_codec(t->keys);
+    t->own_codec.plain_failures = t->own_codec.plain_failures || s->codec_plain_failures;
+    t->codec = &t->own_codec;
+    return 0;
+}
+
 int temporal_open(const struct temporal_options *o, struct backend **out, struct err *e)
 {
     struct temporal *t = mem_zalloc(sizeof *t);
@@ -134,6 +150,7 @@ int temporal_open(const struct temporal_options *o, struct backend **out, struct
     t->ns = str_dup(o->settings->ns);
     t->identity = str_dup(o->identity);
     int rc = t->ns && t->identity ? 0 : err_set(e, ERR_NOMEM, "out of memory opening a connection");
+    if (!rc) rc = open_codec(t, o, e);
     if (!rc) rc = channel_open(t->loop, &o->settings->channel, &t->channel, e);
     if (!rc) rc = rpc_open(t->loop, t->channel, t->entropy, &t->rpc, e);
     t->wire = (struct wire){wire_send, wire_cancel, t->rpc};
@@ -158,6 +175,7 @@ void temporal_close(struct backend *b)
     tw_close(t);
     if (t->rpc) rpc_close(t->rpc);
     if (t->channel) channel_close(t->channel);
+    codec_keys_close(t->keys);
     mem_free(t->ns);
     mem_free(t->identity);
     mem_free(t);

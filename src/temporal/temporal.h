@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/rng.h"
+#include "temporal/codec.h"
 #include "temporal/settings.h"
 
 /* Keeps the text of bundles, which a server does not. The functions are those of the port. */
@@ -27,6 +28,7 @@ struct temporal_options {
     struct str deployment, build_id;
     enum backend_versioning versioning;
     const struct temporal_keeper *keeper; /* copied; NULL: no text is kept */
+    const struct codec *codec;            /* copied; NULL: the settings' keys, if any */
     bool client_only;                     /* asks only: serve and offer do nothing */
 };
 /* Checks the settings (ERR_ARG, ERR_IO); the server is connected to when something is asked of it.

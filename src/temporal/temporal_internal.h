@@ -3,6 +3,7 @@
 #define ML_TEMPORAL_INTERNAL_H
 #include "base/loop.h"
 #include "base/rng.h"
+#include "temporal/codec.h"
 #include "temporal/rpc.h"
 #include "temporal/temporal.h"
 
@@ -25,6 +26,9 @@ struct temporal {
     struct rpc *rpc;
     struct tw *worker; /* worker_half.h */
     struct temporal_keeper keeper;
+    const struct codec *codec; /* NULL: payloads go as they are */
+    struct codec own_codec;
+    struct codec_keys *keys;
     /* client half */
     struct wire wire;
     struct call *calls;

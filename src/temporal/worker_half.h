@@ -150,6 +150,7 @@ void tw_task_give_back(struct tw_task *k, int cause, const char *why);
 /* ---- task_limits.c ---- */
 /* Bytes that a record's values have, about what they take on the wire. */
 int64_t tw_size(const struct rec *r);
+int64_t tw_size_sent(const struct tw *w, const struct rec *payloads); /* through the codec */
 /* ERR_LIMIT, and which command, when the server would terminate the run for one of them. */
 int tw_commands_fit(const struct tw *w, struct rec *const *commands, size_t n, struct err *e);
 

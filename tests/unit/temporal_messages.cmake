@@ -1,4 +1,5 @@
 ml_unit_test(bridge ${CMAKE_SOURCE_DIR}/tests/unit/test_bridge.c room_temporal)
+ml_unit_test(codec ${CMAKE_SOURCE_DIR}/tests/unit/test_codec.c room_temporal)
 ml_unit_test(status ${CMAKE_SOURCE_DIR}/tests/unit/test_status.c room_temporal)
 ml_unit_test(client ${CMAKE_SOURCE_DIR}/tests/unit/test_client.c room_temporal)
 ml_unit_test(message_bytes ${CMAKE_SOURCE_DIR}/tests/unit/test_message_bytes.c room_temporal)
