@@ -34,7 +34,8 @@ struct cli_opt {
 #define CLI_METADATA_MAX 32
 struct cli_temporal {
     const char *address; /* NULL: a file */
-    const char *name_space, *task_queue, *api_key, *ca, *cert, *key, *server_name, *proxy, *codec_keys;
+    const char *name_space, *task_queue, *api_key, *ca, *cert, *key, *server_name, *proxy,
+        *codec_keys;
     const char *deployment, *build_id, *versioning, *bundles; /* of a worker */
     bool tls, no_tls, no_verify;
     bool worker;                                /* runs what it loads; else it only asks */
