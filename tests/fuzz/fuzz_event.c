@@ -1,6 +1,6 @@
-/* Stored and exported events. Keeps true: any bytes are decoded or refused; what was decoded is
+/* Stored events. Keeps true: any bytes are decoded or refused; what was decoded is
  * encoded in one form, which decodes to itself; its JSON reads back to the same JSON. The first
- * byte chooses: a batch as stored, a single message, a history as JSON. */
+ * byte chooses: a batch as stored, a single message. */
 #include "fuzz.h"
 #include "history/event.h"
 
@@ -106,35 +106,6 @@ static void batch(struct str blob)
     arena_free(&a);
 }
 
-static void json(struct str text)
-{
-    struct arena a;
-    struct rec **events = NULL;
-    size_t n = 0;
-    struct err e = {0};
-    arena_init(&a, 1 << 28);
-    int rc = history_from_json(&a, text, &events, &n, &e);
-    FUZZ_CHECK(rc == 0 || (rc == e.code && e.text[0]));
-    if (rc == 0) {
-        struct buf one, two, three;
-        struct rec **again = NULL;
-        size_t m = 0;
-        buf_init(&one, 1 << 26);
-        buf_init(&two, 1 << 26);
-        buf_init(&three, 1 << 26);
-        FUZZ_CHECK(history_blob_encode(events, n, &one) == 0);
-        FUZZ_CHECK(history_blob_decode(&a, buf_str(&one), &again, &m, &e) == 0);
-        FUZZ_CHECK(m == n);
-        FUZZ_CHECK(history_to_json(events, n, &two, false) == 0);
-        FUZZ_CHECK(history_to_json(again, n, &three, false) == 0);
-        FUZZ_SAME(buf_str(&two), buf_str(&three));
-        buf_free(&one);
-        buf_free(&three);
-        buf_free(&two);
-    }
-    arena_free(&a);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     static const struct rec_type *const types[] = {
@@ -146,8 +117,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     unsigned which = fuzz_byte(&in);
     if (which == 'b')
         batch(fuzz_rest(&in));
-    else if (which == 'j')
-        json(fuzz_rest(&in));
     else
         message(types[which % (sizeof types / sizeof *types)], fuzz_rest(&in));
     return 0;
