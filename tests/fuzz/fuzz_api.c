@@ -407,7 +407,7 @@ static void open_host(struct host *x)
     c.flags = flags[fuzz_byte(&in) % 8];
     c.clock = fuzz_byte(&in) % 4 ? ML_CLOCK_VIRTUAL : ML_CLOCK_FILE;
     c.durability = fuzz_byte(&in) % 4 == 3 ? ML_DURABILITY_SNAPSHOT : ML_DURABILITY_FAST;
-    c.path = files[fuzz_byte(&in) % 4 == 0];
+    c.path = files[fuzz_byte(&in) % 8 == 7];
     if (c.durability == ML_DURABILITY_SNAPSHOT) c.path = fuzz_byte(&in) % 4 ? NULL : copy_path;
     c.event = on_event;
     c.event_ud = x;
@@ -453,7 +453,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         if (!x->h) {
             ops++;
             open_host(x);
-        } else if (op % 16 == 0) {
+        } else if (op % 32 == 30) {
             close_host(x);
         } else if (op % 2) {
             step(x, op >> 1);
