@@ -161,7 +161,8 @@ void worker_on_ready(struct worker *w, void (*fn)(void *ud), void *ud)
 void w_stop_check(struct worker *w)
 {
     if (!w->stopping || w->stopped || !w->stop_fn) return;
-    if (w->n_calls || w->n_tasks) return;
+    if (w->n_calls || w->n_tasks || w->n_locals_running)
+        return; /* they clean up, within the grace */
     w->stopped = true;
     if (w->stop_timer) loop_timer_stop(w->stop_timer);
     w->stop_fn(w->stop_ud);
@@ -186,6 +187,8 @@ void worker_stop(struct worker *w, void (*done)(void *ud), void *ud)
         next = k->next;
         if (k->state != W_ANSWERING && k->state != W_FETCHING) w_task_drop(k);
     }
+    for (struct map_entry *en = w->runs.first; en; en = en->next)
+        w_locals_drop(en->value); /* told to end; the task that begins again elsewhere does them */
     w_calls_shutdown(w);
     if (loop_timer_open(w->o.loop, on_grace_over, w, &w->stop_timer) == 0)
         loop_timer_start(w->stop_timer, W_STOP_GRACE_NS);

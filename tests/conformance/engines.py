@@ -67,6 +67,9 @@ class Script:
     def choose_script(self):
         text = open(self.case.path, encoding="utf-8").read()
         self.script, self.base = self.case.path, None
+        self.folder = os.path.join(self.engine.folder, self.id.replace("/", "_"))  # for the script's own files
+        os.mkdir(self.folder)
+        self.input = self.case.input.replace("$FOLDER", self.folder)
         if "-- broken\n" in text:
             self.script = os.path.join(self.engine.folder, self.id.replace("/", "_") + ".lua")
             self.write(text)
@@ -101,11 +104,11 @@ class EmbeddedRun(Script):
 
     async def start(self):
         if self.case.options:
-            await self.ask("start", self.script, "--workflow", self.case.name, "--id", self.id, "--input", self.case.input, "--options", self.case.options)
+            await self.ask("start", self.script, "--workflow", self.case.name, "--id", self.id, "--input", self.input, "--options", self.case.options)
         await self.worker_start()
 
     async def worker_start(self, *_):
-        self.process = await Process(self.engine.moonloop, "run", self.script, "--workflow", self.case.name, "--id", self.id, "--input", self.case.input, "--wait-all",
+        self.process = await Process(self.engine.moonloop, "run", self.script, "--workflow", self.case.name, "--id", self.id, "--input", self.input, "--wait-all",
                                      "--db", self.db, "--json", env=self.env).start()
 
     async def worker_stop(self, how="SIGTERM"):
@@ -224,7 +227,7 @@ class TemporalRun(Script):
     async def start(self):
         if self.case.worker is not None:
             await self.worker_start()
-        code, out, err = await command(self.engine.moonloop, "start", "--workflow", self.case.name, "--id", self.id, "--input", self.case.input, "--temporal", self.engine.address,
+        code, out, err = await command(self.engine.moonloop, "start", "--workflow", self.case.name, "--id", self.id, "--input", self.input, "--temporal", self.engine.address,
                                        "--task-queue", self.queue, *(["--options", self.case.options.replace("$UNIQUE", self.unique)] if self.case.options else []))
         if code:
             raise Bad(f"start: {out} {err}")
