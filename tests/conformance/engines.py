@@ -1,9 +1,10 @@
 """Where a case runs: the embedded engine, asked through the command `moonloop`, and a Temporal server, asked by the official client.
 Both have the same verbs; a step's outcome is a value, or Refused."""
-import asyncio, json, os, signal, uuid
+import asyncio, json, os, re, signal, subprocess, sys, uuid
 
 from case import Bad, bare, history, plain
 
+SUPPORT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support")
 LIMIT = int(os.environ.get("CONFORMANCE_LIMIT", 60))
 
 
@@ -59,6 +60,17 @@ class Process:
             raise Bad("it does not end:\n" + "\n".join(self.log[-20:]))
         await self.reader
         return self.p.returncode, (await self.output).decode()
+
+
+class Helper:
+    """A program of tests/support that says one line and serves until its input closes."""
+
+    def __init__(self, *args):
+        self.p = subprocess.Popen([sys.executable, *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.line = self.p.stdout.readline().strip()
+
+    async def end(self, *_):
+        self.p.communicate()
 
 
 class Script:
@@ -221,21 +233,34 @@ class TemporalRun(Script):
         self.queue = engine.queue if case.worker is None else "q-" + self.id
         self.log = engine.worker.log if engine.worker else []
         self.handle = self.client.get_workflow_handle(self.id)
-        self.unique = self.id.rpartition("-")[2]
+        self.unique, self.others = self.id.rpartition("-")[2], []
         self.choose_script()
 
     async def start(self):
         if self.case.worker is not None:
             await self.worker_start()
         code, out, err = await command(self.engine.moonloop, "start", "--workflow", self.case.name, "--id", self.id, "--input", self.input, "--temporal", self.engine.address,
-                                       "--task-queue", self.queue, *(["--options", self.case.options.replace("$UNIQUE", self.unique)] if self.case.options else []))
+                                       "--task-queue", self.queue, *(["--options", self.fill(self.case.options)] if self.case.options else []))
         if code:
             raise Bad(f"start: {out} {err}")
 
     async def worker_start(self, *options):
-        more = (self.case.worker or "").replace("$UNIQUE", self.unique).split()
+        more = await self.worker_options()
         self.process = await self.engine.serve([self.script], self.queue, *more, *options)
         self.log = self.process.log
+
+    async def worker_options(self):
+        text = self.case.worker or ""
+        if "$PROXY" in text and not hasattr(self, "proxy"):
+            user = re.search(r"(\S+:\S+)@\$PROXY", text)
+            self.proxy = Helper(os.path.join(SUPPORT, "connect_proxy.py"), *(user.groups() if user else ()))
+            self.others.append(self.proxy)
+        return self.fill(text).split()
+
+    def fill(self, text):
+        """$UNIQUE, $PROXY and $PORT (the server's)."""
+        proxy = f"127.0.0.1:{self.proxy.line}" if hasattr(self, "proxy") else ""
+        return text.replace("$UNIQUE", self.unique).replace("$PROXY", proxy).replace("$PORT", self.engine.address.rpartition(":")[2])
 
     async def worker_stop(self, how="SIGTERM"):
         code, _ = await self.process.end(getattr(signal, how))
@@ -308,6 +333,8 @@ class TemporalRun(Script):
     async def close(self):
         if self.process:
             await self.process.end(signal.SIGTERM)
+        for other in reversed(self.others):
+            await other.end(signal.SIGTERM)
         try:
             await self.handle.terminate()
         except Exception:
