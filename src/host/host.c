@@ -57,6 +57,7 @@ int host_fail(ml_host *h, const struct err *e)
 
 int host_gone(ml_host *h)
 {
+    if (h->closing) return err_set(&h->last, ERR_CLOSED, "the host is closing");
     if (!h->gone.code) return 0;
     return err_set(&h->last, ERR_CLOSED, "%s", h->gone.text);
 }

@@ -175,7 +175,8 @@ struct ml_host {
 
 /* host.c */
 int host_fail(ml_host *h, const struct err *e); /* keeps the text, returns the code */
-int host_gone(ml_host *h); /* ERR_CLOSED, with text, when the file could not be opened again */
+int host_gone(
+    ml_host *h); /* ERR_CLOSED, with text: it is closing, or its file could not be opened again */
 void host_give_up(ml_host *h, const struct err *e); /* from now on host_gone; the file is free */
 int host_open_engine(ml_host *h,
                      struct err *e); /* store, engine, worker, server: the host owns the file */

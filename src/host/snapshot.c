@@ -6,6 +6,7 @@ int ml_save(ml_host *h, const char *path)
 {
     struct err e = {0};
     if (!path || !*path) return err_set(&h->last, ERR_ARG, "save: a path is missing");
+    if (host_gone(h)) return ERR_CLOSED;
     if (!h->store)
         return err_set(&h->last, ERR_UNSUPPORTED,
                        "save: another process owns the file; copy it there");

@@ -37,6 +37,7 @@ int ml_step(ml_host *h, int64_t budget_ns)
 {
     int64_t end = clock_mono(&h->clock) + budget_ns;
     bool more = false;
+    if (h->closing) return host_gone(h);      /* asked by what was posted, inside ml_close */
     for (int idle = 0; idle < IDLE_PASSES;) { /* what one pass finds may be posted for the next */
         more = false;
         loop_turn(h->loop, 0);

@@ -410,6 +410,63 @@ static void embedding(void)
     wipe();
 }
 
+/* What is posted to a host that is being closed runs inside ml_close, before the engine is shut and
+ * after it is gone. */
+static int late, late_answers;
+static void on_late_load(void *ud, const ml_load_result *r)
+{
+    (void)ud;
+    (void)r;
+    late_answers++;
+}
+static void on_late_reply(void *ud, const ml_reply *r)
+{
+    (void)ud;
+    (void)r;
+    late_answers++;
+}
+static void on_late(void *ud)
+{
+    ml_host *h = ud;
+    ml_start_options o = {.workflow = "w"};
+    if (++late > 20) return;
+    CHECK_INT(ml_load(h, script_path, NULL, 0, on_late_load, NULL), ML_E_CLOSED);
+    CHECK_STR(ml_error(h), "the host is closing");
+    CHECK_INT(ml_start(h, &o, on_late_reply, NULL), ML_E_CLOSED);
+    CHECK_INT(ml_save(h, "/nonexistent/x.db"), ML_E_CLOSED);
+    int rc = ml_restore(h, "/nonexistent/x.db");
+    CHECK(rc == ML_E_CLOSED || rc == ML_E_UNSUPPORTED);
+    CHECK_INT(ml_step(h, 0), ML_E_CLOSED);
+    CHECK_INT(ml_run(h, NULL, NULL), ML_E_CLOSED);
+    CHECK_INT(ml_activity_done(h, 1, "1", NULL, 0) < 0, 1);
+    ml_drive(h, NULL);
+    ml_drive(h, "a");
+    CHECK_INT(ml_post(h, on_late, h), 0);
+}
+
+static void closing(void)
+{
+    ml_config c = config(ML_CLOCK_VIRTUAL);
+    for (int i = 0; i < 3; i++) {
+        fresh("a posted function calls a host that is being closed",
+              "ml.workflow('w', function() ml.sleep('1d') end)");
+        c.flags = i == 1 ? ML_NO_THREADS : 0;
+        if (i == 2) {
+            c.durability = ML_DURABILITY_SNAPSHOT;
+            c.path = NULL;
+        }
+        ml_host *h = open_with(&c);
+        load_script(h);
+        start(h, "a", NULL);
+        late = late_answers = 0;
+        CHECK_INT(ml_post(h, on_late, h), 0);
+        ml_close(h);
+        CHECK_INT(late, 21);
+        CHECK_INT(late_answers, 0);
+        wipe();
+    }
+}
+
 static void programs(void)
 {
     fresh("a plain script runs with its arguments and its exit code",
@@ -446,7 +503,8 @@ int main(int argc, char **argv)
                {"ends", ends},           {"mended", mended},
                {"resume", resume},       {"c_activity", c_activity},
                {"evicting", evicting},   {"snapshots", snapshots},
-               {"embedding", embedding}, {"programs", programs}};
+               {"embedding", embedding}, {"closing", closing},
+               {"programs", programs}};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (argc < 2 || strcmp(argv[1], all[i].name) == 0) all[i].fn();
     reply_reset(&rep);
