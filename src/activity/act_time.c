@@ -24,7 +24,8 @@ static int time_add(lua_State *L)
 {
     int64_t t = api_check_time(L, 1, "ml.time.add"), d = api_check_duration(L, 2, "ml.time.add"),
             sum;
-    if (__builtin_add_overflow(t, d, &sum)) return act_misuse(L, "ml.time.add: out of range");
+    if (__builtin_add_overflow(t, d, &sum))
+        return act_misuse(L, "ml.time.add: the sum is outside " TIME_RANGE);
     act_push_time(L, sum);
     return 1;
 }

@@ -48,10 +48,13 @@ static inline int64_t time_minus(int64_t a, int64_t b)
 /* "2026-03-01T09:00:00Z", with as many of 3, 6 or 9 fraction digits as the value needs. Returns the
  * length. */
 int time_format_iso(int64_t ns, char out[TIME_ISO_MAX]);
-/* ISO 8601 date or date-time, with Z, an offset or (taken as UTC) none. 0 or ERR_ARG. */
+#define TIME_RANGE "1677-09-21 to 2262-04-11" /* what int64 nanoseconds hold, for texts */
+/* ISO 8601 date or date-time, with Z, an offset or (taken as UTC) none. 0, ERR_ARG, or ERR_LIMIT
+ * for a time outside TIME_RANGE. */
 int time_parse_iso(struct str s, int64_t *ns);
 /* The same for the years 0000 to 9999: seconds since 1970 and 0..999999999 ns. */
 int time_parse_iso_wide(struct str s, int64_t *secs, int32_t *nanos);
+#define DURATION_MAX_S INT64_C(3155760000) /* 100 years of 365.25 days */
 /* "90s", "2h", "1d", "500ms", "1h30m", "1.5s", "250us", "10ns", "2w". 0, ERR_ARG, or ERR_LIMIT past
  * 100 years. */
 int duration_parse(struct str s, int64_t *ns);

@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 #define DAY_S INT64_C(86400)
-#define DURATION_MAX_NS (INT64_C(3155760000) * NS_PER_S) /* 100 years of 365.25 days */
+#define DURATION_MAX_NS (DURATION_MAX_S * NS_PER_S)
 
 /* Days since 1970-01-01 of a date; the month may be out of range by any amount of a 64-bit year. */
 static int64_t days_from_civil(int64_t y, int64_t m, int64_t d)
@@ -176,14 +176,28 @@ int time_parse_iso_wide(struct str s, int64_t *secs, int32_t *nanos)
     return 0;
 }
 
+/* Would it be a time, but for a minus before its year or a year of more than four digits? */
+static bool far_year(struct str s)
+{
+    int64_t secs;
+    int32_t nanos;
+    size_t digits = 0;
+    bool minus = take_char(&s, "-");
+    if (!minus) take_char(&s, "+");
+    while (digits < s.n && s.p[digits] >= '0' && s.p[digits] <= '9')
+        digits++;
+    if (digits < 4 || (digits == 4 && !minus)) return false;
+    return time_parse_iso_wide(str_make(s.p + digits - 4, s.n - digits + 4), &secs, &nanos) == 0;
+}
+
 int time_parse_iso(struct str s, int64_t *ns)
 {
     int64_t secs = 0;
     int32_t nanos = 0;
     int rc = time_parse_iso_wide(s, &secs, &nanos);
-    if (rc) return rc;
+    if (rc) return far_year(s) ? ERR_LIMIT : rc;
     __int128 v = (__int128)secs * NS_PER_S + nanos;
-    if (v > INT64_MAX || v < INT64_MIN) return ERR_ARG;
+    if (v > INT64_MAX || v < INT64_MIN) return ERR_LIMIT;
     *ns = (int64_t)v;
     return 0;
 }

@@ -200,7 +200,8 @@ static int parse_modes(struct cli *c, ml_config *cfg)
         cfg->until_ns = ml_parse_time(c->until);
         if (cfg->until_ns <= 0)
             return cli_fail(c, EXIT_USAGE,
-                            "--until takes a time such as 2026-03-01T09:00:00Z, not '%s'",
+                            "--until takes a time after 1970 and before 2262-04-11, such as "
+                            "2026-03-01T09:00:00Z, not '%s'",
                             c->until);
     }
     return 0;

@@ -108,16 +108,6 @@ static int parse(struct str s, struct cron *c)
     return at == s.n ? 0 : ERR_ARG;
 }
 
-int eng_cron_check(struct str spec, struct err *e)
-{
-    struct cron c;
-    return parse(spec, &c) ? err_set(e, ERR_ARG,
-                                     "\"%.*s\" is not a cron schedule (minute hour day month "
-                                     "weekday, or @every 90s)",
-                                     STR_ARG(spec))
-                           : 0;
-}
-
 static bool day_matches(const struct cron *c, const struct time_fields *f)
 {
     bool day = (c->set[2] >> f->day) & 1, weekday = (c->set[4] >> f->wday) & 1;
@@ -157,4 +147,20 @@ int64_t eng_cron_next(struct str spec, int64_t after_ns)
         }
     }
     return -1;
+}
+
+int eng_cron_check(struct str spec, struct err *e)
+{
+    struct cron c;
+    if (parse(spec, &c))
+        return err_set(
+            e, ERR_ARG,
+            "\"%.*s\" is not a cron schedule: write minute hour day month weekday, all in "
+            "UTC, or @every 90s (from 1s to 100 years)",
+            STR_ARG(spec));
+    if (eng_cron_next(spec, 0) < 0)
+        return err_set(e, ERR_ARG,
+                       "the cron schedule \"%.*s\" never comes: its months have no such day",
+                       STR_ARG(spec));
+    return 0;
 }

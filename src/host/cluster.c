@@ -58,7 +58,12 @@ static int64_t time_item(const cJSON *j, const char *key, struct err *e)
 {
     int64_t ns = 0;
     const char *z = cJSON_GetStringValue(item(j, key));
-    if (z && time_parse_iso(str_of(z), &ns)) err_set(e, ERR_ARG, "%s is no time: \"%s\"", key, z);
+    int rc = z ? time_parse_iso(str_of(z), &ns) : 0;
+    if (rc)
+        err_set(e, ERR_ARG, "%s must be %s, not \"%s\"", key,
+                rc == ERR_LIMIT ? "a time from " TIME_RANGE
+                                : "a time such as \"2026-03-01T09:00:00Z\"",
+                z);
     return ns;
 }
 

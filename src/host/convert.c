@@ -202,9 +202,18 @@ int64_t duration_of(const cJSON *j, struct err *e, const char *what)
 {
     int64_t ns = 0;
     if (!j || cJSON_IsNull(j)) return 0;
-    if (cJSON_IsNumber(j) && j->valuedouble >= 0 && j->valuedouble < 4e9)
-        return (int64_t)(j->valuedouble * (double)NS_PER_S);
-    if (cJSON_IsString(j) && duration_parse(str_of(j->valuestring), &ns) == 0) return ns;
-    err_set(e, ERR_ARG, "%s is a duration such as \"90s\" or a number of seconds", what);
+    double v = cJSON_IsNumber(j) ? j->valuedouble : 0;
+    if (cJSON_IsNumber(j) && v >= 0 && v <= (double)DURATION_MAX_S)
+        return (int64_t)(v * (double)NS_PER_S);
+    int rc = cJSON_IsString(j) ? duration_parse(str_of(j->valuestring), &ns) : ERR_ARG;
+    if (!rc) return ns;
+    char *shown = cJSON_PrintUnformatted(j);
+    err_set(e, ERR_ARG, "%s must be %s, not %.100s", what,
+            v < 0 ? "0 or longer"
+            : v > (double)DURATION_MAX_S || rc == ERR_LIMIT
+                ? "at most 100 years"
+                : "a duration such as \"90s\", or seconds",
+            shown ? shown : "this");
+    cJSON_free(shown);
     return 0;
 }

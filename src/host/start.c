@@ -216,7 +216,15 @@ static int enum_of(const char *v, const char *const *names, int n, const char *w
 static struct rec *retry_of(struct arena *a, const cJSON *j, struct err *e)
 {
     struct rec *r = rec_new(a, &rec_type_retry_policy);
-    const cJSON *b = cJSON_GetObjectItemCaseSensitive(j, "backoff"), *t;
+    const cJSON *b = cJSON_GetObjectItemCaseSensitive(j, "backoff"),
+                *n = cJSON_GetObjectItemCaseSensitive(j, "maxAttempts"), *t;
+    if (b && !cJSON_IsNull(b) &&
+        !(cJSON_IsNumber(b) && b->valuedouble >= 1 && b->valuedouble <= 1000))
+        err_set(e, ERR_ARG, "retry.backoff must be a number from 1 to 1000");
+    if (n && !cJSON_IsNull(n) &&
+        !(cJSON_IsNumber(n) && n->valuedouble >= 0 && n->valuedouble <= INT32_MAX))
+        err_set(e, ERR_ARG, "retry.maxAttempts must be a whole number, 0 (no limit) or more");
+    if (e->code) return r;
     rec_set_int(r, T(retry_policy, maximum_attempts), arg_i64(j, "maxAttempts"));
     rec_set_int(r, T(retry_policy, initial_interval),
                 duration_of(cJSON_GetObjectItemCaseSensitive(j, "initial"), e, "retry.initial"));
@@ -310,6 +318,9 @@ static int read_options(struct hcall *c, struct backend_start *b, struct err *e)
                 *sa = cJSON_GetObjectItemCaseSensitive(j, "searchAttributes"),
                 *retry = cJSON_GetObjectItemCaseSensitive(j, "retry");
     if (arg_str(j, "taskQueue")) b->task_queue = arena_str(&c->arena, arg_view(j, "taskQueue"));
+    const cJSON *cron = cJSON_GetObjectItemCaseSensitive(j, "cron");
+    if (cron && !cJSON_IsNull(cron) && !cJSON_IsString(cron))
+        err_set(e, ERR_ARG, "cron must be a text such as \"0 9 * * 1-5\"");
     if (arg_str(j, "cron")) b->cron = arena_str(&c->arena, arg_view(j, "cron"));
     if (cJSON_IsObject(memo))
         b->memo = payload_map(&c->arena, &rec_type_memo, T(memo, fields), memo);

@@ -4,8 +4,6 @@
 #include "script/sandbox_impl.h"
 #include <math.h>
 
-#define DURATION_MAX_S 3.2e9 /* 100 years */
-
 static const struct api_option *options_of(const char *name)
 {
     for (const struct api_options *o = api_options_table; o->name; o++)
@@ -67,31 +65,56 @@ static bool in_enum(const char *list, struct str s)
     return false;
 }
 
-static bool to_duration(lua_State *L, int idx, int64_t *ns)
+#define WANT_DURATION "a duration such as \"90s\", or seconds"
+#define WANT_TIME "a time such as \"2026-03-01T09:00:00Z\", or integer nanoseconds"
+
+/* Reads a duration; NULL, or what the value must be and is not. */
+static const char *to_duration(lua_State *L, int idx, int64_t *ns)
 {
     struct str s;
     if (lua_type(L, idx) == LUA_TNUMBER) {
         double v = lua_tonumber(L, idx);
-        if (!(v >= 0 && v <= DURATION_MAX_S)) return false;
+        if (v < 0) return "a duration of 0 or longer";
+        if (v > (double)DURATION_MAX_S) return "a duration of at most 100 years";
+        if (isnan(v)) return WANT_DURATION;
         *ns = lua_isinteger(L, idx) ? (int64_t)lua_tointeger(L, idx) * NS_PER_S
                                     : (int64_t)llround(v * 1e9);
-        return true;
+        return NULL;
     }
-    if (lua_type(L, idx) != LUA_TSTRING) return false;
+    if (lua_type(L, idx) != LUA_TSTRING) return WANT_DURATION;
     s.p = lua_tolstring(L, idx, &s.n);
-    return duration_parse(s, ns) == 0 && *ns >= 0;
+    int rc = duration_parse(s, ns);
+    return rc == ERR_LIMIT ? "a duration of at most 100 years" : rc ? WANT_DURATION : NULL;
 }
 
-static bool to_time(lua_State *L, int idx, int64_t *ns)
+/* Reads a time; NULL, or what the value must be and is not. */
+static const char *to_time(lua_State *L, int idx, int64_t *ns)
 {
     struct str s;
     if (lua_isinteger(L, idx)) {
         *ns = lua_tointeger(L, idx);
-        return true;
+        return NULL;
     }
-    if (lua_type(L, idx) != LUA_TSTRING) return false;
+    if (lua_type(L, idx) != LUA_TSTRING) return WANT_TIME;
     s.p = lua_tolstring(L, idx, &s.n);
-    return time_parse_iso(s, ns) == 0;
+    int rc = time_parse_iso(s, ns);
+    return rc == ERR_LIMIT ? "a time from " TIME_RANGE : rc ? WANT_TIME : NULL;
+}
+
+/* The value at idx as an error shows it; pushes nothing. */
+static const char *shown(lua_State *L, int idx, char *out, size_t size)
+{
+    if (lua_type(L, idx) == LUA_TSTRING)
+        snprintf(out, size, "\"%.100s\"", lua_tostring(L, idx));
+    else if (lua_isinteger(L, idx))
+        snprintf(out, size, "%lld", (long long)lua_tointeger(L, idx));
+    else if (lua_type(L, idx) != LUA_TNUMBER)
+        snprintf(out, size, "a %s", luaL_typename(L, idx));
+    else if (isnan(lua_tonumber(L, idx)))
+        snprintf(out, size, "not-a-number");
+    else
+        snprintf(out, size, "%.14g", lua_tonumber(L, idx));
+    return out;
 }
 
 static void check_table(lua_State *L, int idx, const char *options_name, const char *function_name,
@@ -115,12 +138,12 @@ static bool is_type(lua_State *L, int idx, const char *type, const char **want,
     if (strcmp(type, "table") == 0 || strcmp(type, "list") == 0) return t == LUA_TTABLE;
     if (strcmp(type, "function") == 0) return t == LUA_TFUNCTION;
     if (strcmp(type, "duration") == 0) {
-        *want = "a duration such as \"90s\", or seconds";
-        return to_duration(L, idx, &ns);
+        *want = to_duration(L, idx, &ns);
+        return !*want;
     }
     if (strcmp(type, "time") == 0) {
-        *want = "a time such as \"2026-03-01T09:00:00Z\", or integer nanoseconds";
-        return to_time(L, idx, &ns);
+        *want = to_time(L, idx, &ns);
+        return !*want;
     }
     if (strncmp(type, "enum:", 5) == 0) {
         *want = lua_pushfstring(L, "one of %s", type + 5);
@@ -155,11 +178,9 @@ static void check_one(lua_State *L, const struct api_option *all, const char *fu
         luaL_error(L, "%s: unknown option '%s'", function_name, key);
     }
     if (!is_type(L, lua_gettop(L), o->type, &want, function_name, depth)) {
-        if (lua_type(L, -1) == LUA_TSTRING)
-            luaL_error(L, "%s: option '%s' must be %s, not \"%s\"", function_name, key, want,
-                       lua_tostring(L, -1));
-        luaL_error(L, "%s: option '%s' must be %s, not a %s", function_name, key, want,
-                   luaL_typename(L, -1));
+        char value[128];
+        luaL_error(L, "%s: option '%s' must be %s, not %s", function_name, key, want,
+                   shown(L, -1, value, sizeof value));
     }
 }
 
@@ -189,14 +210,12 @@ void api_check_options(lua_State *L, int idx, const char *options_name, const ch
 
 static int64_t duration_or_raise(lua_State *L, int idx, const char *function_name, const char *what)
 {
-    int64_t ns;
-    if (!to_duration(L, idx, &ns)) {
-        if (lua_type(L, idx) == LUA_TSTRING || lua_type(L, idx) == LUA_TNUMBER)
-            luaL_error(L, "%s: %s must be a duration such as \"90s\", or seconds, not \"%s\"",
-                       function_name, what, lua_tostring(L, idx));
-        luaL_error(L, "%s: %s must be a duration such as \"90s\", or seconds, not a %s",
-                   function_name, what, luaL_typename(L, idx));
-    }
+    int64_t ns = 0;
+    char value[128];
+    const char *want = to_duration(L, idx, &ns);
+    if (want)
+        luaL_error(L, "%s: %s must be %s, not %s", function_name, what, want,
+                   shown(L, idx, value, sizeof value));
     return ns;
 }
 
@@ -207,13 +226,12 @@ int64_t api_check_duration(lua_State *L, int idx, const char *function_name)
 
 int64_t api_check_time(lua_State *L, int idx, const char *function_name)
 {
-    int64_t ns;
-    if (!to_time(L, idx, &ns))
-        luaL_error(
-            L,
-            "%s: a time such as \"2026-03-01T09:00:00Z\", or integer nanoseconds expected, not %s",
-            function_name,
-            lua_type(L, idx) == LUA_TSTRING ? lua_tostring(L, idx) : luaL_typename(L, idx));
+    int64_t ns = 0;
+    char value[128];
+    const char *want = to_time(L, idx, &ns);
+    if (want)
+        luaL_error(L, "%s: the argument must be %s, not %s", function_name, want,
+                   shown(L, idx, value, sizeof value));
     return ns;
 }
 

@@ -46,6 +46,8 @@ struct fake {
     bool threaded, hold_workflows, no_worker, fast;
     enum engine_clock mode;
     int64_t wall_offset;
+    int64_t slew_permille,
+        slew_from;             /* the wall gains so much since that moment of the monotonic clock */
     int64_t (*wall)(void *ud); /* NULL: the system's plus wall_offset */
     int slots_wft, slots_act, timers_in_memory;
     size_t runs_in_memory;
@@ -70,7 +72,9 @@ struct fake {
 
 static int64_t fake_wall(void *ud)
 {
-    return clock_wall(&clock_system) + ((struct fake *)ud)->wall_offset;
+    const struct fake *f = ud;
+    return clock_wall(&clock_system) + f->wall_offset +
+           (clock_mono(&clock_system) - f->slew_from) / 1000 * f->slew_permille;
 }
 static int64_t fake_mono(void *ud)
 {

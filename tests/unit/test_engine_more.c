@@ -259,6 +259,11 @@ static void test_chain(void)
     CHECK_INT(eng_cron_next(STR("* * * * *"), INT64_MAX - 1), -1);
     CHECK_INT(eng_cron_next(STR("* * * * *"), INT64_MIN), -1);
     CHECK_INT(eng_cron_next(STR("@every 90s"), INT64_MAX - 1), -1);
+    struct err never = {0};
+    CHECK_INT(eng_cron_check(STR("0 0 30 2 *"), &never), ERR_ARG);
+    CHECK(strstr(never.text, "never comes"));
+    CHECK_INT(eng_cron_check(STR("0 0 29 2 *"), &never), 0);
+    CHECK_INT(eng_cron_check(STR("0 0 30 2 1"), &never), 0); /* the Mondays of February */
     s.cron = STR("61 * * * *");
     start_full(&f, &s);
     CHECK_INT(got.err.code, ERR_ARG);

@@ -187,6 +187,97 @@ static void test_attempts(void)
     fake_remove(&f);
 }
 
+/* ---- a clock that is slewed, a machine that sleeps ---- */
+static int64_t slew_due[3];
+
+/* Timers of 400, 800 and 1,200 ms and an activity of 2 s that is held. */
+static void slewed_flow(struct fake *f, const struct backend_task *t, struct rec *const *e,
+                        size_t n, struct plan *p)
+{
+    (void)f;
+    (void)t;
+    if (!count_events(e, n, EVENT_TYPE_TIMER_STARTED)) {
+        for (int i = 0; i < 3; i++)
+            add_timer(p, i == 0 ? "1" : i == 1 ? "2" : "3", (i + 1) * 400 * NS_PER_MS);
+        add_retry(p, add_activity(p, "a", "act", 2 * NS_PER_S, NULL), NS_PER_MS, 1);
+    } else if (count_events(e, n, EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT)) {
+        add_complete(p, "\"timed out\"");
+    }
+}
+
+/* A clock that is corrected little by little goes faster or slower than time for a while. */
+static void test_slew(int64_t permille, const char *name)
+{
+    struct fake f;
+    CASE(name);
+    fake_init(&f, "slew");
+    f.workflow = slewed_flow;
+    f.activity = hold;
+    f.slew_permille = permille;
+    f.slew_from = clock_mono(&clock_system);
+    fake_open(&f);
+    int64_t began = clock_mono(&clock_system);
+    start(&f, "w", "flow");
+    for (int i = 0; i < 100000 && result(&f, "w") == RUN_RUNNING; i++)
+        fake_turn(&f);
+    int64_t took = clock_mono(&clock_system) - began;
+    CHECK_STR(got.text, "\"timed out\"");
+    CHECK(took >= 2 * NS_PER_S && took < 3 * NS_PER_S); /* real seconds, not the wall's */
+    history(&f, "w", NULL);
+    int seen = 0;
+    for (size_t i = 0; i < hist.n; i++) {
+        const struct rec *ev = hist.events[i], *a = event_attrs(ev);
+        if (event_type(ev) == EVENT_TYPE_TIMER_STARTED)
+            slew_due[atoi(rec_str(a, T(ev_timer_started, timer_id)).p) - 1] =
+                event_time(ev) + rec_int(a, T(ev_timer_started, start_to_fire_timeout));
+        if (event_type(ev) != EVENT_TYPE_TIMER_FIRED) continue;
+        int k = atoi(rec_str(a, T(ev_timer_fired, timer_id)).p) - 1;
+        int64_t late = event_time(ev) - slew_due[k];
+        CHECK_INT(k, seen++);                          /* in order, each once */
+        CHECK(late >= 0 && late <= JUMP_S * NS_PER_S); /* by the wall, never early */
+    }
+    CHECK_INT(seen, 3);
+    fake_remove(&f);
+}
+
+static void either(struct fake *f, const struct backend_task *t, struct rec *const *e, size_t n,
+                   struct plan *p)
+{
+    (str_eqz(t->workflow_id, "attempt") ? slewed_flow : three_timers)(f, t, e, n, p);
+}
+
+/* While a machine is suspended the monotonic clock stands still and the wall goes on: what was due
+ * meanwhile fires within a second of waking; an attempt has lost nothing of its time. */
+static void test_suspend(void)
+{
+    struct fake f;
+    CASE("a suspended machine: timers fire on waking, once and in order; attempts keep their time");
+    fake_init(&f, "suspend");
+    f.workflow = either;
+    f.activity = hold;
+    fake_open(&f);
+    start(&f, "w", "flow");
+    settle(&f, false);
+    int64_t began = clock_mono(&clock_system);
+    start(&f, "attempt", "flow");
+    turns(&f, 200 * NS_PER_MS);
+    CHECK_INT(f.n_held, 1);
+    CHECK_INT(fired(&f, "attempt"), 0);
+    f.wall_offset += 8 * HOUR; /* the lid was closed for the night */
+    turns(&f, JUMP_S * NS_PER_S + 300 * NS_PER_MS);
+    CHECK_INT(fired(&f, "w"), 2);
+    CHECK_INT(fired(&f, "attempt"), 3);
+    CHECK(clock_mono(&clock_system) - began < 2 * NS_PER_S);
+    CHECK_INT(count_events(hist.events, hist.n, EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT), 0);
+    for (int i = 0; i < 100000 && result(&f, "attempt") == RUN_RUNNING; i++)
+        fake_turn(&f);
+    CHECK_STR(got.text, "\"timed out\"");
+    CHECK(clock_mono(&clock_system) - began >= 2 * NS_PER_S);
+    CHECK_INT(fired(&f, "w"), 2); /* the third is due in two days, and no other came twice */
+    CHECK_INT(result(&f, "w"), RUN_RUNNING);
+    fake_remove(&f);
+}
+
 /* ---- limits ---- */
 static int64_t asked_delay;
 static void one_timer(struct fake *f, const struct backend_task *t, struct rec *const *e, size_t n,
@@ -387,6 +478,9 @@ int main(int argc, char **argv)
         test_back(INT64_C(55) * 365 * DAY, "the wall jumps back to the seventies");
         test_till();
         test_attempts();
+        test_slew(100, "a wall that gains a tenth: timers by the wall, attempts by real time");
+        test_slew(-100, "a wall that loses a tenth");
+        test_suspend();
         test_limits();
     }
     printf("seed %llu\n", (unsigned long long)seed);

@@ -38,10 +38,10 @@ static void test_iso(void)
     CHECK_STR(text(INT64_MIN), "1677-09-21T00:12:43.145224192Z");
     CHECK_INT(iso("2262-04-11T23:47:16.854775807Z"), INT64_MAX);
     CHECK(iso("1677-09-21T00:12:43.145224192Z") == INT64_MIN);
-    CHECK_INT(iso_error("2262-04-11T23:47:16.854775808Z"), ERR_ARG);
-    CHECK_INT(iso_error("1677-09-21T00:12:43.145224191Z"), ERR_ARG);
-    CHECK_INT(iso_error("9999-12-31T23:59:59Z"), ERR_ARG);
-    CHECK_INT(iso_error("0000-01-01"), ERR_ARG);
+    CHECK_INT(iso_error("2262-04-11T23:47:16.854775808Z"), ERR_LIMIT);
+    CHECK_INT(iso_error("1677-09-21T00:12:43.145224191Z"), ERR_LIMIT);
+    CHECK_INT(iso_error("9999-12-31T23:59:59Z"), ERR_LIMIT);
+    CHECK_INT(iso_error("0000-01-01"), ERR_LIMIT);
     CHECK_INT(iso("2026-03-01"), INT64_C(1772323200) * NS_PER_S);
     CHECK_INT(iso("2026-03-01T09:00"), iso("2026-03-01T09:00:00Z"));
     CHECK_INT(iso("2026-03-01 09:00:00"), iso("2026-03-01T09:00:00Z"));
@@ -78,6 +78,15 @@ static void test_iso(void)
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         CHECK_INT(iso_error(wrong[i]), ERR_ARG);
     CHECK_INT(time_parse_iso(STR("2026-03-01\0"), &(int64_t){0}), ERR_ARG);
+    /* times that are well written, but outside what int64 nanoseconds hold */
+    static const char *const far[] = {"9999-12-31T00:00:00Z",          "10000-01-01", "-0001-01-01",
+                                      "+12026-01-01T00:00Z",           "1677-09-20",  "2262-04-12",
+                                      "123456789012345678901234-02-28"};
+    for (size_t i = 0; i < sizeof far / sizeof *far; i++)
+        CHECK_INT(time_parse_iso(str_of(far[i]), &(int64_t){0}), ERR_LIMIT);
+    static const char *const none[] = {"10000-13-01", "-2026", "--2026-01-01", "2026-1-1", "-"};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        CHECK_INT(time_parse_iso(str_of(none[i]), &(int64_t){0}), ERR_ARG);
     struct rng r;
     rng_seed(&r, STR("iso"));
     for (int i = 0; i < 20000; i++) {
