@@ -116,6 +116,7 @@ struct backend_workflow_completion {
     bool force_new_task;                /* heartbeat: local activities still run */
     struct str pending_json; /* what the run waits for, for list and show; may be absent */
     int local_attempts;      /* local activity attempts after the first, of this task */
+    size_t unread_signals;   /* that were delivered and nobody has received */
     int64_t sleeps_till;     /* it waits for timers and nothing else: the first one's time; or 0 */
 };
 struct backend_activity_completion {

@@ -404,6 +404,11 @@ void eng_apply_start(struct txn *t, struct msg *m)
         existing(t, m);
         return;
     }
+    if (r->status == RUN_RUNNING && s->signal_name.n && s->on_open != ID_CONFLICT_TERMINATE &&
+        eng_signals_full(r)) {
+        eng_refuse_signal(t, m);
+        return;
+    }
     if (r->status == RUN_RUNNING && s->on_open == ID_CONFLICT_USE_EXISTING) {
         existing(t, m);
         add_signal(t, s);

@@ -134,8 +134,10 @@ static struct rec *child_started(struct arena *a, int64_t now, const struct msg 
     return ev;
 }
 
-/* How a signal or cancellation went, for the run that sent it. */
-static struct rec *outcome(struct arena *a, int64_t now, const struct msg *m, bool ok)
+#define OUTCOME_NOT_FOUND 1 /* ..._NOT_FOUND of both enumerations */
+
+/* How a signal or cancellation went, for the run that sent it. cause_no: why not. */
+static struct rec *outcome(struct arena *a, int64_t now, const struct msg *m, bool ok, int cause_no)
 {
     const struct rec *i = event_attrs(m->rec);
     struct rec *to = NULL, *ev;
@@ -169,7 +171,7 @@ static struct rec *outcome(struct arena *a, int64_t now, const struct msg *m, bo
                 m->had_run_id ? m->run_id : (struct str){NULL, 0});
     rec_set_int(to, init, m->initiated);
     if (!ok) {
-        rec_set_int(to, cause, 1); /* ..._NOT_FOUND of both enumerations */
+        rec_set_int(to, cause, cause_no);
         rec_set_int(to, done,
                     m->sub == X_SIGNAL
                         ? rec_int(i, T(ev_signal_external_workflow_execution_initiated,
@@ -342,7 +344,7 @@ void eng_cross_dispatch(struct engine *g, struct msg *m)
     if (!wrong) {
         to_inbox(r, m);
     } else if (m->sub == X_SIGNAL || (m->sub == X_CANCEL && m->initiated)) {
-        back_to_sender(g, m, outcome(&m->arena, engine_now(g), m, false));
+        back_to_sender(g, m, outcome(&m->arena, engine_now(g), m, false, OUTCOME_NOT_FOUND));
     } else {
         drop(g, m);
     }
@@ -509,8 +511,14 @@ void eng_apply_cross(struct txn *t, struct msg *m)
     struct rec *reply = NULL;
     if (m->sub == X_START_CHILD) {
         reply = child_start_failed(a, t->now, m);
+    } else if (r->status == RUN_RUNNING && m->sub == X_SIGNAL && eng_signals_full(r)) {
+        reply =
+            outcome(a, t->now, m, false,
+                    SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED_CAUSE_SIGNAL_COUNT_LIMIT_EXCEEDED);
     } else if (r->status == RUN_RUNNING) {
-        reply = m->initiated && m->sub != X_TERMINATE ? outcome(a, t->now, m, true) : NULL;
+        reply = m->initiated && m->sub != X_TERMINATE
+                    ? outcome(a, t->now, m, true, OUTCOME_NOT_FOUND)
+                    : NULL;
         switch (m->sub) {
         case X_SIGNAL:
             apply_signal(t, m);
@@ -523,7 +531,7 @@ void eng_apply_cross(struct txn *t, struct msg *m)
             break;
         }
     } else if (m->initiated && m->sub != X_TERMINATE) {
-        reply = outcome(a, t->now, m, false);
+        reply = outcome(a, t->now, m, false, OUTCOME_NOT_FOUND);
     }
     if (reply && m->initiated) {
         eng_cross(t, X_EVENT, m->source_workflow_id, m->source_run_id, m->initiated, false, reply);

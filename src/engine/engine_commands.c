@@ -622,6 +622,7 @@ void eng_apply_wft_done(struct txn *t, struct msg *m)
     eng_updates_reject(t, m);
     adopt_bundle(t, m);
     set_waits(r, m);
+    r->unread = m->unread;
     int64_t completed = completed_event(t, m);
     r->done = r->started;
     r->seen = 0;

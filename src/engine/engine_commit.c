@@ -15,8 +15,8 @@ static const char sql_update_run[] =
     "cancel_requested = ?, memo = ?, search = ?"
     " WHERE run = ?";
 static const char sql_insert_history[] = "INSERT INTO history(run, first, n, time, bytes, sched, "
-                                         "started, done, attempt, waits, kinds, events)"
-                                         " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+                                         "started, done, attempt, waits, kinds, events, unread)"
+                                         " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
 static struct str opt(const char *z)
 {
@@ -58,9 +58,9 @@ static void write_history(struct txn *t)
         t->failed = true;
     } else {
         r->bytes += (int64_t)blob.n;
-        STMT(t, sql_insert_history, "iiiiiiiiissb", r->row, event_id(c->events[0]), (int64_t)c->n,
+        STMT(t, sql_insert_history, "iiiiiiiiissbi", r->row, event_id(c->events[0]), (int64_t)c->n,
              event_time(c->events[c->n - 1]), r->bytes, r->sched, r->started, r->done,
-             (int64_t)r->wft_attempt, str_of(r->waits), buf_str(&kinds), buf_str(&blob));
+             (int64_t)r->wft_attempt, str_of(r->waits), buf_str(&kinds), buf_str(&blob), r->unread);
     }
     buf_free(&blob);
     buf_free(&kinds);

@@ -3,7 +3,8 @@
  * the rest is run + message -> events, rows, effects. */
 #include "engine/engine_internal.h"
 
-static bool request_seen(struct txn *t, struct msg *m)
+/* Was this request carried out before? */
+static bool request_known(struct txn *t, struct msg *m)
 {
     if (!m->request_id.n) {
         return false;
@@ -21,11 +22,20 @@ static bool request_seen(struct txn *t, struct msg *m)
         seen = store_read_next(q) == 1;
     }
     store_read_close(q);
-    if (!seen) {
+    return seen;
+}
+
+/* The same, and from now on it was. */
+static bool request_seen(struct txn *t, struct msg *m)
+{
+    if (request_known(t, m)) {
+        return true;
+    }
+    if (m->request_id.n) {
         STMT(t, "INSERT OR IGNORE INTO requests(run, id) VALUES(?, ?)", "is", t->run->row,
              m->request_id);
     }
-    return seen;
+    return false;
 }
 
 /* The row of the newest run of a workflow id, from the file. */
@@ -70,9 +80,34 @@ static bool closed(struct txn *t, struct msg *m)
     return true;
 }
 
+void eng_refuse_signal(struct txn *t, struct msg *m)
+{
+    struct run *r = t->run;
+    struct buf b;
+    buf_init(&b, 2000);
+    buf_printf(&b,
+               "workflow \"%.*s\" has %d signals that it has not received: this one is not taken; "
+               "send it again when the workflow has received some",
+               STR_ARG(r->workflow_id), ENG_SIGNALS_MAX);
+    struct effect *f = eng_reply(t, m, ERR_LIMIT, buf_str(&b).p ? buf_str(&b).p : "");
+    f->reply.run_id = r->run_id;
+    buf_free(&b);
+}
+
+bool eng_signals_full(const struct run *r)
+{
+    return r->unread + r->unread_buffered >= ENG_SIGNALS_MAX;
+}
+
+/* What was accepted is never dropped, so that nobody can fill a run without end: the sender is
+ * told. */
 static void apply_signal(struct txn *t, struct msg *m)
 {
     if (closed(t, m)) {
+        return;
+    }
+    if (eng_signals_full(t->run) && !request_known(t, m)) {
+        eng_refuse_signal(t, m);
         return;
     }
     struct effect *f = eng_reply(t, m, 0, "");

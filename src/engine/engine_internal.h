@@ -24,8 +24,9 @@
 #include "base/map.h"
 #include "engine/engine.h"
 
-#define ENG_ID_MAX 1000      /* bytes of ids, names and types */
-#define ENG_PENDING_MAX 2000 /* open activities, children, signals, cancels of a run, each */
+#define ENG_ID_MAX 1000       /* bytes of ids, names and types */
+#define ENG_SIGNALS_MAX 10000 /* that a run has not received: then senders are refused */
+#define ENG_PENDING_MAX 2000  /* open activities, children, signals, cancels of a run, each */
 #define ENG_UPDATES_OPEN 10
 #define ENG_UPDATES_TOTAL 2000
 #define ENG_SUGGEST_EVENTS 4096
@@ -141,7 +142,7 @@ struct msg {
     size_t n_results;
     uint32_t *flags;
     size_t n_flags;
-    int64_t number, number2;
+    int64_t number, number2, unread;
     struct backend_start *start;
     struct store_batch *batch;
     struct str source_workflow_id, source_run_id;
@@ -264,6 +265,8 @@ struct run {
     int64_t cancel_requested;
     struct map pends;
     size_t n_buffered;
+    int64_t unread;          /* signals in its history that the script has not received */
+    int64_t unread_buffered; /* and among what is buffered */
     int64_t next_buffered;
     struct chunk *chunks, *chunks_last; /* events since `done`, oldest first */
     int64_t recent_first;               /* id of the first event in chunks (next_id: none) */
@@ -444,6 +447,9 @@ void eng_pend_delete(struct txn *t, struct pend *p);
 struct effect *eng_effect(struct txn *t, int kind);
 void eng_answer(struct txn *t, struct msg *m, enum backend_answer_kind kind);
 struct effect *eng_reply(struct txn *t, struct msg *m, int code, const char *text);
+/* Has the run as many signals as it may have that it did not receive? */
+bool eng_signals_full(const struct run *r);
+void eng_refuse_signal(struct txn *t, struct msg *m); /* answers its sender */
 void eng_arm(struct txn *t, int kind, int64_t id, int64_t due);
 void eng_txn_write(struct txn *t);
 void eng_txn_finish(struct txn *t);

@@ -8,8 +8,9 @@ static const char sql_run[] = "SELECT workflow_id, run_id, type, status, blocked
                               " bundle, entry, input_digest, request_id, cron, attempt, "
                               "started_at, closed_at, cancel_requested, memo, search"
                               " FROM runs WHERE run = ?";
-static const char sql_last[] = "SELECT first, n, bytes, sched, started, done, attempt, waits FROM "
-                               "history WHERE run = ? ORDER BY first DESC LIMIT 1";
+static const char sql_last[] =
+    "SELECT first, n, bytes, sched, started, done, attempt, waits, unread FROM "
+    "history WHERE run = ? ORDER BY first DESC LIMIT 1";
 static const char sql_pending[] = "SELECT kind, id, name, type, queue, extra, state, attempt, "
                                   "epoch, due, at, first_at, cancel, failure, details"
                                   " FROM pending WHERE run = ? ORDER BY kind, id";
@@ -93,6 +94,7 @@ static int load_last(struct run *r, struct err *e)
         r->wft_attempt = (int)store_read_i64(q, 6);
         struct str waits = store_read_str(q, 7);
         r->waits = waits.p ? str_dup(waits) : NULL;
+        r->unread = store_read_i64(q, 8);
         r->recent_first = r->next_id;
     }
     store_read_close(q);
@@ -129,6 +131,7 @@ static int load_pending_row(struct run *r, struct store_read *q, struct err *e)
             return rc;
         }
         r->n_buffered++;
+        r->unread_buffered += event_type(p->event) == EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED;
         if (p->id >= r->next_buffered) {
             r->next_buffered = p->id + 1;
         }

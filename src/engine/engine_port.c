@@ -177,6 +177,7 @@ static void op_complete_workflow(struct backend *b, struct str token,
     m->text = arena_str(&m->arena, c->pending_json);
     m->number = c->local_attempts;
     m->number2 = c->sleeps_till;
+    m->unread = (int64_t)c->unread_signals;
     post_outcome(of(b), token, m);
 }
 

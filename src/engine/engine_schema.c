@@ -66,5 +66,9 @@ static const char schema_2[] =
     "AS state, p.attempt,"
     " datetime(p.due / 1000000000, 'unixepoch') AS due FROM pending p JOIN runs r USING (run);";
 
-const struct store_migration engine_migrations[] = {{1, kv_schema_sql}, {2, schema_2}};
+/* Signals that came up to here and that the script had not received. */
+static const char schema_3[] = "ALTER TABLE history ADD COLUMN unread INTEGER NOT NULL DEFAULT 0;";
+
+const struct store_migration engine_migrations[] = {
+    {1, kv_schema_sql}, {2, schema_2}, {3, schema_3}};
 const size_t engine_migrations_n = sizeof engine_migrations / sizeof engine_migrations[0];

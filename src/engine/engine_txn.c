@@ -137,7 +137,9 @@ struct rec *eng_event_loose(struct txn *t, int type, struct rec **attrs)
 void eng_event_arrive(struct txn *t, struct rec *ev, bool wakes)
 {
     struct run *r = t->run;
+    bool signal = event_type(ev) == EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED;
     if (!r->started) {
+        r->unread += signal;
         eng_event_append(t, ev);
         r->want_wft = r->want_wft || wakes;
         return;
@@ -152,6 +154,7 @@ void eng_event_arrive(struct txn *t, struct rec *ev, bool wakes)
     p->state = wakes;
     p->first_at = t->now;
     r->n_buffered++;
+    r->unread_buffered += signal;
     if (arena_failed(&p->arena)) {
         t->failed = true;
     }
@@ -296,6 +299,8 @@ void eng_flush_buffered(struct txn *t)
         }
     }
     r->n_buffered = 0;
+    r->unread += r->unread_buffered;
+    r->unread_buffered = 0;
     if (stored) {
         STMT(t, "DELETE FROM pending WHERE run = ? AND kind = 6", "i", r->row);
     }

@@ -271,6 +271,7 @@ void w_task_complete(struct w_task *k, const struct wf_out *out, bool force)
                                             .versioning = w_text_versioning(k),
                                             .force_new_task = force,
                                             .local_attempts = k->local_retries,
+                                            .unread_signals = out->unread_signals,
                                             .sleeps_till = force ? 0 : sleeps_till(k, out)};
     if (!pending.code && out->n_pending) c.pending_json = buf_str(&pending);
     if (out->closed) k->run->doomed = true;

@@ -268,6 +268,7 @@ static void put_news(struct wf_run *r)
     m->n_drift = m->cap_drift = 0;
     o->pending = r->pending;
     o->n_pending = r->n_pending;
+    o->unread_signals = r->unread_signals;
 }
 
 static void answer(struct wf_run *r, enum wf_status status)

@@ -109,13 +109,14 @@ static void buffered_free(struct buffered *b)
     mem_free(b);
 }
 
-static struct buffered *channel_take(struct channel *c)
+static struct buffered *channel_take(struct wf_run *r, struct channel *c)
 {
     struct buffered *b = c->first;
     if (!b) return NULL;
     c->first = b->next;
     if (!c->first) c->last = NULL;
     c->n--;
+    r->unread_signals--;
     return b;
 }
 
@@ -169,6 +170,26 @@ static bool protect(struct wf_run *r, lua_CFunction fn, void *ud)
     return false;
 }
 
+/* An engine refuses signals before so many wait. If one did not, the task fails and the signals
+ * stay in the history; a history that went on without them (of an older version) is replayed as it
+ * was.
+ */
+static void channel_full(struct wf_run *r, struct str name)
+{
+    if (r->replaying)
+        api_warn(r, LOG_WARN,
+                 arena_printf(&r->out_arena,
+                              "signal " STR_FMT " was dropped: %d are waiting already",
+                              STR_ARG(name), BUFFERED_SIGNALS_MAX));
+    else
+        wf_task_failf(r, WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE,
+                      "TooManySignals",
+                      "more than %d signals " STR_FMT
+                      " wait and nobody has received them: receive them as they come, or "
+                      "register a handler (ml.on_signal)",
+                      BUFFERED_SIGNALS_MAX, STR_ARG(name));
+}
+
 void script_signal(struct wf_run *r, struct str name, const struct rec *input, struct str identity)
 {
     (void)identity;
@@ -185,15 +206,13 @@ void script_signal(struct wf_run *r, struct str name, const struct rec *input, s
         wf_future_ok(r, c->waiting->id, input);
         return;
     }
-    struct buffered *b = c && c->n < BUFFERED_SIGNALS_MAX ? mem_zalloc(sizeof *b) : NULL;
+    if (c && c->n >= BUFFERED_SIGNALS_MAX) {
+        channel_full(r, name);
+        return;
+    }
+    struct buffered *b = c ? mem_zalloc(sizeof *b) : NULL;
     if (!b) {
-        if (c && c->n)
-            api_warn(r, LOG_WARN,
-                     arena_printf(&r->out_arena,
-                                  "signal " STR_FMT " was dropped: %d are waiting already",
-                                  STR_ARG(name), BUFFERED_SIGNALS_MAX));
-        else
-            script_limit(r);
+        script_limit(r);
         return;
     }
     arena_init(&b->arena, 0);
@@ -206,6 +225,7 @@ void script_signal(struct wf_run *r, struct str name, const struct rec *input, s
         c->first = b;
     c->last = b;
     c->n++;
+    r->unread_signals++;
 }
 
 static int ml_on_signal(lua_State *L)
@@ -217,7 +237,7 @@ static int ml_on_signal(lua_State *L)
     struct channel *c = channel_named(L, name, "ml.on_signal");
     while (c->first) { /* taken from the list after the coroutine exists: raising loses nothing */
         signal_task(L, r, h, c->first->input, c->first->arrival);
-        buffered_free(channel_take(c));
+        buffered_free(channel_take(r, c));
     }
     return 0;
 }
@@ -245,7 +265,7 @@ static int give_buffered(lua_State *L, struct channel *c)
     lua_settop(L, 0);
     lua_pushboolean(L, 1);
     int n = api_push_payloads(L, c->first->input);
-    buffered_free(channel_take(c));
+    buffered_free(channel_take(run_of(L), c));
     return n + 1;
 }
 
@@ -707,7 +727,7 @@ void messages_free(struct wf_run *r)
     for (struct map_entry *x = s->channels.first; x; x = x->next) {
         struct channel *c = x->value;
         while (c->first)
-            buffered_free(channel_take(c));
+            buffered_free(channel_take(r, c));
         mem_free(c);
     }
     map_free(&s->channels);

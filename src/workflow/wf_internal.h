@@ -197,6 +197,7 @@ struct wf_run {
     /* pending list, filled by the script side after it settled: who waits for what */
     struct wf_pending *pending;
     size_t n_pending, cap_pending;
+    size_t unread_signals; /* that wait in channels */
     struct wf_out out;
 };
 void wf_log_add(struct wf_run *r, int level, struct str text, struct str fields_json);

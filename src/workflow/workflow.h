@@ -116,6 +116,7 @@ struct wf_out {
     size_t n_logs; /* never those of replay */
     const struct wf_pending *pending;
     size_t n_pending;
+    size_t unread_signals; /* that wait in channels */
     const struct wf_drift *drift;
     size_t n_drift;
     bool closed;          /* a terminal command is among the commands, or history closed the run */

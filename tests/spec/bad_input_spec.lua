@@ -224,4 +224,54 @@ ml.workflow("flood", function() local h = ml.external("sink") for i = 1, 1500 do
       assert.equal("1500\n", r.out, r.err)
     end)
   end)
+  it("is refused from 10,000 on that the run has not received, to every sender, and none that was accepted is lost", function()
+    with({ ["s.lua"] = head .. [[
+ml.workflow("sink", function()
+  local released, n = false, 0
+  ml.update("go", function() released = true return n end)
+  ml.await(function() return released end)
+  local c = ml.channel("x")
+  while true do
+    local _, v = c:receive()
+    if v == "last" then return n end
+    n = n + 1
+    if v ~= n then return { "lost or out of order", n, v } end
+  end
+end)
+local flood = ml.activity("flood", { timeout = "120s", retry = { max_attempts = 1 } }, function()
+  local sink, taken, refused, first = ml.client.run("sink"), 0, 0, nil
+  for i = 1, 10020 do
+    local ok, e = pcall(sink.signal, sink, "x", i)
+    if ok then taken = taken + 1 else refused, first = refused + 1, first or { type = e.type, message = e.message } end
+  end
+  local ok, e = pcall(ml.client.start, "sink", { id = "sink", signal = "x", input = 1 })
+  return { taken = taken, refused = refused, first = first, with_start = not ok and e.type }
+end)
+ml.workflow("flooder", function()
+  local r = flood()
+  local ok, e = pcall(function() ml.external("sink"):signal("x", "from a run") end)
+  r.from_run = not ok and e.type
+  return r
+end)
+]] }, function(d)
+      assert.equal(0, d:exec({ "start", "s.lua", "--workflow", "sink", "--id", "sink" }).code)
+      local r = d:exec { "run", "s.lua", "--workflow", "flooder", "--id", "flooder", "--durability", "fast" }
+      assert.equal(0, r.code, r.err)
+      assert.equal(10000, r.value.taken)
+      assert.equal(20, r.value.refused)
+      assert.equal("TooLarge", r.value.first.type)
+      assert.matches('workflow "sink" has 10000 signals that it has not received', r.value.first.message, 1, true)
+      assert.equal("TooLarge", r.value.with_start)
+      assert.equal("SignalCountLimitExceeded", r.value.from_run)
+      r = d:exec { "signal", "sink", "x", '"from outside"' } -- by a new process: the file knows
+      assert.equal(2, r.code, r.err)
+      assert.matches("send it again when the workflow has received some", r.err, 1, true)
+      local o = owner(d, "run s.lua --workflow sink --id sink")
+      t.eventually("the run is told to receive", function() return ask(d, "update", "sink", "go").code == 0 end, 30)
+      t.eventually("a signal is taken again", function() return ask(d, "signal", "sink", "x", '"last"').code == 0 end, 30)
+      t.eventually("the run ends", function() return d:read("o") ~= "" end, 30)
+      assert.equal("10000\n", d:read("o"))
+      o.stop()
+    end)
+  end)
 end)

@@ -1,5 +1,6 @@
 /* The engine's main road: start, tasks, activities, timers, signals, one commit a step, and going
  * on after a reopening. */
+#include "engine/engine_internal.h"
 #include "engine_fake.h"
 
 /* Three activities in a row, then a timer, then the end. */
@@ -286,6 +287,51 @@ static void test_signals(void)
     fake_remove(&f);
 }
 
+/* Ends when 10,000 signals came. */
+static void ten_thousand(struct fake *f, const struct backend_task *t, struct rec *const *e,
+                         size_t n, struct plan *p)
+{
+    (void)f;
+    (void)t;
+    if (count_events(e, n, EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED) >= ENG_SIGNALS_MAX)
+        add_timer(p, "1", INT64_C(3600) * NS_PER_S);
+}
+
+static void test_signal_flood(void)
+{
+    struct fake f;
+    char id[32];
+    CASE("a flood of signals that nobody receives: refused from 10,000 on, also after a restart");
+    fake_init(&f, "flood");
+    f.workflow = ten_thousand;
+    f.no_worker = f.fast = true;
+    fake_open(&f);
+    start(&f, "w", "flow");
+    for (int i = 0; i < ENG_SIGNALS_MAX; i++) {
+        snprintf(id, sizeof id, "s%d", i);
+        sig(&f, "w", "x", id);
+        if (got.err.code) break;
+    }
+    CHECK_INT(got.err.code, 0);
+    sig(&f, "w", "x", "one more");
+    CHECK_INT(got.err.code, ERR_LIMIT);
+    sig(&f, "w", "x", "s17"); /* was taken before: nothing new */
+    CHECK_INT(got.err.code, 0);
+    fake_reopen(&f);
+    sig(&f, "w", "y", "one more");
+    CHECK_INT(got.err.code, ERR_LIMIT);
+    CHECK(strstr(got.err.text, "\"w\" has 10000 signals"));
+    history(&f, "w", NULL);
+    CHECK_INT(count_events(hist.events, hist.n, EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED),
+              ENG_SIGNALS_MAX);
+    f.no_worker = false; /* its task says that none waits any more */
+    fake_reopen(&f);
+    settle(&f, false);
+    sig(&f, "w", "x", "one more");
+    CHECK_INT(got.err.code, 0);
+    fake_remove(&f);
+}
+
 /* Ends at its first task, unless a signal came. */
 static void hasty(struct fake *f, const struct backend_task *t, struct rec *const *e, size_t n,
                   struct plan *p)
@@ -453,6 +499,7 @@ int main(void)
     test_retry();
     test_timeouts();
     test_signals();
+    test_signal_flood();
     test_buffered(false);
     test_buffered(true);
     test_cancel_late();
