@@ -79,7 +79,7 @@ static double retry_after(lua_State *L)
                                   &f.min, &f.sec) == 6) {
             const char *at = strstr(months, month);
             f.month = at ? (int)(at - months) / 3 + 1 : 1;
-            s = (double)(time_from_fields(&f) - act_now(act_host_of(L))) / 1e9;
+            s = ((double)time_from_fields(&f) - (double)act_now(act_host_of(L))) / 1e9;
         }
     }
     return s > 0 && s < 86400 * 365.0 ? s : 0;

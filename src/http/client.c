@@ -353,6 +353,16 @@ void http_cancel(struct http_client *c, uint64_t id)
     if (t) unlink_transfer(t);
 }
 
+/* curl does not end a transfer whose callback refused what had waited while it was paused. */
+static void end_failed(struct http_transfer *t, CURLcode code)
+{
+    curl_multi_remove_handle(t->c->multi, t->easy);
+    t->running = false;
+    transfer_finish(t, code);
+    t->ended = true;
+    client_due(t);
+}
+
 long http_read(struct http_client *c, uint64_t id, struct buf *out)
 {
     struct http_transfer *t = idmap_get(&c->ids, id);
@@ -365,7 +375,8 @@ long http_read(struct http_client *c, uint64_t id, struct buf *out)
     }
     if (t->paused && t->running) {
         t->paused = false;
-        curl_easy_pause(t->easy, CURLPAUSE_CONT);
+        CURLcode code = curl_easy_pause(t->easy, CURLPAUSE_CONT);
+        if (code != CURLE_OK) end_failed(t, code);
     }
     return (long)n;
 }

@@ -26,7 +26,8 @@ struct http_transfer {
     uint64_t id;
     struct http_transfer *prev, *next, *due_next;
     bool due, running, streaming, following, ended, told_response, told_done, paused, discard;
-    bool begun; /* the final response's headers are in */
+    bool begun;   /* the final response's headers are in */
+    bool in_head; /* between a status line and the blank line */
     CURL *easy;
     struct curl_slist *list;
     struct arena arena; /* the request's copy */
@@ -47,6 +48,7 @@ struct http_transfer {
     size_t received;
     size_t limit;
     bool over_limit, head_over;
+    bool refused; /* a part of the body was not taken: the transfer fails */
     int status;
     struct http_failure failure;
     struct http_header *out_headers;

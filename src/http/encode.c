@@ -124,20 +124,33 @@ bool http_same_origin(const char *a, const char *b)
     return same;
 }
 
+/* Behind the last '@' of host[:port], or its end when what stands there is no port: then it is a
+ * part of a password with one of / ? # in it. */
+static size_t behind_user(struct str url, size_t host)
+{
+    size_t from = host, colon = 0, i = host;
+    bool port = true;
+    for (; i < url.n && !strchr("/?#", url.p[i]); i++) {
+        if (url.p[i] == '@') from = i + 1;
+        if (url.p[i] == '@' || url.p[i] == '[') colon = 0;
+        if (url.p[i] == ']' || (!colon && url.p[i] == ':')) {
+            colon = i + 1;
+            port = true;
+        } else if (colon && url.p[i] != ':' && (url.p[i] < '0' || url.p[i] > '9')) {
+            port = false;
+        }
+    }
+    return colon && !port ? url.n : from;
+}
+
 void http_url_redacted(struct buf *out, struct str url)
 {
-    size_t n = 0;
-    while (n < url.n && url.p[n] != '?' && url.p[n] != '#')
+    size_t n = 0, host = 0;
+    for (size_t i = 0; !host && i + 2 < url.n && !strchr("?#", url.p[i]); i++)
+        if (memcmp(url.p + i, "://", 3) == 0) host = i + 3;
+    size_t from = behind_user(url, host);
+    for (n = from; n < url.n && url.p[n] != '?' && url.p[n] != '#';)
         n++;
-    size_t host = 0;
-    for (size_t i = 0; i + 2 < n; i++) {
-        if (memcmp(url.p + i, "://", 3) != 0) continue;
-        host = i + 3;
-        break;
-    }
-    size_t from = host;
-    for (size_t i = host; host && i < n && url.p[i] != '/'; i++)
-        if (url.p[i] == '@') from = i + 1;
     buf_put(out, url.p, host);
     buf_put(out, url.p + from, n - from);
 }

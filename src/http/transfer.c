@@ -4,6 +4,7 @@
 #include "client_internal.h"
 
 #include <stdio.h>
+#include <sys/socket.h>
 
 int transfer_copy(struct http_transfer *t, const struct http_request *r, struct err *e)
 {
@@ -134,14 +135,18 @@ static size_t on_header(char *p, size_t size, size_t n, void *ud)
     struct str l = str_make(p, n);
     while (l.n && (l.p[l.n - 1] == '\n' || l.p[l.n - 1] == '\r'))
         l.n--;
-    if (l.n >= 5 && memcmp(l.p, "HTTP/", 5) == 0) { /* also after a 1xx */
+    if (t->begun) return n;                                        /* trailers */
+    if (!t->in_head && l.n >= 5 && memcmp(l.p, "HTTP/", 5) == 0) { /* also after a 1xx */
+        t->in_head = true;
         buf_reset(&t->head);
         t->n_head = 0;
         return n;
     }
+    if (l.n == 0) t->in_head = false;
     const char *colon = l.n ? memchr(l.p, ':', l.n) : NULL;
-    if (!colon || t->begun) return n; /* the blank line; trailers */
+    if (!colon) return n;
     struct str name = str_make(l.p, (size_t)(colon - l.p));
+    if (memchr(name.p, 0, name.n)) return n; /* no name; a NUL ends one in `head` */
     struct str value = str_make(colon + 1, l.n - name.n - 1);
     while (value.n && (value.p[0] == ' ' || value.p[0] == '\t'))
         value = str_make(value.p + 1, value.n - 1);
@@ -192,19 +197,21 @@ static size_t on_body(char *p, size_t size, size_t n, void *ud)
 {
     struct http_transfer *t = ud;
     n *= size;
+    if (t->refused) return 0; /* said before, while the stream was paused */
     if (!t->begun && !t->discard) begin_body(t);
     if (t->streaming && !t->discard && t->data.n && t->data.n + n > HTTP_STREAM_BUFFER) {
         t->paused = true;
         return CURL_WRITEFUNC_PAUSE;
     }
     if (n > t->limit - t->received) {
-        t->over_limit = true;
+        t->over_limit = t->refused = true;
         return 0;
     }
     t->received += n;
     if (t->discard) return n;
     if (buf_put(&t->data, p, n) < 0) {
         t->over_limit = t->data.code == ERR_LIMIT;
+        t->refused = true;
         return 0;
     }
     if (t->streaming) client_due(t);
@@ -243,6 +250,13 @@ static long ms_of(int64_t ns, int64_t dflt_ns)
     return (long)(ms > INT32_MAX ? INT32_MAX : ms);
 }
 
+/* A program that is started meanwhile does not inherit the connection. */
+static curl_socket_t on_open(void *ud, curlsocktype purpose, struct curl_sockaddr *a)
+{
+    (void)ud, (void)purpose;
+    return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+}
+
 int transfer_prepare(struct http_transfer *t, struct err *e)
 {
     if (strncasecmp(t->url, "http://", 7) != 0 && strncasecmp(t->url, "https://", 8) != 0)
@@ -272,6 +286,7 @@ int transfer_prepare(struct http_transfer *t, struct err *e)
     curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS, ms_of(t->req.connect_timeout_ns, 10 * NS_PER_S));
     int64_t left = t->due_ns - clock_mono(loop_clock(t->c->loop));
     curl_easy_setopt(h, CURLOPT_TIMEOUT_MS, ms_of(left, NS_PER_MS)); /* redirects share one total */
+    curl_easy_setopt(h, CURLOPT_OPENSOCKETFUNCTION, on_open);
     curl_easy_setopt(h, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(h, CURLOPT_HEADERDATA, t);
     curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, on_body);
@@ -293,8 +308,10 @@ void transfer_fail(struct http_transfer *t, const char *type, bool retryable, co
     struct buf where;
     buf_init(&where, 4096);
     http_url_redacted(&where, str_of(t->url));
-    snprintf(t->failure.text, sizeof t->failure.text, STR_FMT " %.160s: %.200s", STR_ARG(t->method),
-             where.p ? where.p : "", text);
+    struct str at = str_make(buf_str(&where).p, where.n > 160 ? 160 : where.n);
+    at.n = str_utf8_valid(at); /* whole characters */
+    snprintf(t->failure.text, sizeof t->failure.text, STR_FMT " " STR_FMT ": %.200s",
+             STR_ARG(t->method), STR_ARG(at), text);
     buf_free(&where);
 }
 
@@ -398,7 +415,7 @@ static bool follow(struct http_transfer *t)
     buf_reset(&t->data);
     t->n_head = 0;
     t->received = 0;
-    t->begun = t->discard = t->paused = false;
+    t->begun = t->discard = t->paused = t->in_head = false;
     struct err e = {0};
     if (transfer_prepare(t, &e) < 0) {
         transfer_fail(t, "BadUrl", false, e.text);
@@ -407,8 +424,16 @@ static bool follow(struct http_transfer *t)
     return true;
 }
 
+/* What a callback refused while curl took up a paused stream is not curl's result. */
+static CURLcode result_of(const struct http_transfer *t, CURLcode code)
+{
+    if (code != CURLE_OK || !t->refused) return code;
+    return t->over_limit ? CURLE_WRITE_ERROR : CURLE_OUT_OF_MEMORY;
+}
+
 bool transfer_finish(struct http_transfer *t, CURLcode code)
 {
+    code = result_of(t, code);
     if (code != CURLE_OK) {
         fail_by_code(t, code);
         return false;
