@@ -191,6 +191,7 @@ static bool says(struct str s, const char *what)
 static bool completed_refused(struct call *c, const struct status *s)
 {
     struct backend_answer a = {.kind = BACKEND_STALE};
+    if (tw_pages_again(c, s)) return true;
     if (s->code == STATUS_INVALID_ARGUMENT && says(s->message, "UnhandledCommand")) {
         a.kind = BACKEND_UNHANDLED_COMMAND;
     } else if (s->code == STATUS_INVALID_ARGUMENT) {
@@ -322,8 +323,8 @@ static Pb__VersioningBehavior behavior(const struct tw *w,
                                         : PB__VERSIONING_BEHAVIOR__VERSIONING_BEHAVIOR_PINNED;
 }
 
-static struct str pack_completed(struct arena *a, struct tw_task *k,
-                                 const struct backend_workflow_completion *c, struct err *e)
+static Pb__RespondWorkflowTaskCompletedRequest *
+completed_request(struct arena *a, struct tw_task *k, const struct backend_workflow_completion *c)
 {
     struct temporal *t = k->w->t;
     Pb__RespondWorkflowTaskCompletedRequest *q = bridge_new(
@@ -359,7 +360,7 @@ static struct str pack_completed(struct arena *a, struct tw_task *k,
         m->nonfirst_local_activity_execution_attempts = (uint32_t)c->local_attempts;
         q->metering_metadata = m;
     }
-    return call_pack(t, a, q, e);
+    return q;
 }
 
 /* What is sent is measured: a codec changes the size. */
@@ -412,19 +413,25 @@ void tw_complete_workflow(struct backend *b, struct str token,
     struct err e = {0};
     struct call *c = answer_of(temporal_of(b), token, "complete a task of workflow", fn, ud, &k);
     if (!c) return;
-    struct str bytes = pack_completed(call_turn(c), k, done, &e);
-    if (!e.code && check_sizes(call_arena(c), k->w, bytes, done, &e) == 0 &&
-        bytes.n > RPC_MESSAGE_MAX)
+    struct arena *a = call_turn(c);
+    Pb__RespondWorkflowTaskCompletedRequest *q = completed_request(a, k, done);
+    struct str bytes = call_pack(c->t, a, q, &e);
+    size_t most = k->w->completion_pages ? (size_t)k->w->completion_max : RPC_MESSAGE_MAX;
+    if (!e.code && check_sizes(a, k->w, bytes, done, &e) == 0 && bytes.n > RPC_MESSAGE_MAX &&
+        (bytes.n > most || tw_pages_make(c, k, q, &e) == ERR_LIMIT))
         err_set(&e, ERR_LIMIT,
                 "the commands of one task have %zu bytes, a server takes at most %zu: keep "
                 "large values in a store and pass their names",
-                bytes.n, RPC_MESSAGE_MAX);
+                bytes.n, most);
     if (e.code) {
         fail_unsent(c, k, &e);
         return;
     }
     c->refused = completed_refused;
-    call_send_bytes(c, METHOD("RespondWorkflowTaskCompleted"), bytes, read_completed);
+    if (k->pages.n)
+        tw_pages_send(c, k, read_completed);
+    else
+        call_send_bytes(c, METHOD("RespondWorkflowTaskCompleted"), bytes, read_completed);
 }
 
 /* ---- queries alone ---- */

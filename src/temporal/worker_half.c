@@ -24,7 +24,12 @@ static int read_namespace(struct call *c, struct str bytes, struct err *e)
     int rc = call_read(c, &pb__describe_namespace_response__descriptor, bytes, NULL, 0, &m, e);
     if (rc) return rc;
     const PbNamespace__NamespaceInfo *i = m->namespace_info;
-    if (i && i->capabilities) w->polls_end = i->capabilities->worker_poll_complete_on_shutdown;
+    if (i && i->capabilities) {
+        w->polls_end = i->capabilities->worker_poll_complete_on_shutdown;
+        w->completion_pages = i->capabilities->workflow_task_completion_pagination;
+    }
+    if (i && i->limits && i->limits->workflow_task_completion_size_limit_error > 0)
+        w->completion_max = i->limits->workflow_task_completion_size_limit_error;
     if (i && i->limits && i->limits->blob_size_limit_error > 0)
         w->blob_max = i->limits->blob_size_limit_error;
     if (i && i->limits && i->limits->memo_size_limit_error > 0)
@@ -152,6 +157,36 @@ static void stop_serving(struct tw *w)
     for (const struct tw_queue *q = w->queues; q; q = q->next)
         if (w->asked == TW_KNOWN && (q->workflows || q->activities)) say_shutdown(w, q);
     if (!w->polls_end) tw_polls_cancel(w, NULL);
+}
+
+/* ---- runs that left the cache ---- */
+static void on_reset(void *ud, const struct rpc_reply *r)
+{
+    struct tw *w = ud;
+    (void)r; /* a run that is closed or unknown needs none */
+    w->resets--;
+}
+
+void tw_run_evicted(struct backend *b, const struct backend_target *run)
+{
+    struct tw *w = temporal_of(b)->worker;
+    struct arena a;
+    struct err e;
+    uint64_t id;
+    if (w->off || w->asked != TW_KNOWN || w->stopping || w->ending || w->resets >= TW_RESETS)
+        return;
+    arena_init(&a, 0);
+    Pb__ResetStickyTaskQueueRequest *m =
+        bridge_new(&a, Pb__ResetStickyTaskQueueRequest, pb__reset_sticky_task_queue_request);
+    m->namespace_ = bridge_text(&a, str_of(w->t->ns));
+    m->execution = call_execution(&a, run);
+    const struct rpc_options o = {
+        .class = RPC_ONCE, .timeout_ns = TW_END_NS, .ns = str_of(w->t->ns)};
+    struct str bytes = bridge_pack(&a, m);
+    if (bytes.p && w->t->wire.send(w->t->wire.ud, METHOD("ResetStickyTaskQueue"), bytes, &o,
+                                   on_reset, w, &id, &e) == 0)
+        w->resets++;
+    arena_free(&a);
 }
 
 /* All queues are there before anything of what was served is changed. */
@@ -321,6 +356,7 @@ int tw_open(struct temporal *t, const struct temporal_options *o, struct err *e)
     w->t = t;
     w->off = o->client_only;
     w->blob_max = w->memo_max = TW_BLOB_MAX;
+    w->completion_max = TW_COMPLETION_MAX;
     map_init(&w->tasks);
     map_init(&w->acts);
     idmap_init(&w->sleep_ids);

@@ -7,8 +7,9 @@
  * nobody polls waits for its time-out).
  *
  * Files: worker_half.c (serving, slots, start-up, the end), poller.c (polls), task.c (workflow
- * tasks and their pages), task_answer.c (their completions), task_limits.c (what a server would
- * refuse), task_activity.c (activity tasks and their ends), heartbeat.c, worker_sleep.c. */
+ * tasks and their pages), task_answer.c (their completions), task_pages.c (large ones),
+ * task_limits.c (what a server would refuse), task_activity.c (activity tasks and their ends),
+ * heartbeat.c, worker_sleep.c. */
 #ifndef ML_TEMPORAL_WORKER_HALF_H
 #define ML_TEMPORAL_WORKER_HALF_H
 #include "base/map.h"
@@ -24,6 +25,10 @@
 #define TW_BLOB_MAX ((int64_t)2 << 20)       /* a server's default, until it says otherwise */
 #define TW_EAGER_MAX                                                                               \
     3 /* activities of one completion that are wanted at once, as in the official core */
+#define TW_RESETS 100
+#define TW_COMPLETION_MAX ((int64_t)40 << 20) /* a server's default, in all pages */
+#define TW_PAGE_BYTES ((size_t)3 << 20)       /* of commands in one request, about */
+#define TW_PAGES_AGAIN 3                      /* when a server lost what it had of them */
 #define TW_SDK_NAME "moonloop"
 
 enum tw_kind { TW_NORMAL, TW_STICKY, TW_ACTIVITY, TW_KINDS };
@@ -52,6 +57,12 @@ struct tw_task { /* a workflow task from its arrival to the server's answer */
     int attempt;
     bool first; /* of its run: no task was completed before */
     bool answering;
+    struct { /* of a completion that does not fit into one request; in the call's arena */
+        struct str *p;
+        size_t n, at;
+        int again;
+        call_read_fn last;
+    } pages;
     int eager; /* activity slots kept for what may come with the answer */
     int64_t started_id;
     uint64_t rpc; /* the page that is out */
@@ -95,12 +106,14 @@ struct tw {
     /* what the server can do */
     enum { TW_UNASKED, TW_ASKING, TW_KNOWN } asked;
     bool sdk_metadata, failure_heartbeat, polls_end, eager_start;
-    int64_t blob_max, memo_max;
+    int64_t blob_max, memo_max, completion_max;
+    bool completion_pages;    /* a completion may come in several requests */
     struct loop_timer *timer; /* another try; the end */
     bool paused;              /* until the timer rings */
     int hold;                 /* no new polls now */
     bool stopping;            /* serves nothing any more */
     int saying;               /* good-byes that are out */
+    int resets;               /* of sticky queues, that are out */
     bool ending;
     int64_t end_ns;
     void (*ended)(void *ud);
@@ -118,6 +131,9 @@ int tw_serve(struct backend *b, const struct backend_sink *sink,
 struct tw_queue *tw_eager_reserve(struct tw *w, struct str queue);
 void tw_eager_take(struct tw *w, struct tw_queue *q, struct str task);
 void tw_release(struct backend *b, struct str token, const struct err *why);
+/* The server is to give the run's next task to any worker, with its whole history: it would wait
+ * for this one's answer to a part of it. One try; TW_RESETS at once, others wait for their task. */
+void tw_run_evicted(struct backend *b, const struct backend_target *run);
 void tw_offer(struct backend *b, int workflow_slots, int activity_slots);
 /* Ends the worker half: open tasks are given back, what is in flight gets TW_END_NS; then fn. */
 void tw_shutdown(struct tw *w, void (*fn)(void *ud), void *ud);
@@ -146,6 +162,15 @@ void tw_complete_query(struct backend *b, struct str token, const struct backend
                        backend_answer_fn fn, void *ud);
 /* Fails it on the worker's own account; nobody is told. */
 void tw_task_give_back(struct tw_task *k, int cause, const char *why);
+
+/* ---- task_pages.c ---- */
+/* Packs them all, when q is too large for one request. ERR_LIMIT: one page still is; the codec's
+ * errors; ERR_NOMEM. */
+int tw_pages_make(struct call *c, struct tw_task *k, Pb__RespondWorkflowTaskCompletedRequest *q,
+                  struct err *e);
+void tw_pages_send(struct call *c, struct tw_task *k, call_read_fn last);
+/* The server lost the pages that it had: the task still stands, and all are sent again. */
+bool tw_pages_again(struct call *c, const struct status *s);
 
 /* ---- task_limits.c ---- */
 /* Bytes that a record's values have, about what they take on the wire. */

@@ -54,7 +54,16 @@ void w_run_evict(struct w_run *r)
     map_del(&w->runs, str_of(r->run_id));
     if (r->wf) wf_close(r->wf);
     mem_free(r->run_id);
+    mem_free(r->workflow_id);
     mem_free(r);
+}
+
+void w_run_retire(struct w_run *r)
+{
+    struct backend *b = r->w->b;
+    const struct backend_target t = {str_of(r->workflow_id), str_of(r->run_id)};
+    if (b->ops->run_evicted) b->ops->run_evicted(b, &t);
+    w_run_evict(r);
 }
 
 bool w_run_evictable(const struct w_run *r)
@@ -69,7 +78,7 @@ void w_cache_trim(struct worker *w)
     for (struct w_run *r = w->lru_first, *next; r && (w->n_runs > max_runs || w->bytes > max_bytes);
          r = next) {
         next = r->next;
-        if (w_run_evictable(r)) w_run_evict(r);
+        if (w_run_evictable(r)) w_run_retire(r);
     }
 }
 
@@ -83,6 +92,7 @@ int w_run_open(struct worker *w, const struct backend_task *t, struct bundle *b,
     r->done_last = &r->done_first;
     memcpy(r->digest, b->digest, sizeof r->digest);
     r->run_id = str_dup(t->run_id);
+    r->workflow_id = str_dup(t->workflow_id);
     struct wf_info info = {.namespace_ = str_of(w->name_space),
                            .workflow_id = t->workflow_id,
                            .run_id = t->run_id,
@@ -90,7 +100,7 @@ int w_run_open(struct worker *w, const struct backend_task *t, struct bundle *b,
                            .limits = w->o.limits,
                            .current_digest = r->digest,
                            .noop_name = w->o.noop_name};
-    if (!r->run_id) {
+    if (!r->run_id || !r->workflow_id) {
         rc = err_set(e, ERR_NOMEM, "out of memory opening run " STR_FMT, STR_ARG(t->run_id));
         goto out;
     }
@@ -107,6 +117,7 @@ int w_run_open(struct worker *w, const struct backend_task *t, struct bundle *b,
 out:
     if (r->wf) wf_close(r->wf);
     mem_free(r->run_id);
+    mem_free(r->workflow_id);
     mem_free(r);
     return rc;
 }

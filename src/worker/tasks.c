@@ -69,8 +69,10 @@ static void release_run(struct w_run *r, bool evict)
     struct w_task *p = r->parked, *next;
     r->task = NULL;
     r->parked = NULL;
-    if (evict || r->doomed || (r->w->o.evict_always && w_run_evictable(r)))
+    if (evict || r->doomed)
         w_run_evict(r);
+    else if (r->w->o.evict_always && w_run_evictable(r))
+        w_run_retire(r);
     else
         w_run_touch(r);
     for (; p; p = next) {

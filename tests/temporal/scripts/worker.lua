@@ -2,6 +2,7 @@
 local ml = require "moonloop"
 
 local echo = ml.activity("echo", { timeout = "20s" }, function(v) return v end)
+local measure = ml.activity("measure", { timeout = "20s" }, function(v) return #v end)
 local flaky = ml.activity("flaky", { timeout = "20s", retry = { initial = "100ms", max_attempts = 5 } }, function(until_attempt)
   local attempt = ml.info().attempt
   if attempt < until_attempt then ml.fail("attempt " .. attempt, { type = "Flaky" }) end
@@ -87,6 +88,13 @@ ml.workflow("too_large", function(n)
   return { ok = ok, cause = e and e.cause and e.cause.type }
 end)
 ml.workflow("too_large_input", function(n) return echo(("x"):rep(n)) end)
+ml.workflow("many_large", function(n, bytes)
+  local each = {}
+  for i = 1, n do each[i] = function() return measure(("x"):rep(bytes)) end end
+  local sum = 0
+  for _, size in ipairs((ml.all(each))) do sum = sum + size end
+  return sum
+end)
 ml.workflow("outside", function() return later() end)
 ml.workflow("other_queue", function(a, b, queue)
   local add = python:with { task_queue = queue }
