@@ -430,6 +430,7 @@ void ml_close(ml_host *h)
     mem_free(h->identity);
     mem_free(h->path);
     mem_free(h->bundles);
+    mem_free(h->deployment);
     mem_free(h->followed.id);
     mem_free(h->followed.run);
     mem_free(h->task_queue);

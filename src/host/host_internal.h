@@ -132,6 +132,7 @@ struct ml_host {
         char *id, *run;   /* NULL: none */
         int64_t event_id; /* told so far */
     } followed;           /* the run of a server whose events are told (remote.c) */
+    char *deployment;     /* of a worker of a server; NULL: none */
     char *bundles;        /* folder of texts that a worker of a server keeps; NULL: none */
     struct log log;
     struct clock clock;

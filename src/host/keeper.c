@@ -1,5 +1,5 @@
 /* The texts that a worker of a Temporal server has served, in a folder: DIGEST.bundle, HASH.text,
- * and BUILD.build with the digests of a build. Workers may share it. And the worker's own build,
+ * and HASH.build with the digests of a build. Workers may share it. And the worker's own build,
  * when it has a deployment and was given none: the digest of what it has loaded. */
 #include "base/mem.h"
 #include "host/host_internal.h"
@@ -51,16 +51,58 @@ static int get_text(void *ud, const char *sha, struct buf *text, struct err *e)
     return keep_get(h->bundles, name, text, e);
 }
 
+/* BUILD.build: the digests of a build's bundles, one a line, under the hash of its name. */
+static void build_name(char out[NAME_MAX_LENGTH], struct str deployment, struct str build)
+{
+    unsigned char sum[SHA256_BYTES];
+    char hex[2 * SHA256_BYTES + 1];
+    const struct str parts[] = {deployment, STR("/"), build};
+    hash_sha256_parts(parts, 3, sum);
+    hex_encode(sum, sizeof sum, hex);
+    name_of(out, str_of(hex), "build");
+}
+
+static int get_build(void *ud, struct str deployment, struct str build, struct buf *digest,
+                     struct err *e)
+{
+    const ml_host *h = ud;
+    char name[NAME_MAX_LENGTH];
+    struct buf text;
+    build_name(name, deployment, build);
+    buf_init(&text, (size_t)1 << 20);
+    int rc = keep_get(h->bundles, name, &text, e);
+    if (!rc && text.n == SHA256_HEX) /* one line */
+        buf_put(digest, text.p, SHA256_HEX - 1);
+    buf_free(&text);
+    return rc ? rc : digest->code;
+}
+
+static int put_build(const ml_host *h, struct str build, const struct str *digests, size_t n,
+                     struct err *e)
+{
+    char name[NAME_MAX_LENGTH];
+    struct buf text;
+    build_name(name, str_of(h->deployment), build);
+    buf_init(&text, (size_t)1 << 20);
+    for (size_t i = 0; i < n; i++)
+        buf_printf(&text, STR_FMT "\n", STR_ARG(digests[i]));
+    int rc = text.code ? err_set(e, text.code, "out of memory")
+                       : keep_put(h->bundles, name, buf_str(&text), e);
+    buf_free(&text);
+    return rc;
+}
+
 int keeper_open(ml_host *h, const char *folder, struct temporal_keeper *out, struct err *e)
 {
-    *out = (struct temporal_keeper){put, get, get_text, h};
+    *out = (struct temporal_keeper){put, get, get_text, get_build, h};
     int rc = keep_folder(folder, e);
     if (rc) {
         err_prefix(e, "the folder of bundles");
         return rc;
     }
     h->bundles = str_dup(str_of(folder));
-    return h->bundles ? 0 : err_set(e, ERR_NOMEM, "out of memory opening a host");
+    h->deployment = str_dup(str_of(h->cfg.temporal->deployment));
+    return h->bundles && h->deployment ? 0 : err_set(e, ERR_NOMEM, "out of memory opening a host");
 }
 
 /* ---- what is loaded ---- */
@@ -115,9 +157,11 @@ int ml_serve(ml_host *h)
     for (size_t i = 0; i < l.n; i++)
         parts[i] = str_of(l.p[i]);
     hash_sha256_parts(parts, l.n, hash);
-    for (size_t i = 0; i < SHA256_BYTES; i++)
-        snprintf(build + 2 * i, 3, "%02x", hash[i]);
-    int rc = temporal_set_build(h->remote, l.n == 1 ? parts[0] : str_of(build));
-    if (rc) err_set(&e, rc, "out of memory");
-    return rc ? host_fail(h, &e) : ML_OK;
+    hex_encode(hash, sizeof hash, build);
+    if (temporal_set_build(h->remote, l.n == 1 ? parts[0] : str_of(build)))
+        return err_set(&h->last, ERR_NOMEM, "out of memory");
+    struct str own = temporal_build(h->remote);
+    if (own.n && h->bundles && put_build(h, own, parts, l.n, &e))
+        log_printf(&h->log, LOG_WARN, "build " STR_FMT " is not kept: %s", STR_ARG(own), e.text);
+    return ML_OK;
 }

@@ -240,6 +240,7 @@ static int fill(struct tw_task *k, const Pb__PollWorkflowTaskQueueResponse *m, s
     t->task_queue = arena_str(&t->arena, str_of(k->q->name));
     t->attempt = k->attempt;
     if (k->q->build) t->build = arena_str(&t->arena, str_of(k->q->build));
+    if (k->q->build_text) t->build_text = arena_str(&t->arena, str_of(k->q->build_text));
     t->previous_started_id = m->previous_started_event_id;
     t->started_id = m->started_event_id;
     return take_queries(t, m, e);

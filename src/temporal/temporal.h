@@ -15,6 +15,10 @@ struct temporal_keeper {
                const char *const *shas, size_t n, struct err *e);
     int (*get)(void *ud, struct str digest, struct buf *json, struct err *e);
     int (*text)(void *ud, const char *sha, struct buf *text, struct err *e);
+    /* The digest of the one bundle of a build that was served from here once, or nothing when it
+     * has several. ERR_NOTFOUND. May be NULL. */
+    int (*build)(void *ud, struct str deployment, struct str build, struct buf *digest,
+                 struct err *e);
     void *ud;
 };
 struct temporal_options {
@@ -36,6 +40,7 @@ struct temporal_options {
 int temporal_open(const struct temporal_options *o, struct backend **out, struct err *e);
 /* The build of a deployment that was opened without one; later calls change nothing. ERR_NOMEM. */
 int temporal_set_build(struct backend *b, struct str build);
+struct str temporal_build(const struct backend *b);     /* borrowed; absent: none (yet) */
 struct str temporal_namespace(const struct backend *b); /* borrowed */
 /* After the port's shutdown has said that it is done (it answers open requests with ERR_CLOSED). */
 void temporal_close(struct backend *b);

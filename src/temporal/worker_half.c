@@ -14,6 +14,7 @@ static void on_checked(void *ud, const struct backend_reply *r)
         loop_timer_start(w->timer, TW_RETRY_NS);
         return;
     }
+    tw_builds_ask(w);
     tw_pump(w);
 }
 
@@ -86,17 +87,15 @@ static void ask(struct tw *w)
 }
 
 /* ---- serving ---- */
-static struct tw_queue *queue_get(struct tw *w, struct str name)
+struct tw_queue *tw_queue_new(struct tw *w, struct str name, const char *build)
 {
-    for (struct tw_queue *q = w->queues; q; q = q->next)
-        if (str_eqz(name, q->name)) return q;
     struct tw_queue *q = mem_zalloc(sizeof *q);
     char sticky[400];
     if (!q) return NULL;
     snprintf(sticky, sizeof sticky, "%.200s-%s-%zu", w->t->identity, w->key, w->n_queues);
     q->name = str_dup(name);
     q->sticky = str_dup(str_of(sticky));
-    q->build = w->build;
+    q->build = build;
     if (!q->name || !q->sticky) {
         mem_free(q->name);
         mem_free(q->sticky);
@@ -113,6 +112,14 @@ static struct tw_queue *queue_get(struct tw *w, struct str name)
     *at = q;
     w->n_queues++;
     return q;
+}
+
+/* The queue of the worker's own build. */
+static struct tw_queue *queue_get(struct tw *w, struct str name)
+{
+    for (struct tw_queue *q = w->queues; q; q = q->next)
+        if (str_eqz(name, q->name) && q->build == w->build) return q;
+    return tw_queue_new(w, name, w->build);
 }
 
 static void on_shutdown_said(void *ud, const struct rpc_reply *r)
@@ -220,7 +227,8 @@ int tw_serve(struct backend *b, const struct backend_sink *sink,
         any = any || q->workflows || q->activities;
     }
     for (struct tw_queue *q = w->queues; q; q = q->next)
-        tw_polls_cancel(w, q); /* those of what is not served any more */
+        if (q->build == w->build) tw_polls_cancel(w, q); /* what is not served any more */
+    tw_builds_apply(w);
     if (any && w->asked == TW_UNASKED)
         ask(w);
     else
@@ -345,8 +353,15 @@ int temporal_set_build(struct backend *b, struct str build)
     if (!w->build) return ERR_NOMEM;
     for (struct tw_queue *q = w->queues; q; q = q->next)
         q->build = w->build;
+    tw_builds_ask(w);
     tw_pump(w);
     return 0;
+}
+
+struct str temporal_build(const struct backend *b)
+{
+    const struct tw *w = ((const struct temporal *)b)->worker;
+    return str_of(w->build);
 }
 
 int tw_open(struct temporal *t, const struct temporal_options *o, struct err *e)
@@ -362,6 +377,7 @@ int tw_open(struct temporal *t, const struct temporal_options *o, struct err *e)
     idmap_init(&w->sleep_ids);
     t->worker = w;
     if (take_version(w, o, e)) return e ? e->code : ERR_ARG;
+    if (tw_builds_open(w)) return err_set(e, ERR_NOMEM, "out of memory opening a connection");
     if (uuid_v7(t->entropy, clock_wall(loop_clock(t->loop)), w->key))
         return err_set(e, ERR_IO, "no random numbers for the worker");
     if (loop_timer_open(t->loop, on_timer, w, &w->timer))
@@ -386,6 +402,7 @@ void tw_close(struct temporal *t)
         mem_free(q->sticky);
         mem_free(q);
     }
+    tw_builds_free(w);
     loop_timer_close(w->timer);
     mem_free(w->deployment);
     mem_free(w->build);

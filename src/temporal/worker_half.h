@@ -7,9 +7,9 @@
  * nobody polls waits for its time-out).
  *
  * Files: worker_half.c (serving, slots, start-up, the end), poller.c (polls), task.c (workflow
- * tasks and their pages), task_answer.c (their completions), task_pages.c (large ones),
- * task_limits.c (what a server would refuse), task_activity.c (activity tasks and their ends),
- * heartbeat.c, worker_sleep.c. */
+ * tasks and their pages), builds.c (earlier builds), task_answer.c (their completions),
+ * task_pages.c (large ones), task_limits.c (what a server would refuse), task_activity.c (activity
+ * tasks and their ends), heartbeat.c, worker_sleep.c. */
 #ifndef ML_TEMPORAL_WORKER_HALF_H
 #define ML_TEMPORAL_WORKER_HALF_H
 #include "base/map.h"
@@ -29,6 +29,7 @@
 #define TW_COMPLETION_MAX ((int64_t)40 << 20) /* a server's default, in all pages */
 #define TW_PAGE_BYTES ((size_t)3 << 20)       /* of commands in one request, about */
 #define TW_PAGES_AGAIN 3                      /* when a server lost what it had of them */
+#define TW_BUILDS_NS (30 * NS_PER_S)          /* between two looks at a deployment's builds */
 #define TW_SDK_NAME "moonloop"
 
 enum tw_kind { TW_NORMAL, TW_STICKY, TW_ACTIVITY, TW_KINDS };
@@ -37,8 +38,14 @@ struct tw_queue { /* never freed before the end: tasks know theirs */
     struct tw_queue *next;
     char *name, *sticky;
     const char *build; /* of the deployment, whose tasks it gets; NULL: not versioned, or not yet */
+    const char *build_text;     /* of an earlier build (builds.c); NULL: the newest */
     bool workflows, activities; /* served now */
     int open[TW_KINDS], want[TW_KINDS];
+};
+struct tw_build { /* an earlier one; never freed before the end */
+    struct tw_build *next;
+    char *id, *text;
+    bool open; /* it has runs, as far as is known */
 };
 struct tw_poll {
     struct tw *w;
@@ -93,6 +100,9 @@ struct tw {
     char key[37];             /* worker_instance_key */
     char *deployment, *build; /* NULL: not versioned; without a build nothing is polled yet */
     enum backend_versioning versioning;
+    struct tw_build *builds;         /* earlier ones, whose text is kept */
+    struct loop_timer *builds_timer; /* NULL: none is kept */
+    bool builds_asked;
     struct tw_queue *queues;
     size_t n_queues;
     struct tw_poll *polls;
@@ -137,6 +147,14 @@ void tw_run_evicted(struct backend *b, const struct backend_target *run);
 void tw_offer(struct backend *b, int workflow_slots, int activity_slots);
 /* Ends the worker half: open tasks are given back, what is in flight gets TW_END_NS; then fn. */
 void tw_shutdown(struct tw *w, void (*fn)(void *ud), void *ud);
+
+struct tw_queue *tw_queue_new(struct tw *w, struct str name, const char *build);
+
+/* ---- builds.c ---- */
+int tw_builds_open(struct tw *w); /* ERR_NOMEM */
+void tw_builds_free(struct tw *w);
+void tw_builds_ask(void *tw);
+void tw_builds_apply(struct tw *w);
 
 /* ---- poller.c ---- */
 void tw_pump(struct tw *w); /* opens the polls for which there are slots */

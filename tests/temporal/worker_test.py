@@ -469,6 +469,46 @@ class WorkerTest(unittest.IsolatedAsyncioTestCase):
                 self.assertIn(word, message)
             await lost.terminate()
 
+    async def test_earlier_build(self):
+        """The worker of a new build goes on with the pinned runs of the build before, whose own worker is gone: with its text, under its name."""
+        self.assertEqual(await self.m.stop(), 0)
+        name = f"d-{uuid.uuid4().hex[:8]}"
+        text = 'ml.workflow("pin", function() echo("%s") go() return echo("%s") end)'
+        with tempfile.TemporaryDirectory() as folder:
+            args = ("--temporal", harness.address, "--deployment", name, "--bundles", os.path.join(folder, "kept"))
+            script = self.script(folder, "app.lua", text % ("a", "old"))
+            self.m = await Moonloop().start(self.queue, *args, script=script)
+            one = await self.only_build(name)
+            await self.make_current(name, one)
+            pin = await self.begin("pin")
+            await self.until(pin, EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED)
+            self.assertEqual(await self.m.stop(), 0)
+            self.script(folder, "app.lua", text % ("changed", "new"))
+            self.m = await Moonloop().start(self.queue, *args, script=script)
+            await pin.signal("go")
+            self.assertEqual(await self.end(pin), "old", "\n".join(self.m.log))
+            self.assertEqual((set(await self.builds(pin)), set(await self.stamps(pin))), ({one}, {one}))
+            before = await self.begin("pin")  # `one` is the current build still
+            await before.signal("go")
+            self.assertEqual(await self.end(before), "old")
+            self.assertEqual(set(await self.stamps(before)), {one})
+            two, = {v for v in await self.all_builds(name)} - {one}
+            await self.make_current(name, two)
+            for left in range(100, -1, -1):  # the new version reaches the task queue a little later
+                new = await self.begin("pin")
+                await new.signal("go")
+                if await self.end(new) == "new" or not left:
+                    break
+                await asyncio.sleep(0.2)
+            self.assertEqual((set(await self.builds(new)), set(await self.stamps(new))), ({two}, {two}))
+
+    async def all_builds(self, name):
+        for left in range(100, -1, -1):
+            out = json.loads(await self.cli("worker", "deployment", "describe", "--name", name, "--output", "json"))
+            if len(out["versionSummaries"]) > 1 or not left:
+                return [v["BuildID"] for v in out["versionSummaries"]]
+            await asyncio.sleep(0.2)
+
     async def builds_are(self, handle, builds):
         self.assertEqual(set(await self.builds(handle)), builds)
 

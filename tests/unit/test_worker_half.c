@@ -2,6 +2,8 @@
  * answered. */
 #include "base/mem.h"
 #include "check.h"
+#include "temporal/proto/details.pb-c.h"
+#include "temporal/proto/google_rpc.pb-c.h"
 #include "temporal/worker_half.h"
 
 /* ---- the wire ---- */
@@ -79,13 +81,20 @@ static struct sent *find(const char *path)
 }
 
 /* Answers the oldest request of that name. */
-static void answer(const char *path, int code, const char *message, struct str body)
+static void answer_with(const char *path, int code, const char *message, struct str body,
+                        struct str details)
 {
     struct sent *s = find(path);
-    const struct rpc_reply r = {.r = {.code = code, .message = str_of(message), .body = body},
-                                .tries = 1};
+    const struct rpc_reply r = {
+        .r = {.code = code, .message = str_of(message), .body = body, .details = details},
+        .tries = 1};
     s->fn(s->ud, &r);
     sent_free(s);
+}
+
+static void answer(const char *path, int code, const char *message, struct str body)
+{
+    answer_with(path, code, message, body, (struct str){NULL, 0});
 }
 
 /* ---- what the worker sees ---- */
@@ -506,6 +515,114 @@ static void test_eager(void)
     down();
 }
 
+/* ---- a completion in pages ---- */
+#define LARGE ((size_t)1200 << 10)
+
+/* What the page that is out has; then the server takes it, or loses all. */
+static size_t page_out(int number, bool last)
+{
+    Pb__RespondWorkflowTaskCompletedRequest *q = request(
+        "RespondWorkflowTaskCompleted", &pb__respond_workflow_task_completed_request__descriptor);
+    CHECK_INT(waiting("RespondWorkflowTaskCompleted"), 1);
+    CHECK(q->page_number == number && q->intermediate_page == !last);
+    CHECK((q->sticky_attributes != NULL) == last && q->task_token.len == 2);
+    return q->n_commands;
+}
+
+static struct str buffer_lost(void)
+{
+    PbDetails__WorkflowTaskCompletionBufferLostFailure *lost =
+        bridge_new(&scratch, PbDetails__WorkflowTaskCompletionBufferLostFailure,
+                   pb_details__workflow_task_completion_buffer_lost_failure);
+    PbGoogle__Any *any = bridge_new(&scratch, PbGoogle__Any, pb_google__any);
+    any->type_url = bridge_text(
+        &scratch, STR("type.googleapis.com/"
+                      "temporal.api.errordetails.v1.WorkflowTaskCompletionBufferLostFailure"));
+    any->value = bridge_bytes(&scratch, pack(lost));
+    PbRpc__Status *m = bridge_new(&scratch, PbRpc__Status, pb_rpc__status);
+    m->code = STATUS_ABORTED;
+    m->details = &any;
+    m->n_details = 1;
+    return pack(m);
+}
+
+static struct backend_task *complete_large(struct got *g, const char *token, size_t n)
+{
+    struct rec *attrs, *commands[60];
+    char *big = mem_zalloc(LARGE);
+    for (size_t i = 0; i < n; i++) {
+        commands[i] = command_new(&scratch, COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK, &attrs);
+        payloads_add(rec_sub(attrs, T(cmd_schedule_activity_task, input)),
+                     payload_new(&scratch, PAYLOAD_JSON, str_make(big, LARGE)));
+    }
+    struct backend_task *k =
+        give((struct wft){.token = token, .started = 3, .history = history(1, 3)});
+    complete(k, g, commands, n);
+    mem_free(big);
+    return k;
+}
+
+static void test_large(void)
+{
+    struct got g;
+    CASE("pages of commands, one after the other, the rest with the last");
+    up(5, 0);
+    t->worker->completion_pages = true;
+    struct backend_task *k = complete_large(&g, "l1", 5);
+    CHECK_INT(page_out(0, false), 2);
+    answer("RespondWorkflowTaskCompleted", 0, "", STR(""));
+    CHECK_INT(page_out(1, false), 2);
+    CASE("pages that the server lost are sent again, from the first");
+    answer_with("RespondWorkflowTaskCompleted", STATUS_ABORTED, "lost", STR(""), buffer_lost());
+    CHECK_INT(page_out(0, false), 2);
+    answer("RespondWorkflowTaskCompleted", 0, "", STR(""));
+    answer("RespondWorkflowTaskCompleted", 0, "", STR(""));
+    CHECK_INT(page_out(2, true), 1);
+    CHECK_INT(g.n, 0);
+    answer("RespondWorkflowTaskCompleted", 0, "", STR(""));
+    CHECK(g.n == 1 && g.a.kind == BACKEND_OK);
+    task_drop(k);
+    CASE("not for ever");
+    k = complete_large(&g, "l2", 4);
+    for (int i = 0; i <= TW_PAGES_AGAIN; i++) {
+        CHECK_INT(page_out(0, false), 2);
+        answer_with("RespondWorkflowTaskCompleted", STATUS_ABORTED, "lost", STR(""), buffer_lost());
+    }
+    CHECK(g.n == 1 && g.a.kind == BACKEND_STORAGE);
+    task_drop(k);
+    CASE("more than all pages may have, or a server without pages: the task fails");
+    for (int i = 0; i < 2; i++) {
+        t->worker->completion_pages = i == 0;
+        k = complete_large(&g, i ? "l4" : "l3", i ? 4 : 40);
+        CHECK_INT(waiting("RespondWorkflowTaskCompleted"), 0);
+        answer("RespondWorkflowTaskFailed", 0, "", STR(""));
+        CHECK(g.n == 1 && g.a.kind == BACKEND_STALE);
+        task_drop(k);
+    }
+    down();
+}
+
+static void test_evicted(void)
+{
+    CASE("a run that is evicted is given up, so many at once, none when the worker stops");
+    up(1, 0);
+    const struct backend_target run = {STR("wf"), STR("run")};
+    for (int i = 0; i < TW_RESETS + 5; i++)
+        b->ops->run_evicted(b, &run);
+    CHECK_INT(waiting("ResetStickyTaskQueue"), TW_RESETS);
+    Pb__ResetStickyTaskQueueRequest *q =
+        request("ResetStickyTaskQueue", &pb__reset_sticky_task_queue_request__descriptor);
+    CHECK(strcmp(q->execution->workflow_id, "wf") == 0 && strcmp(q->execution->run_id, "run") == 0);
+    answer("ResetStickyTaskQueue", STATUS_NOT_FOUND, "closed", STR(""));
+    b->ops->run_evicted(b, &run);
+    CHECK_INT(waiting("ResetStickyTaskQueue"), TW_RESETS);
+    b->ops->serve(b, &sink, NULL, 0);
+    answer("ResetStickyTaskQueue", 0, "", STR(""));
+    b->ops->run_evicted(b, &run);
+    CHECK_INT(waiting("ResetStickyTaskQueue"), TW_RESETS - 1);
+    down();
+}
+
 static void test_pages(void)
 {
     up(50, 0);
@@ -716,6 +833,8 @@ int main(void)
     test_slots();
     test_tasks();
     test_eager();
+    test_large();
+    test_evicted();
     test_pages();
     test_activities();
     test_memory();
