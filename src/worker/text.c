@@ -87,11 +87,12 @@ const struct rec *w_text_note(const struct w_task *k, struct arena *a, const str
     struct rec *f = rec_clone(a, failure);
     struct str text = arena_printf(
         a,
-        STR_FMT "\nAnother text of the script made this history: %.12s, here it is %.12s. Workers "
+        STR_FMT "\nAnother text of the script made this history: %.*s, here it is %.12s. Workers "
                 "with different scripts serve this task queue, or the script was changed: guard "
                 "the change with ml.patched, or give workers a --deployment, so that runs stay on "
                 "the build they began on",
-        STR_ARG(rec_str(failure, T(failure, message))), other.p, k->run->digest);
+        STR_ARG(rec_str(failure, T(failure, message))), (int)(other.n < 12 ? other.n : 12), other.p,
+        k->run->digest);
     if (!f || !text.p) return failure;
     rec_set_str(f, T(failure, message), text);
     return f;
