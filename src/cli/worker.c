@@ -70,6 +70,7 @@ int verb_worker(struct cli *c, int argc, char **argv)
                         c->temporal.versioning);
     char bundles[4096];
     if (!c->temporal.bundles && c->temporal.deployment) c->temporal.bundles = keep_in(bundles);
+    if (!c->temporal.task_queue) c->temporal.task_queue = "default"; /* served in any case */
     c->temporal.worker = true;
     int code = cli_open(c, 0);
     if (code) return code;
@@ -80,8 +81,7 @@ int verb_worker(struct cli *c, int argc, char **argv)
     if (code == 0 && ml_serve(c->host) < 0)
         code = cli_fail(c, EXIT_ENGINE, "%s", ml_error(c->host));
     if (code == 0 && !cli_stop_signal()) {
-        cli_note(c, "serving task queue %s of %s",
-                 c->temporal.task_queue ? c->temporal.task_queue : "default", cli_where(c));
+        cli_note(c, "serving task queue %s of %s", c->temporal.task_queue, cli_where(c));
         int rc = ml_run(c->host, until_stopped, NULL);
         if (rc < 0) code = cli_fail(c, cli_code_exit(rc), "%s", ml_error(c->host));
     }

@@ -201,6 +201,7 @@ int host_open_worker(ml_host *h, struct err *e)
                             .loop = h->loop,
                             .log = &h->log,
                             .task_queue = str_of(h->task_queue),
+                            .queue_if_used = h->remote && h->queue_unnamed,
                             .name_space =
                                 h->remote ? temporal_namespace(h->remote) : (struct str){NULL, 0},
                             .cache_runs = h->cfg.cache_runs,
@@ -331,6 +332,7 @@ static int copy_config(ml_host *h, const ml_config *c, struct err *e)
     snprintf(text, sizeof text, "%ld@%s", (long)getpid(), host);
     h->identity = str_dup(str_of(text));
     h->path = !path ? NULL : h->snapshot ? str_dup(str_of(path)) : owner_real_path(path);
+    h->queue_unnamed = !c->task_queue;
     h->task_queue = str_dup(str_of(c->task_queue ? c->task_queue : "default"));
     if (!h->identity || !h->task_queue || (path && !h->path))
         return err_set(e, ERR_NOMEM, "out of memory opening a host");

@@ -163,6 +163,7 @@ struct ml_host {
     atomic_int stop; /* written by other threads and by signal handlers */
     atomic_bool drain_posted;
     struct loop_post drain;
+    bool queue_unnamed; /* task_queue is the default */
     bool drive_all, read_only, snapshot, closing, store_wake_off;
     int in_callback; /* inside an answer or an event: the engine is in the middle of something */
     size_t n_driven;

@@ -146,7 +146,8 @@ typedef struct ml_config {
     void *log_ud; /* NULL: dropped */
     ml_event_fn event;
     void *event_ud;              /* NULL: none */
-    const char *task_queue;      /* NULL: "default" */
+    const char *task_queue;      /* NULL: "default"; on a server that is served only when a workflow
+                                    names no other, or there is none */
     size_t cache_runs;           /* 0: 1000 */
     size_t run_memory_bytes;     /* limit of one run's Lua state, 0: 64 MiB */
     uint64_t run_instructions;   /* limit of one activation, 0: 200 million */

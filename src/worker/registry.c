@@ -420,13 +420,14 @@ static void names_add(struct names *l, struct str s)
 static void collect(struct worker *w, struct names *queues, struct names *wfs, struct names *acts)
 {
     const struct act_definition *d;
-    names_add(queues, str_of(w->task_queue));
+    bool wanted = !w->o.queue_if_used;
     for (struct w_script *s = w->scripts; s; s = s->next) {
         size_t n = usable(s) ? act_definitions(s->act, &d) : 0;
         for (size_t i = 0; i < n; i++) {
             bool wf = strcmp(d[i].kind, "workflow") == 0;
             if (!d[i].has_function && !wf) continue; /* another worker runs it */
             if (d[i].task_queue.n) names_add(queues, d[i].task_queue);
+            if (wf && !d[i].task_queue.n) wanted = true;
             if (wf)
                 names_add(wfs, d[i].name);
             else if (strcmp(d[i].kind, "activity") == 0)
@@ -437,6 +438,7 @@ static void collect(struct worker *w, struct names *queues, struct names *wfs, s
         names_add(acts, str_of(w->c_acts[i].name));
         if (w->c_acts[i].task_queue) names_add(queues, str_of(w->c_acts[i].task_queue));
     }
+    if (wanted || !wfs->n) names_add(queues, str_of(w->task_queue));
 }
 
 int w_serve(struct worker *w)

@@ -13,6 +13,8 @@ struct worker_opts {
     struct loop *loop;
     const struct log *log;
     struct str task_queue; /* the default queue, "default" */
+    bool queue_if_used;    /* it is served only when a workflow names none, or there is none: on a
+                              server other workers may have it */
     struct str name_space; /* that runs see as theirs; absent: "default" */
     size_t cache_runs;     /* 0: 1000; 1: a cache of one */
     size_t cache_bytes;    /* 0: 256 MiB */

@@ -5,6 +5,8 @@
 """
 import asyncio, json, os, signal, subprocess, sys, tempfile, unittest, uuid
 
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
@@ -34,6 +36,7 @@ class CliTest(unittest.IsolatedAsyncioTestCase):
     async def run_cli(self, *args, env=None):
         p = await asyncio.create_subprocess_exec(MOONLOOP, *args, cwd=self.folder.name, env={**ENV, **(env or {})},
                                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.pid = p.pid
         out, err = await asyncio.wait_for(p.communicate(), LIMIT)
         return p.returncode, out.decode(), err.decode()
 
@@ -164,6 +167,10 @@ end)
         id = self.new_id()
         code, out, err = await self.run_cli("run", "flow.lua", "--temporal", harness.address, "--input", "1", "--id", id)
         self.assertEqual((code, out), (0, "3\n"), err)
+        worker = self.pid
+        polls = await self.client.workflow_service.describe_task_queue(DescribeTaskQueueRequest(
+            namespace="default", task_queue=TaskQueue(name="default"), task_queue_type=1))
+        self.assertEqual([p.identity for p in polls.pollers if p.identity.startswith(f"{worker}@")], [], "others may have the default queue")
         for word in ("started flow", "do step", "done step"):
             self.assertIn(word, err)
         self.assertIn(id, err)
