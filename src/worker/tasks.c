@@ -93,8 +93,20 @@ static void task_end(struct w_task *k, bool evict)
     w_stop_check(w);
 }
 
+/* The run's task in hand outlives it, and would find it behind itself. */
+static void unpark(struct w_task *k)
+{
+    struct w_run *r = w_run_get(k->w, k->t->run_id);
+    for (struct w_task **at = r ? &r->parked : NULL; at && *at; at = &(*at)->parked_next)
+        if (*at == k) {
+            *at = k->parked_next;
+            return;
+        }
+}
+
 void w_task_drop(struct w_task *k)
 {
+    if (k->state == W_PARKED) unpark(k);
     if (k->run && k->run->task == k) k->run->task = NULL;
     task_free(k);
 }

@@ -892,6 +892,20 @@ static void stopping(void)
     CHECK_INT(n_act_done, 0);
     CHECK_INT(stops, 1);
     end();
+    begin("a task that waits behind another goes when the worker stops", 0, false);
+    stops = 0;
+    push("a", 1, 3);
+    step();
+    push("a", 4, 5);
+    push("a", 6, 7);
+    step();
+    worker_stop(w, on_stopped, NULL);
+    CHECK_INT(stops, 0);
+    CHECK_INT(w->n_tasks, 1);
+    answer_last(BACKEND_OK, 0);
+    CHECK_INT(stops, 1);
+    CHECK(!w->ready_first);
+    end();
 }
 
 static void registry(void)
