@@ -114,7 +114,7 @@ local ml = {}
 ---@field run_id? string this run of the id only
 
 ---@class moonloop.options.fail
----@field cause? any a failure that led to it
+---@field cause? any a failure that led to it, or a table {type, message, ...} that describes one
 ---@field details? any any value
 ---@field retry_after? string|number how long the next attempt waits
 ---@field retryable? boolean whether another attempt may help; true

@@ -423,10 +423,27 @@ static struct str error_text(lua_State *L, struct arena *a, int idx)
     return s;
 }
 
+/* {type = ..., message = ...}: a cause may be written down as a failure is. */
+static bool reads_as_failure(lua_State *L, int idx)
+{
+    if (!lua_istable(L, idx)) return false;
+    if (lua_getmetatable(L, idx)) {
+        lua_pop(L, 1);
+        return false;
+    }
+    lua_pushliteral(L, "type");
+    bool typed = lua_rawget(L, idx) == LUA_TSTRING;
+    lua_pushliteral(L, "message");
+    bool told = lua_rawget(L, idx) == LUA_TSTRING;
+    lua_pop(L, 2);
+    return typed && told;
+}
+
 static struct rec *build_any(lua_State *L, struct build *b, int idx, int depth)
 {
     luaL_checkstack(L, 8, NULL);
-    if (failure_is(L, idx)) return build_table(L, b, idx, depth);
+    if (failure_is(L, idx) || (depth > 0 && reads_as_failure(L, idx)))
+        return build_table(L, b, idx, depth);
     struct str text = lua_isnil(L, idx) ? arena_str(b->a, STR("nil")) : error_text(L, b->a, idx);
     struct rec *f = failure_app(b->a, STR("LuaError"), text, false, NULL, NULL);
     rec_set_str(f, T(failure, source), STR("moonloop"));
