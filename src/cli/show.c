@@ -55,19 +55,13 @@ static const char *detail(const cJSON *a, const cJSON *scheduled)
     return *s ? s : sub(scheduled, "workflowType", "name");
 }
 
-/* The first payload's text, decoded from base64, shortened. */
-static void payload_text(const cJSON *a, const char *key, char *out, size_t cap)
+/* Base64 as text for people: control bytes become blanks, what does not fit "...". */
+static void from_base64(const char *b, char *out, size_t cap)
 {
-    out[0] = 0;
-    const cJSON *p =
-        cJSON_GetArrayItem(cJSON_GetObjectItem(cJSON_GetObjectItem(a, key), "payloads"), 0);
-    const char *b = cJSON_GetStringValue(cJSON_GetObjectItem(p, "data"));
-    if (!b) return;
+    static const char abc[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     size_t n = 0;
     unsigned bits = 0, have = 0;
     for (; *b && *b != '=' && n + 4 < cap; b++) {
-        static const char abc[] =
-            "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
         const char *at = strchr(abc, *b);
         if (!at) break;
         bits = (bits << 6) | (unsigned)(at - abc);
@@ -80,6 +74,22 @@ static void payload_text(const cJSON *a, const char *key, char *out, size_t cap)
     }
     if (*b && *b != '=') n += (size_t)snprintf(out + n, cap - n, "...");
     out[n < cap ? n : cap - 1] = 0;
+}
+
+/* The first payload's text, shortened; of bytes, what they are. */
+static void payload_text(const cJSON *a, const char *key, char *out, size_t cap)
+{
+    char encoding[60] = "";
+    out[0] = 0;
+    const cJSON *p =
+        cJSON_GetArrayItem(cJSON_GetObjectItem(cJSON_GetObjectItem(a, key), "payloads"), 0);
+    const char *data = cJSON_GetStringValue(cJSON_GetObjectItem(p, "data"));
+    from_base64(sub(p, "metadata", "encoding"), encoding, sizeof encoding);
+    if (!data) return;
+    if (strncmp(encoding, "json/", 5) == 0)
+        from_base64(data, out, cap);
+    else
+        snprintf(out, cap, "<%s>", encoding);
 }
 
 static void print_event(struct cli *c, const cJSON *events, const cJSON *e)

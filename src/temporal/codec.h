@@ -37,11 +37,18 @@ int codec_decode(const struct codec *c, struct arena *a, const ProtobufCMessageD
                  struct str in, const struct bridge_part *parts, size_t n, struct str *out,
                  struct err *e);
 
+/* A worker's tasks: the same, and without a codec an encrypted payload is an error, for a run must
+ * not go on with bytes that it cannot read. */
+int codec_decode_task(const struct codec *c, struct arena *a, const ProtobufCMessageDescriptor *d,
+                      struct str in, struct str *out, struct err *e);
+
 /* ---- AES-256-GCM ---- */
+#define CODEC_ENCRYPTED "binary/encrypted"
 /* Keys as text: a line each, `id base64-of-32-bytes`; # begins a comment. The first encrypts, all
  * decrypt. A payload becomes {encoding: binary/encrypted, encryption-key-id: id}, data = nonce (12
  * bytes), ciphertext, tag (16) of the whole Payload. ERR_ARG names the line, never its content. */
 struct codec_keys;
+extern const struct codec codec_no_keys; /* knows encrypted payloads and opens none */
 int codec_keys_open(struct str text, const struct entropy *entropy, struct codec_keys **out,
                     struct err *e);
 struct codec codec_keys_codec(struct codec_keys *k); /* borrows k */

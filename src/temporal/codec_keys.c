@@ -10,7 +10,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define ENCODING "binary/encrypted"
 #define KEY_ID "encryption-key-id"
 #define KEYS_MAX 1000
 #define TEXT_MAX ((size_t)1 << 20)
@@ -202,7 +201,8 @@ static int encode(void *ud, struct str in, struct buf *out, struct err *e)
                  ? err_set(e, ERR_IO, "the system gives no random bytes for a payload")
                  : 0;
     if (!rc && !seal(k, in, sealed)) rc = err_set(e, ERR_FAILED, "a payload was not encrypted");
-    struct rec *p = rc ? NULL : payload_new(&a, ENCODING, str_make(sealed, NONCE + in.n + TAG));
+    struct rec *p =
+        rc ? NULL : payload_new(&a, CODEC_ENCRYPTED, str_make(sealed, NONCE + in.n + TAG));
     if (!rc) {
         rec_map_set_str(p, T(payload, metadata), STR(KEY_ID), str_of(k->keys[0].id));
         rc = arena_failed(&a) ? ERR_NOMEM : rec_encode(p, out);
@@ -213,19 +213,20 @@ static int encode(void *ud, struct str in, struct buf *out, struct err *e)
     return rc;
 }
 
-static int unknown_key(struct str id, struct err *e)
+static int unknown_key(const struct codec_keys *k, struct str id, struct err *e)
 {
     return err_set(e, ERR_NOTFOUND,
-                   "a payload is encrypted with the key \"" STR_FMT
-                   "\", which is not among the codec keys here: add it (--codec-keys)",
-                   STR_ARG(id));
+                   "a payload is encrypted with the key \"" STR_FMT "\", %s: add it (--codec-keys)",
+                   STR_ARG(id),
+                   k ? "which is not among the codec keys here"
+                     : "and there are no codec keys here");
 }
 
 static int open_sealed(struct codec_keys *k, struct str id, struct str data, struct buf *out,
                        struct err *e)
 {
-    const struct key *key = find(k, id);
-    if (!key) return unknown_key(id, e);
+    const struct key *key = k ? find(k, id) : NULL;
+    if (!key) return unknown_key(k, id, e);
     if (data.n < NONCE + TAG || data.n > PAYLOAD_MAX)
         return err_set(e, ERR_PROTO, "a payload of the key \"%s\" is cut off", key->id);
     unsigned char *plain = mem_alloc(data.n);
@@ -248,7 +249,7 @@ static int decode(void *ud, struct str in, struct buf *out, struct err *e)
     struct rec *p;
     arena_init(&a, 0);
     int rc = rec_decode(&a, &rec_type_payload, in, &p, e);
-    if (!rc && !str_eqz(payload_encoding(p), ENCODING))
+    if (!rc && !str_eqz(payload_encoding(p), CODEC_ENCRYPTED))
         rc = buf_putstr(out, in);
     else if (!rc)
         rc = open_sealed(ud, rec_map_get_str(p, T(payload, metadata), STR(KEY_ID)), payload_data(p),
@@ -256,6 +257,8 @@ static int decode(void *ud, struct str in, struct buf *out, struct err *e)
     arena_free(&a);
     return rc;
 }
+
+const struct codec codec_no_keys = {.decode = decode};
 
 struct codec codec_keys_codec(struct codec_keys *k)
 {

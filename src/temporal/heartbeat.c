@@ -26,7 +26,7 @@ void tw_beat_open(struct tw_act *a, int64_t timeout)
 const struct rec *tw_beat_rest(struct tw_act *a, struct arena *arena)
 {
     struct rec *r = NULL;
-    if (!a->pending || a->details.code) return NULL;
+    if (!(a->pending || a->beating) || a->details.code) return NULL;
     struct str bytes = arena_str(arena, buf_str(&a->details));
     if (!bytes.p || rec_decode(arena, &rec_type_payloads, bytes, &r, NULL)) return NULL;
     return r;
@@ -111,14 +111,14 @@ void tw_heartbeat(struct backend *b, struct str token, const struct rec *details
         if (c) call_fail_later(c, ERR_LIMIT, "the details are too large");
         return;
     }
+    buf_reset(&a->details);
+    if (details) rec_encode(details, &a->details);
     if (!a->throttled && !a->beating) {
         a->pending = false;
         send_beat(a, details, fn, ud);
         return;
     }
-    buf_reset(&a->details);
     a->pending = true;
-    if (details) rec_encode(details, &a->details);
     struct call *c = call_new_answer(t, fn, ud, "heartbeat of an activity", (struct str){0});
     if (c) call_done_later(c);
 }

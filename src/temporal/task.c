@@ -130,8 +130,8 @@ static int take_page(struct tw_task *k, struct str body, struct err *e)
     Pb__GetWorkflowExecutionHistoryResponse *m;
     if (!copy.p) return err_set(e, ERR_NOMEM, "out of memory for a history");
     int rc =
-        codec_decode(k->w->t->codec, a, &pb__get_workflow_execution_history_response__descriptor,
-                     copy, NULL, 0, &copy, e);
+        codec_decode_task(k->w->t->codec, a,
+                          &pb__get_workflow_execution_history_response__descriptor, copy, &copy, e);
     if (rc && rc != ERR_NOMEM) e->code = rc = ERR_CORRUPT; /* the task fails, the run stays */
     if (!rc)
         rc = bridge_read(a, &pb__get_workflow_execution_history_response__descriptor, copy,
@@ -277,8 +277,8 @@ static int take(struct tw_task *k, enum tw_kind kind, struct str bytes, bool *em
     Pb__PollWorkflowTaskQueueResponse *m;
     struct err closed = {0}; /* what cannot be decoded: told when the task has a name */
     if (!copy.p) return err_set(e, ERR_NOMEM, "out of memory for a workflow task");
-    codec_decode(k->w->t->codec, a, &pb__poll_workflow_task_queue_response__descriptor, copy, NULL,
-                 0, &copy, &closed);
+    codec_decode_task(k->w->t->codec, a, &pb__poll_workflow_task_queue_response__descriptor, copy,
+                      &copy, &closed);
     int rc =
         bridge_read(a, &pb__poll_workflow_task_queue_response__descriptor, copy, parts, 2, &m, e);
     if (rc) return rc;

@@ -105,8 +105,8 @@ static int take(struct tw_act *a, struct tw_queue *q, struct backend_task *t, st
     struct str copy = arena_str(ta, bytes);
     if (!copy.p) return err_set(e, ERR_NOMEM, "out of memory for an activity");
     struct err closed = {0};
-    codec_decode(a->w->t->codec, ta, &pb__poll_activity_task_queue_response__descriptor, copy, NULL,
-                 0, &copy, &closed);
+    codec_decode_task(a->w->t->codec, ta, &pb__poll_activity_task_queue_response__descriptor, copy,
+                      &copy, &closed);
     int rc =
         bridge_read(ta, &pb__poll_activity_task_queue_response__descriptor, copy, parts, 3, &m, e);
     if (rc) return rc;

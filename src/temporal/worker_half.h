@@ -211,7 +211,7 @@ void tw_act_tell(struct tw_act *a, enum backend_cancel_reason why);
 void tw_heartbeat(struct backend *b, struct str token, const struct rec *details,
                   backend_answer_fn fn, void *ud);
 void tw_beat_open(struct tw_act *a, int64_t heartbeat_timeout_ns);
-/* The details that no heartbeat has carried yet, in `arena`; NULL: none. */
+/* The details that the server may not have: not sent, or without an answer yet. NULL: none. */
 const struct rec *tw_beat_rest(struct tw_act *a, struct arena *arena);
 
 /* ---- worker_sleep.c ---- */

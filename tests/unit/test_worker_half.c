@@ -705,6 +705,17 @@ static void test_activities(void)
     CHECK(g.n == 2 && g.a.kind == BACKEND_OK);
     task_drop(k);
 
+    CASE("a heartbeat that is still on its way rides on the failure too");
+    k = give_activity("a1b", 10 * NS_PER_S);
+    b->ops->heartbeat(b, k->token, one, on_answer, &h);
+    b->ops->complete_activity(b, k->token, &c, on_answer, &g);
+    q = request("RespondActivityTaskFailed", &pb__respond_activity_task_failed_request__descriptor);
+    CHECK(q->last_heartbeat_details && q->last_heartbeat_details->payloads[0]->data.data[0] == '1');
+    answer("RespondActivityTaskFailed", 0, "", STR(""));
+    answer("RecordActivityTaskHeartbeat", STATUS_NOT_FOUND, "gone", STR(""));
+    task_drop(k);
+    g.n = 2;
+
     CASE("the timer sends the last one, and a cancellation reaches the worker once");
     k = give_activity("a2", 50 * NS_PER_MS);
     b->ops->heartbeat(b, k->token, one, on_answer, &g);
