@@ -3,8 +3,11 @@
  * set before they start. */
 #include "base/mem.h"
 
+#include <malloc.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static _Thread_local unsigned long refused;
 static mem_hook_fn hook;
@@ -114,6 +117,36 @@ void *mem_realloc(void *p, size_t n)
     if (!p && q) count_live(1);
     return q;
 }
+
+/* ---- giving back ---- */
+#define TIDY_GROWN ((size_t)4 << 20)     /* more resident and unused than after the last time */
+#define TIDY_LARGEST ((size_t)256 << 20) /* heaps beyond belong to somebody else's work */
+
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 33)
+/* Bytes resident beside those in use on the heap: the program itself, and what was freed. */
+static size_t unused(const struct mallinfo2 *m)
+{
+    unsigned long all = 0, pages = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+    if (f && fscanf(f, "%lu %lu", &all, &pages) != 2) pages = 0;
+    if (f) fclose(f);
+    size_t bytes = pages * (size_t)sysconf(_SC_PAGESIZE);
+    return bytes > m->uordblks ? bytes - m->uordblks : 0;
+}
+
+void mem_tidy(void)
+{
+    static atomic_size_t left; /* what could not be given back */
+    if (hook) return;
+    struct mallinfo2 m = mallinfo2();
+    if (m.arena > TIDY_LARGEST || unused(&m) < atomic_load(&left) + TIDY_GROWN) return;
+    malloc_trim(0);
+    m = mallinfo2();
+    atomic_store(&left, unused(&m));
+}
+#else
+void mem_tidy(void) {}
+#endif
 
 void *mem_alloc(size_t n)
 {

@@ -21,6 +21,10 @@ void *mem_dup(const void *p, size_t n);      /* owned copy or NULL */
  * grew may be incomplete: who can, throws it away and does it again later. */
 unsigned long mem_refused(void);
 
+/* Gives memory that was freed back to the system, where that is worth its time: called when nothing
+ * is to be done. Not with a hook (whose memory it is, knows better), and not in a large process. */
+void mem_tidy(void);
+
 /* Test port: the n-th allocation from now fails (once, or from then on). 0 turns it off. */
 void mem_fail_at(long n, bool from_then_on);
 void mem_on_fail(void (*fn)(void)); /* called where the first one fails */

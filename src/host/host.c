@@ -362,6 +362,8 @@ static int host_init(ml_host *h, const ml_config *c, struct err *e)
     if (rc) return rc;
     rc = loop_open(&h->clock, &h->loop, e);
     if (rc) return rc;
+    if (loop_timer_open(h->loop, host_quiet, h, &h->quiet))
+        return err_set(e, ERR_NOMEM, "out of memory opening a host");
     h->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (h->stop_fd < 0) return err_set(e, ERR_IO, "eventfd: %s", strerror(errno));
     rc = loop_io_open(h->loop, h->stop_fd, on_stop, h, &h->stop_io);
@@ -414,6 +416,8 @@ void ml_close(ml_host *h)
     if (h->http) http_client_close(h->http);
     owner_unlock(h);
     if (h->stop_io) loop_io_close(h->stop_io);
+    if (h->quiet) loop_timer_close(h->quiet);
+    h->quiet = NULL;
     if (h->loop)
         loop_close(
             h->loop); /* runs what was posted: it may still answer (to nobody) and free calls */

@@ -170,8 +170,11 @@ struct ml_host {
     struct loaded_path *drives; /* a new owner's: what it drove through the former one */
     size_t
         reloads; /* scripts to load again after this host became the owner, before requests go on */
-    bool at_bound;      /* virtual: what is due lies past `until` */
-    bool stopped, shut; /* closing: the worker, the engine */
+    bool at_bound;            /* virtual: what is due lies past `until` */
+    bool stopped, shut;       /* closing: the worker, the engine */
+    struct loop_timer *quiet; /* rings a second after there was work, and until there was none */
+    bool quiet_runs, worked;
+    int64_t submitted;  /* batches of the store, when it was looked at last */
     int64_t open_count; /* ml_run without a condition: -1 not asked, -2 asked */
 };
 
@@ -202,6 +205,7 @@ void remote_events(void *ud, struct str workflow_id, struct str run_id, struct r
 int remote_worker(ml_host *h, struct err *e); /* the registry of scripts, made when one is loaded */
 int host_open_worker(ml_host *h, struct err *e); /* host.c */
 void host_turn_until(ml_host *h, const bool *flag);
+void host_quiet(void *ud); /* step.c */
 /* owner.c */
 char *owner_real_path(const char *path);   /* owned: the file's one name; NULL out of memory */
 int owner_lock(ml_host *h, struct err *e); /* ERR_BUSY: somebody else has it */

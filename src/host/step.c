@@ -5,6 +5,7 @@
 
 #define RUN_BUDGET_NS (10 * NS_PER_MS)
 #define IDLE_PASSES 3
+#define QUIET_NS NS_PER_S
 
 /* Nothing is being done right now; only then may virtual time jump. */
 static bool quiet(ml_host *h)
@@ -25,6 +26,32 @@ static bool advance(ml_host *h)
         return false;
     h->at_bound = !engine_advance(h->engine);
     return !h->at_bound;
+}
+
+/* After work: when none was done for a second, what it used and freed goes back to the system. */
+static void note_work(ml_host *h, bool more)
+{
+    int64_t submitted = h->store ? store_submitted(h->store) : 0;
+    if (!more && submitted == h->submitted) return;
+    h->submitted = submitted;
+    h->worked = true;
+    if (!h->quiet_runs && h->quiet) {
+        h->quiet_runs = true;
+        loop_timer_start(h->quiet, QUIET_NS);
+    }
+}
+
+void host_quiet(void *ud)
+{
+    ml_host *h = ud;
+    bool again = h->worked;
+    h->worked = h->quiet_runs = false;
+    if (!again) {
+        mem_tidy();
+        return;
+    }
+    h->quiet_runs = true;
+    loop_timer_start(h->quiet, QUIET_NS);
 }
 
 /* Hosts without a writer thread: something waits to be written by store_drain. */
@@ -50,6 +77,7 @@ int ml_step(ml_host *h, int64_t budget_ns)
             if (worker_step(h->worker, left > 0 ? left : 0)) more = true;
             if (!more && h->engine && advance(h)) more = true;
         }
+        note_work(h, more);
         idle = more ? 0 : idle + 1;
         if (clock_mono(&h->clock) >= end) break;
     }

@@ -88,8 +88,9 @@ void store_kick(struct store *s); /* wakes the thread for what waits */
  * store_drain. False: nothing waits, or it is the thread's (which is at work, or commits have not
  * been quick of late), which is woken. */
 bool store_commit(struct store *s);
-bool store_idle(const struct store *s); /* nothing queued or unanswered */
-void store_flush(struct store *s);      /* blocks until everything submitted so far is answered */
+bool store_idle(const struct store *s);         /* nothing queued or unanswered */
+int64_t store_submitted(const struct store *s); /* batches so far */
+void store_flush(struct store *s); /* blocks until everything submitted so far is answered */
 
 /* ---- reading (owner's thread; sees committed state) ----
  * Values are copied, the statement's text must live as long as the store. Close every read before

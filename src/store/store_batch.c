@@ -406,6 +406,11 @@ bool store_idle(const struct store *s)
     return s->n_submitted == s->n_answered;
 }
 
+int64_t store_submitted(const struct store *s)
+{
+    return s->n_submitted;
+}
+
 void store_flush(struct store *s)
 {
     int64_t upto = s->n_submitted;

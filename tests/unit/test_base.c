@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "check.h"
+#include "resident.h"
 
 #include <signal.h>
 #include <sys/wait.h>
@@ -363,6 +364,29 @@ static void test_fault(void)
     CHECK_INT(child_status("no such point:1", name, 0), -SIGABRT);
 }
 
+static void *plain_hook(void *ud, void *p, size_t n)
+{
+    (void)ud;
+    if (n) return realloc(p, n);
+    free(p);
+    return NULL;
+}
+
+static void test_tidy(void)
+{
+    CASE("tidying gives back what was freed, but nothing of a hook's");
+    mem_tidy();
+    void *last = garbage_make();
+    size_t before = resident_bytes();
+    mem_set_hook(plain_hook, NULL);
+    mem_tidy();
+    CHECK(resident_bytes() + GARBAGE_BYTES / 2 > before);
+    mem_set_hook(NULL, NULL);
+    mem_tidy();
+    CHECK(!RESIDENT_IS_TOLD || resident_bytes() + GARBAGE_BYTES / 2 < before);
+    mem_free(last);
+}
+
 int main(void)
 {
     test_err();
@@ -370,6 +394,7 @@ int main(void)
     test_buf();
     test_text();
     test_mem();
+    test_tidy();
     test_arena();
     test_rng();
     test_hash();

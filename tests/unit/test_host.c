@@ -1,5 +1,6 @@
 /* The library through its public header alone: small scripts in temporary folders. */
 #include "host_helpers.h"
+#include "resident.h"
 #include <fcntl.h>
 #include <pthread.h>
 
@@ -467,6 +468,47 @@ static void closing(void)
     }
 }
 
+/* Steps for so long, as a program does that embeds the library. */
+static void steps(ml_host *h, int64_t ms)
+{
+    struct timespec nap = {0, 10000000};
+    for (int64_t left = ms; left > 0; left -= 10) {
+        ml_step(h, 0);
+        nanosleep(&nap, NULL);
+    }
+}
+
+/* Within two seconds, or later on a machine that is busy. */
+static bool gives_back(ml_host *h, size_t before)
+{
+    for (int i = 0; i < 300 && resident_bytes() + GARBAGE_BYTES / 2 >= before; i++)
+        steps(h, 100);
+    return resident_bytes() + GARBAGE_BYTES / 2 < before;
+}
+
+static void quiet(void)
+{
+    if (!RESIDENT_IS_TOLD) return;
+    fresh("a host that has had nothing to do for a while gives back what was freed",
+          "ml.workflow('w', function() ml.sleep('1d') end)");
+    ml_host *h = open_host(ML_CLOCK_REAL, 0);
+    load_script(h);
+    start(h, "q", NULL);
+    CHECK_INT(ml_run(h, working, h), 0);
+    void *last = garbage_make();
+    CHECK(gives_back(h, resident_bytes()));
+    mem_free(last);
+    last = garbage_make();
+    size_t before = resident_bytes();
+    steps(h, 2500); /* it had nothing to do since: it does not look again */
+    CHECK(resident_bytes() + GARBAGE_BYTES / 2 > before);
+    start(h, "q2", NULL);
+    CHECK(gives_back(h, before));
+    mem_free(last);
+    ml_close(h);
+    wipe();
+}
+
 static void programs(void)
 {
     fresh("a plain script runs with its arguments and its exit code",
@@ -504,7 +546,7 @@ int main(int argc, char **argv)
                {"resume", resume},       {"c_activity", c_activity},
                {"evicting", evicting},   {"snapshots", snapshots},
                {"embedding", embedding}, {"closing", closing},
-               {"programs", programs}};
+               {"quiet", quiet},         {"programs", programs}};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (argc < 2 || strcmp(argv[1], all[i].name) == 0) all[i].fn();
     reply_reset(&rep);
