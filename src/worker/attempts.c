@@ -47,6 +47,11 @@ static void report(struct w_call *c, const struct backend_activity_completion *r
 {
     struct worker *w = c->w;
     FAULT("worker.report");
+    if (c->gone)
+        log_printf(w->o.log, LOG_INFO,
+                   "activity " STR_FMT " of " STR_FMT
+                   " ended when nobody waited for it any more: its outcome is not kept",
+                   STR_ARG(c->t->activity_type), STR_ARG(c->t->workflow_id));
     bool silent = c->gone || (c->shutdown && r->kind != ACT_COMPLETED);
     if (!silent) w->b->ops->complete_activity(w->b, c->t->token, r, on_completed, w);
 }

@@ -137,6 +137,15 @@ class Handler(BaseHTTPRequestHandler):
             if count("flaky/" + arg) <= 2:
                 return self.reply(503, b"busy", [("Retry-After", "7")])
             return self.reply(200, b'{"ok": true}', kind="application/json")
+        if name == "pay":  # an effect per Idempotency-Key; /pay/hold answers the first request of a key only after half a minute
+            key = self.headers.get("Idempotency-Key") or "none"
+            count("pay-requests")
+            first = count("pay " + key) == 1
+            if first:
+                count("pay-effects")
+            if first and arg == "hold":
+                release.wait(30)
+            return self.reply(200, json.dumps({"key": key, "effects": counts["pay-effects"]}).encode(), kind="application/json")
         if name == "token":
             n = count("token")
             fields = parse_qs(data.decode())
