@@ -1,8 +1,11 @@
 /* See channel_sock.h. What this file keeps true: one attempt at a time, and each is closed before
- * the next begins, so that one handle serves all; the memory stays until the resolver's request and
- * the handles are done. */
+ * the next begins, so that one handle serves all; the memory stays until the look-up and the
+ * handles are done. A name is looked up by the loop's own threads (libuv's pool ends the process
+ * when it cannot have threads); an address needs none. */
 #include "temporal/channel_sock.h"
 #include "base/mem.h"
+#include <errno.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <uv.h>
 
@@ -14,8 +17,10 @@ struct sock {
     const struct sock_events *ev;
     void *ud;
     char host[256];
+    char service[8];
     int port;
-    uv_getaddrinfo_t resolver;
+    int look_up_rc, look_up_errno; /* the thread's until it is done, as is `found` */
+    struct loop_post post;
     uv_tcp_t tcp;
     uv_connect_t connecting;
     uv_write_t write;
@@ -34,7 +39,7 @@ static void try_next(struct sock *s);
 static void free_when_done(struct sock *s)
 {
     if (!s->closing || s->resolving || s->tcp_open) return;
-    if (s->found) uv_freeaddrinfo(s->found);
+    if (s->found) freeaddrinfo(s->found);
     buf_free(&s->out);
     mem_free(s);
 }
@@ -61,7 +66,6 @@ void sock_close(struct sock *s)
     if (!s || s->closing) return;
     s->closing = true;
     loop_timer_close(s->timer);
-    if (s->resolving) uv_cancel((uv_req_t *)&s->resolver);
     close_tcp(s);
     free_when_done(s);
 }
@@ -216,22 +220,57 @@ static void on_timer(void *ud)
     close_tcp(s);
 }
 
-static void on_resolved(uv_getaddrinfo_t *r, int status, struct addrinfo *found)
+static int look_up(struct sock *s, int flags)
 {
-    struct sock *s = r->data;
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | flags};
+    s->look_up_rc = getaddrinfo(s->host, s->service, &hints, &s->found);
+    s->look_up_errno = errno;
+    return s->look_up_rc;
+}
+
+/* On a thread of the loop. */
+static void look_up_name(void *ud)
+{
+    struct sock *s = ud;
+    if (look_up(s, 0)) s->found = NULL;
+}
+
+static void on_resolved(void *ud)
+{
+    struct sock *s = ud;
     s->resolving = false;
-    s->found = s->next = found;
+    s->next = s->found;
     if (s->closing) {
         free_when_done(s);
         return;
     }
-    if (status < 0) {
-        err_set(&s->why, ERR_IO, "the host name %s cannot be resolved: %s", s->host,
-                uv_strerror(status));
+    if (s->look_up_rc) {
+        err_set(&s->why, s->look_up_rc == EAI_MEMORY ? ERR_NOMEM : ERR_IO,
+                "the host name %s cannot be resolved: %s", s->host,
+                s->look_up_rc == EAI_SYSTEM ? strerror(s->look_up_errno)
+                                            : gai_strerror(s->look_up_rc));
         go_down(s);
         return;
     }
     try_next(s);
+}
+
+static void on_name(void *ud, int status)
+{
+    struct sock *s = ud;
+    if (status) s->look_up_rc = EAI_AGAIN; /* the loop closes: nobody asks any more */
+    on_resolved(s);
+}
+
+/* The answer comes in a later turn, also of an address. */
+static int begin_look_up(struct sock *s, struct err *e)
+{
+    int rc = look_up(s, AI_NUMERICHOST) == 0 ? loop_post_in(s->loop, &s->post, on_resolved, s)
+                                             : loop_work(s->loop, look_up_name, on_name, s);
+    if (rc == ERR_IO)
+        return err_set(e, rc, "the host name %s cannot be looked up: no thread can be had for it",
+                       s->host);
+    return rc ? err_set(e, rc, "the host name %s cannot be looked up: out of memory", s->host) : 0;
 }
 
 int sock_open(struct loop *l, const char *host, int port, const struct sock_events *ev, void *ud,
@@ -244,22 +283,18 @@ int sock_open(struct loop *l, const char *host, int port, const struct sock_even
     s->ud = ud;
     s->port = port;
     snprintf(s->host, sizeof s->host, "%s", host);
+    snprintf(s->service, sizeof s->service, "%d", port);
     buf_init(&s->out, SOCK_OUT_MAX);
     if (loop_timer_open(l, on_timer, s, &s->timer)) {
         mem_free(s);
         return err_set(e, ERR_NOMEM, "out of memory for a connection");
     }
-    char service[8];
-    snprintf(service, sizeof service, "%d", port);
-    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-    s->resolver.data = s;
-    int rc = uv_getaddrinfo(loop_uv(l), &s->resolver, on_resolved, s->host, service, &hints);
-    if (rc < 0) {
+    int rc = begin_look_up(s, e);
+    if (rc) {
         s->closing = true;
         loop_timer_close(s->timer);
         free_when_done(s);
-        return err_set(e, ERR_NOMEM, "the host name %s cannot be looked up: %s", host,
-                       uv_strerror(rc));
+        return rc;
     }
     s->resolving = true;
     *out = s;

@@ -16,7 +16,8 @@ struct sock_events {
     void (*on_written)(void *ud);                   /* all that was sent by sock_send is out */
     void (*on_down)(void *ud, const struct err *e); /* once; sock_close is still to be called */
 };
-/* Copies host (a name or an address without brackets). ERR_NOMEM. */
+/* Copies host (a name or an address without brackets). ERR_NOMEM, ERR_IO (no thread can be had to
+ * look a name up), ERR_CLOSED. */
 int sock_open(struct loop *l, const char *host, int port, const struct sock_events *ev, void *ud,
               struct sock **out, struct err *e);
 void sock_close(struct sock *s);

@@ -6,6 +6,7 @@
 #include "temporal/channel.h"
 #include "temporal/status.h"
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -780,11 +781,56 @@ static void test_memory(void)
     CHECK(waitpid(pid, NULL, 0) == pid);
 }
 
+/* ---- threads ---- */
+
+/* In a process that can have no thread: an address is reached, a name is an error that says why,
+ * and the process lives. */
+static void without_threads(void)
+{
+    struct rlimit none = {0, 0};
+    struct err e;
+    struct got g;
+    alarm(60);
+    if (geteuid() == 0)
+        CHECK(setgid(65534) == 0 && setuid(65534) == 0); /* root has no such limit */
+    CHECK(setrlimit(RLIMIT_NPROC, &none) == 0);
+    CHECK_INT(loop_open(&clock_system, &loop, &e), 0);
+    up(NULL, NULL);
+    expect("/t/echo", 0, NULL);
+    channel_close(channel);
+    char address[40];
+    snprintf(address, sizeof address, "localhost:%d", port);
+    const struct channel_options o = {.address = str_of(address)};
+    CHECK_INT(channel_open(loop, &o, &channel, &e), 0);
+    run(&g, "/t/echo");
+    CHECK_INT(g.r.code, STATUS_UNAVAILABLE);
+    CHECK(has(&g.text, "the host name localhost cannot be looked up: no thread"));
+    got_free(&g);
+    down();
+    loop_close(loop);
+}
+
+static void test_without_threads(void)
+{
+    int status = 0;
+    CASE("no thread can be made: addresses work, names are an error, the process lives");
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        without_threads();
+        _exit(0); /* a check that fails has ended it with 1 */
+    }
+    CHECK(waitpid(pid, &status, 0) == pid);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    if (WIFSIGNALED(status)) fprintf(stderr, "it ended by signal %d\n", WTERMSIG(status));
+}
+
 int main(void)
 {
     struct err e;
     mem_set_hook(NULL, NULL);
     test_memory(); /* first: it forks */
+    test_without_threads();
     CHECK_INT(loop_open(&clock_system, &loop, &e), 0);
     test_plain();
     test_replies();
