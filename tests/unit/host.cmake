@@ -5,3 +5,4 @@ target_include_directories(test_conn PRIVATE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOU
 target_link_libraries(test_conn PRIVATE room_history room_base PkgConfig::LUA PkgConfig::CJSON PkgConfig::UV)
 add_test(NAME unit.conn COMMAND test_conn)
 set_tests_properties(unit.conn PROPERTIES TIMEOUT 60 LABELS unit)
+ml_unit_test(host_signals ${CMAKE_SOURCE_DIR}/tests/unit/test_host_signals.c moonloop)
