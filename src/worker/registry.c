@@ -126,6 +126,7 @@ static void script_free(struct w_script *s)
     if (s->bundle) bundle_unref(s->bundle);
     map_free(&s->calls);
     mem_free(s->path);
+    mem_free(s->real);
     mem_free(s);
 }
 
@@ -133,6 +134,11 @@ static bool same_space(const char *a, const char *b)
 {
     bool wa = strcmp(a, "workflow") == 0, wb = strcmp(b, "workflow") == 0;
     return wa == wb;
+}
+
+static bool same_file(const struct w_script *a, const struct w_script *b)
+{
+    return strcmp(a->real, b->real) == 0;
 }
 
 /* Another file's definition of the same name, or of a C activity. */
@@ -148,8 +154,7 @@ static int find_conflict(struct worker *w, const struct w_script *s, struct err 
                            "' is registered by the host program already; rename one of them",
                            s->path, mine[i].line, STR_ARG(mine[i].name));
         for (struct w_script *o = w->scripts; o; o = o->next) {
-            if (o == s || o->loading || o->failed || o->retired || strcmp(o->path, s->path) == 0)
-                continue;
+            if (o == s || o->loading || o->failed || o->retired || same_file(o, s)) continue;
             size_t m = act_definitions(o->act, &theirs);
             for (size_t j = 0; j < m; j++)
                 if (theirs[j].has_function && str_eq(mine[i].name, theirs[j].name) &&
@@ -180,7 +185,7 @@ static void on_loaded(void *ud, const struct act_load_result *r)
     } else {
         bool older = false;
         for (struct w_script *o = w->scripts; o; o = o->next) {
-            if (o == s || o->loading || strcmp(o->path, s->path) != 0) continue;
+            if (o == s || o->loading || !same_file(o, s)) continue;
             o->retired = true;
             older = true;
         }
@@ -208,8 +213,10 @@ int worker_load(struct worker *w, const char *path, bool allow_program, const ch
     s->w = w;
     s->fn = fn;
     s->ud = ud;
+    char real[4096];
     s->path = str_dup(str_of(path));
-    if (!s->path) {
+    s->real = str_dup(str_of(realpath(path, real) ? real : path));
+    if (!s->path || !s->real) {
         rc = err_set(e, ERR_NOMEM, "out of memory loading %s", path);
         goto out;
     }

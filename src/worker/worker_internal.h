@@ -26,7 +26,8 @@
 struct w_script {
     struct worker *w;
     struct act_env env; /* lives as long as the state that was opened with it */
-    char *path;
+    char *path;         /* as it was given */
+    char *real;         /* the same file has one, however its path is written */
     struct act_host *act;
     struct bundle *bundle;
     worker_load_fn fn;

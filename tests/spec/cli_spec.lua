@@ -75,6 +75,24 @@ describe("run", function()
       bg:kill()
     end)
   end)
+  it("joins the owner with the same script, which is the same however its path is written", function()
+    with({ ["a.lua"] = [[
+local ml = require "moonloop"
+local twice = ml.activity("twice", { timeout = "5s" }, function(n) return 2 * n end)
+ml.workflow("w", function() local _, v = ml.channel("go"):receive() return twice(v) end)
+ml.workflow("now", function() return twice(21) end)
+]] }, function(d)
+      local bg = d:spawn({ "run", "a.lua", "--workflow", "w", "--id", "w" })
+      t.eventually("the owner runs", function() return d:exec({ "list", "--json" }).out:find('"w"') end)
+      for i, path in ipairs { "a.lua", "./a.lua", d.path .. "/a.lua" } do
+        local r = d:exec { "run", path, "--workflow", "now", "--id", "now" .. i }
+        assert.equal("42\n", r.out, r.err)
+      end
+      assert.equal(0, d:exec({ "signal", "w", "go", "4" }).code)
+      t.eventually("the first run ends", function() return d:read("bg.out") == "8\n" end)
+      bg:kill()
+    end)
+  end)
   it("stops cleanly on SIGTERM and says how to go on", function()
     with({ ["w.lua"] = waiter }, function(d)
       d:write("go.sh", ("MOONLOOP_DB=%s %s run w.lua --id w >o 2>e & echo $! >pid; wait $!; echo $? >code"):format(d.db, t.program))

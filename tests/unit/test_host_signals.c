@@ -91,5 +91,6 @@ static void steps(const char *name, unsigned flags)
 int main(void)
 {
     steps("a storm of signals, the writer on a thread of its own", 0);
+    steps("a storm of signals, the writer inside the step", ML_NO_THREADS);
     return CHECK_DONE();
 }
