@@ -182,7 +182,10 @@ static void proxy_refused(struct chan_conn *k, int status)
     conn_die(k, hopeless, &e);
 }
 
-/* Bytes behind the answer's end are refused: the server speaks only after us. */
+static void take_frames(struct chan_conn *k, const char *p, size_t n);
+
+/* Behind the answer's end there may be the server's first frames, which it need not wait for us to
+ * send; over TLS it speaks only after us, and bytes there are refused. */
 static void take_answer(struct chan_conn *k, const char *p, size_t n)
 {
     if (buf_put(&k->answer, p, n)) {
@@ -196,11 +199,12 @@ static void take_answer(struct chan_conn *k, const char *p, size_t n)
     if (http && k->answer.n > 12 && text[8] == ' ')
         for (int i = 9; i < 12 && status >= 0; i++)
             status = text[i] >= '0' && text[i] <= '9' ? status * 10 + (text[i] - '0') : -1;
-    bool more = end && (size_t)(end + 4 - text) != k->answer.n;
-    if (status < 200 || status > 299 || more)
-        proxy_refused(k, status > 0 && !more ? status : 0);
+    size_t more = end ? k->answer.n - (size_t)(end + 4 - text) : 0;
+    if (status < 200 || status > 299 || (more && k->c->tls))
+        proxy_refused(k, status > 299 ? status : 0);
     else
         start_tls(k);
+    if (more && k->h2 && k->state != CONN_DEAD) take_frames(k, end + 4, more);
     buf_free(&k->answer);
 }
 

@@ -1,8 +1,9 @@
 """An HTTP proxy for tests that takes CONNECT, on a free port of 127.0.0.1. Prints the port, serves until its input closes.
 
-  connect_proxy.py [user:password] [--status N] [--dribble]
+  connect_proxy.py [user:password] [--status N] [--dribble] [--glue]
 
 With user:password others get 407. --status N answers every CONNECT with N. --dribble sends its answer byte by byte.
+--glue waits for the server's first bytes and sends them in one piece with its answer.
 CONNECT NAME:PORT goes to 127.0.0.1:PORT whatever the name is.
 """
 import base64, os, socket, sys, threading, time
@@ -31,7 +32,7 @@ def say(client, text, dribble):
         time.sleep(0.001)
 
 
-def serve(client, secret, status, dribble):
+def serve(client, secret, status, dribble, glue):
     head = b""
     while b"\r\n\r\n" not in head:
         data = client.recv(4096)
@@ -48,7 +49,8 @@ def serve(client, secret, status, dribble):
         say(client, b"HTTP/1.1 405 Only CONNECT\r\n\r\n", dribble)
     else:
         server = socket.create_connection(("127.0.0.1", int(lines[0].split()[1].split(b":")[-1])))
-        say(client, b"HTTP/1.1 200 Connection established\r\nX-Test: yes\r\n\r\n", dribble)
+        first = server.recv(65536) if glue else b""
+        say(client, b"HTTP/1.1 200 Connection established\r\nX-Test: yes\r\n\r\n" + first, dribble)
         threading.Thread(target=pump, args=(server, client), daemon=True).start()
         pump(client, server)
         return
@@ -57,7 +59,7 @@ def serve(client, secret, status, dribble):
 
 def main():
     args = sys.argv[1:]
-    dribble = "--dribble" in args
+    dribble, glue = "--dribble" in args, "--glue" in args
     status = int(args[args.index("--status") + 1]) if "--status" in args else 0
     secret = args[0] if args and not args[0].startswith("--") else ""
     listener = socket.create_server(("127.0.0.1", 0))
@@ -66,7 +68,7 @@ def main():
     def accept():
         while True:
             client, _ = listener.accept()
-            threading.Thread(target=serve, args=(client, secret, status, dribble), daemon=True).start()
+            threading.Thread(target=serve, args=(client, secret, status, dribble, glue), daemon=True).start()
 
     threading.Thread(target=accept, daemon=True).start()
     while os.read(0, 4096):

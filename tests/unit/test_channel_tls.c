@@ -334,6 +334,13 @@ static void test_proxy(void)
     CHECK(strstr(h2_state(server)->seen.p, ":authority: somewhere.invalid:"));
     expect("somewhere.invalid", port, (struct channel_options){.proxy = str_of(slow_at)}, 0, false,
            "", "");
+    CASE("a proxy whose answer comes in one piece with the server's first frames");
+    struct front glue = proxy("--glue", NULL, NULL);
+    char glue_at[40];
+    snprintf(glue_at, sizeof glue_at, "127.0.0.1:%d", glue.port);
+    expect("somewhere.invalid", port, (struct channel_options){.proxy = str_of(glue_at)}, 0, false,
+           "", "");
+    stop(&glue);
     CASE("TLS through a proxy");
     struct front f = nghttpx(false);
     expect("localhost", f.port,
