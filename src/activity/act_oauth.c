@@ -19,9 +19,10 @@ struct token {
     struct token *next;
     uint8_t key[SHA256_BYTES];
     struct buf value, refresh, body;
-    int64_t expires_ns; /* monotonic; 0: none yet */
-    uint64_t request;   /* in flight */
-    bool answered;      /* body and status hold an answer that nobody has taken */
+    int64_t expires_ns;  /* monotonic; 0: none yet */
+    uint64_t request;    /* in flight */
+    bool answered;       /* body and status hold an answer that nobody has taken */
+    int64_t answered_ns; /* monotonic */
     int status;
     struct http_failure failure;
     struct oauth_op *waiters;
@@ -184,6 +185,7 @@ static void on_done(void *ud, const struct http_response *r)
     struct token *t = ud;
     t->request = 0;
     t->answered = true;
+    t->answered_ns = clock_mono(t->all->h->env.clock);
     t->status = r->status;
     t->failure = r->failure;
     buf_reset(&t->body);
@@ -256,8 +258,7 @@ static void take_answer(lua_State *L, struct token *t)
     int64_t life =
         (lua_isnumber(L, -1) && lua_tonumber(L, -1) < 1e9 ? (int64_t)lua_tonumber(L, -1) : 3600) *
         NS_PER_S;
-    t->expires_ns =
-        clock_mono(t->all->h->env.clock) + (life > 2 * MARGIN ? life - MARGIN : life / 2);
+    t->expires_ns = t->answered_ns + (life > 2 * MARGIN ? life - MARGIN : life / 2);
     lua_pop(L, 4);
 }
 
@@ -289,6 +290,7 @@ static int oauth_token(lua_State *L)
     luaL_checkudata(L, 1, "moonloop.oauth2");
     act_act(L, "ml.oauth2");
     struct token *t = token_of(L, 1);
+    if (t->answered && t->waiters) take_answer(L, t); /* those it woke have not run yet */
     if (valid(t)) return 0;
     struct oauth_op *o = act_op_new(L, sizeof *o, oauth_unlink, oauth_push, oauth_unlink);
     if (!t->request) start_fetch(L, 1, t);

@@ -167,6 +167,7 @@ static int take_options(struct store *s, const struct store_opts *o, struct err 
 {
     s->memory = strcmp(o->path, ":memory:") == 0;
     s->fast = o->fast;
+    s->here_ns = o->here_ns ? o->here_ns : STORE_HERE_NS;
     s->threaded = o->threaded && !s->memory && !o->read_only;
     s->read_only = o->read_only;
     s->migrations = o->migrations;

@@ -31,7 +31,8 @@ struct store_opts {
         *vfs;  /* SQLite VFS name, NULL: the default (tests: the faulty one of store/vfs_fault.h) */
     bool fast; /* synchronous=NORMAL instead of FULL */
     bool threaded;
-    bool read_only; /* no writer, no migrations; for looking at a file that another process owns */
+    int64_t here_ns; /* a commit that takes longer is the thread's (store_commit); 0: 1 ms */
+    bool read_only;  /* no writer, no migrations; for looking at a file that another process owns */
     const struct store_migration *migrations;
     size_t n_migrations;
     void (*wake)(

@@ -133,6 +133,7 @@ struct store {
     bool here, tidying;         /* under lock: the owner commits; the thread looks after the log */
     bool tidy_due, watching;    /* under lock: it should do so; it will before long */
     bool held;                  /* the owner's: what is submitted waits for store_release */
+    int64_t here_ns;            /* the owner commits while groups take less than this */
     int64_t commit_ns;          /* under lock: what a group took of late, a moving mean */
     int64_t n_done;             /* under lock: batches that went into `done` */
 

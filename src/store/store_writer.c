@@ -397,7 +397,7 @@ bool store_commit(struct store *s)
     }
     pthread_mutex_lock(&s->lock);
     bool rests = s->pending.first && s->sleeping && !s->tidying && !s->tidy_due;
-    bool mine = rests && s->commit_ns < STORE_HERE_NS;
+    bool mine = rests && s->commit_ns < s->here_ns;
     bool signal = rests && !mine;
     if (mine) {
         s->here = true;

@@ -691,6 +691,7 @@ static void test_reentry(void)
         for (int i = 0; i < turn; i++)
             loop_turn(loop, 0);
         channel_close(channel);
+        got_free(&g[0]); /* a slow machine has its answer by now */
     }
     h2_close(server);
     while (loop_turn(loop, 0))

@@ -662,6 +662,8 @@ static void restoring(void)
     ml_host *h = in_memory(ML_CLOCK_REAL);
     load_script(h);
     start(h, "s", NULL);
+    while (ml_idle_state(h) == 1) /* its first task is done, however long that takes */
+        step2(h, NULL);
     CHECK_INT(ml_save(h, snap), 0);
     struct reply doctor = {0}, replay = {0};
     CHECK_INT(ml_doctor(h, on_reply, &doctor), 0);

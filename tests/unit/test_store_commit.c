@@ -21,16 +21,23 @@ static void rest(int ms)
     nanosleep(&ts, NULL);
 }
 
-static struct store *open_held(const char *vfs)
+static struct store *open_held_for(const char *vfs, int64_t here_ns)
 {
     struct store_opts o = options(true);
     o.wake = on_wake;
     o.vfs = vfs;
+    o.here_ns = here_ns;
     o.fast = !vfs; /* no syncs: how quick commits are is not left to the disk */
     woken = 0;
     struct store *s = must_open(&o);
     store_hold(s, true);
     return s;
+}
+
+/* However long a commit takes on this machine, it counts as quick. */
+static struct store *open_held(const char *vfs)
+{
+    return open_held_for(vfs, INT64_MAX);
 }
 
 static void put(struct store *s, int64_t id, struct note *n)
@@ -120,7 +127,7 @@ static void put_slow(struct store *s, int64_t id, struct note *n)
 static void slow(void)
 {
     CASE("commits that take long are the thread's, and the owner's again once they are quick");
-    struct store *s = open_held(NULL);
+    struct store *s = open_held_for(NULL, 0);
     struct note n[400] = {{0}};
     int mine = 0, i = 0;
     bool refused = false;
