@@ -234,6 +234,7 @@ void cli_close(struct cli *c)
     progress_end(c);
     if (c->host) ml_close(c->host);
     c->host = NULL;
+    cli_forget_blocked(c);
 }
 
 static char *dup_or_null(const char *s)
