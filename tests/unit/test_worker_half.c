@@ -263,6 +263,16 @@ static void *request(const char *path, const ProtobufCMessageDescriptor *d)
 }
 
 /* ---- opening ---- */
+static struct str deployment; /* absent: not versioned */
+static int kept_build(void *ud, struct str of, struct str build, struct buf *digest, struct err *e)
+{
+    (void)ud;
+    CHECK(str_eqz(of, "shop"));
+    if (!str_eqz(build, "kept")) return err_set(e, ERR_NOTFOUND, "no such build");
+    return buf_putstr(digest, STR("text-of-kept"));
+}
+static const struct temporal_keeper keeper = {.build = kept_build};
+
 static void up(int workflow_slots, int activity_slots)
 {
     struct err e;
@@ -270,7 +280,11 @@ static void up(int workflow_slots, int activity_slots)
     const struct settings_flags f = {.address = STR("127.0.0.1:1"), .ns = STR("ns")};
     arena_init(&scratch, 0);
     CHECK_INT(settings_read(&f, NULL, &s, &e), 0);
-    const struct temporal_options o = {.loop = loop, .settings = &s, .identity = STR("me")};
+    const struct temporal_options o = {.loop = loop,
+                                       .settings = &s,
+                                       .identity = STR("me"),
+                                       .deployment = deployment,
+                                       .keeper = deployment.n ? &keeper : NULL};
     CHECK_INT(temporal_open(&o, &b, &e), 0);
     settings_free(&s);
     t = temporal_of(b);
@@ -623,6 +637,105 @@ static void test_evicted(void)
     down();
 }
 
+/* ---- versions ---- */
+static struct str described(const char *const builds[][2], size_t n)
+{
+    typedef PbDeployment__WorkerDeploymentInfo__WorkerDeploymentVersionSummary Summary;
+    Pb__DescribeWorkerDeploymentResponse *m = bridge_new(
+        &scratch, Pb__DescribeWorkerDeploymentResponse, pb__describe_worker_deployment_response);
+    PbDeployment__WorkerDeploymentInfo *info = bridge_new(
+        &scratch, PbDeployment__WorkerDeploymentInfo, pb_deployment__worker_deployment_info);
+    m->worker_deployment_info = info;
+    info->version_summaries = bridge_array(&scratch, n);
+    for (size_t i = 0; i < n; i++) {
+        Summary *s =
+            bridge_new(&scratch, Summary,
+                       pb_deployment__worker_deployment_info__worker_deployment_version_summary);
+        s->deployment_version = bridge_new(&scratch, PbDeployment__WorkerDeploymentVersion,
+                                           pb_deployment__worker_deployment_version);
+        s->deployment_version->build_id = bridge_text(&scratch, str_of(builds[i][0]));
+        s->status =
+            *builds[i][1] == 'D'
+                ? PB__WORKER_DEPLOYMENT_VERSION_STATUS__WORKER_DEPLOYMENT_VERSION_STATUS_DRAINING
+                : PB__WORKER_DEPLOYMENT_VERSION_STATUS__WORKER_DEPLOYMENT_VERSION_STATUS_INACTIVE;
+        info->version_summaries[info->n_version_summaries++] = s;
+    }
+    return pack(m);
+}
+
+/* Polls of that build that are out; each says its deployment. */
+static int polls_of(const char *build)
+{
+    int n = 0;
+    for (struct sent *s = wire_first; s; s = s->next) {
+        Pb__PollWorkflowTaskQueueRequest *q;
+        struct err e;
+        struct str copy = arena_str(&scratch, buf_str(&s->request));
+        if (strcmp(s->path, "PollWorkflowTaskQueue") != 0) continue;
+        CHECK_INT(bridge_read(&scratch, &pb__poll_workflow_task_queue_request__descriptor, copy,
+                              NULL, 0, &q, &e),
+                  0);
+        CHECK(q->deployment_options &&
+              strcmp(q->deployment_options->deployment_name, "shop") == 0 &&
+              q->deployment_options->worker_versioning_mode ==
+                  PB__WORKER_VERSIONING_MODE__WORKER_VERSIONING_MODE_VERSIONED);
+        n += strcmp(q->deployment_options->build_id, build) == 0;
+    }
+    return n;
+}
+
+static void test_versions(void)
+{
+    struct got g = {0};
+    CASE("a deployment without a build polls when the build is named");
+    deployment = STR("shop");
+    up(100, 10);
+    CHECK_INT(waiting("PollWorkflowTaskQueue") + waiting("PollActivityTaskQueue"), 0);
+    CHECK_INT(temporal_set_build(b, STR("own")), 0);
+    CHECK_INT(temporal_set_build(b, STR("other")), 0);
+    CHECK(str_eqz(temporal_build(b), "own"));
+    int own = polls_of("own");
+    CHECK(own > 1 && own == waiting("PollWorkflowTaskQueue"));
+    CASE("earlier builds that have runs and are kept are polled for, too");
+    const char *const builds[][2] = {
+        {"own", "D"}, {"kept", "D"}, {"unknown", "D"}, {"drained", "no"}};
+    answer("DescribeWorkerDeployment", 0, "", described(builds, 4));
+    CHECK(polls_of("own") == own && polls_of("kept") > 1);
+    CHECK_INT(polls_of("own") + polls_of("kept"), waiting("PollWorkflowTaskQueue"));
+    CASE("tasks and attempts say their build, completions the text and the behaviour");
+    struct backend_task *k =
+        give((struct wft){.token = "v1", .started = 3, .history = history(1, 3)});
+    CHECK(str_eqz(k->build, "own") && !k->build_text.n);
+    const struct backend_workflow_completion done = {.bundle_digest = STR("digest"),
+                                                     .versioning = VERSIONING_AUTO_UPGRADE};
+    b->ops->complete_workflow(b, k->token, &done, on_answer, &g);
+    Pb__RespondWorkflowTaskCompletedRequest *q = request(
+        "RespondWorkflowTaskCompleted", &pb__respond_workflow_task_completed_request__descriptor);
+    CHECK_STR(q->worker_version_stamp->build_id, "digest");
+    CHECK_STR(q->deployment_options->build_id, "own");
+    CHECK(!q->worker_version_stamp->use_versioning &&
+          q->versioning_behavior == PB__VERSIONING_BEHAVIOR__VERSIONING_BEHAVIOR_AUTO_UPGRADE);
+    answer("RespondWorkflowTaskCompleted", 0, "", STR(""));
+    task_drop(k);
+    answer("PollActivityTaskQueue", 0, "", activity_task("v2", 0));
+    k = task_pop();
+    const struct backend_activity_completion c = {.kind = ACT_COMPLETED};
+    b->ops->complete_activity(b, k->token, &c, on_answer, &g);
+    Pb__RespondActivityTaskCompletedRequest *r = request(
+        "RespondActivityTaskCompleted", &pb__respond_activity_task_completed_request__descriptor);
+    CHECK_STR(r->deployment_options->build_id, "own");
+    answer("RespondActivityTaskCompleted", 0, "", STR(""));
+    task_drop(k);
+    CASE("a build whose runs have ended is left");
+    tw_builds_ask(t->worker);
+    const char *const later[][2] = {{"own", "D"}, {"kept", "no"}};
+    answer("DescribeWorkerDeployment", 0, "", described(later, 2));
+    CHECK_INT(polls_of("kept"), 0);
+    CHECK_INT(polls_of("own"), waiting("PollWorkflowTaskQueue"));
+    down();
+    deployment = (struct str){NULL, 0};
+}
+
 static void test_pages(void)
 {
     up(50, 0);
@@ -846,6 +959,7 @@ int main(void)
     test_eager();
     test_large();
     test_evicted();
+    test_versions();
     test_pages();
     test_activities();
     test_memory();
