@@ -97,7 +97,7 @@ int keeper_open(ml_host *h, const char *folder, struct temporal_keeper *out, str
     *out = (struct temporal_keeper){put, get, get_text, get_build, h};
     int rc = keep_folder(folder, e);
     if (rc) {
-        err_prefix(e, "the folder of bundles");
+        err_prefix(e, "the folder of scripts' texts (--bundles FOLDER, or \"\" for none)");
         return rc;
     }
     h->bundles = str_dup(str_of(folder));
@@ -163,5 +163,11 @@ int ml_serve(ml_host *h)
     struct str own = temporal_build(h->remote);
     if (own.n && h->bundles && put_build(h, own, parts, l.n, &e))
         log_printf(&h->log, LOG_WARN, "build " STR_FMT " is not kept: %s", STR_ARG(own), e.text);
+    if (own.n)
+        log_printf(&h->log, LOG_INFO,
+                   "this worker is build " STR_FMT " of its deployment; new runs come to it when "
+                   "that is the current version (temporal worker deployment set-current-version "
+                   "--build-id " STR_FMT ")",
+                   STR_ARG(own), STR_ARG(own));
     return ML_OK;
 }

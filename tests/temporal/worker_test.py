@@ -524,6 +524,7 @@ class WorkerTest(unittest.IsolatedAsyncioTestCase):
             handle = await self.begin("says")
             build = await self.only_build(name)
             self.assertEqual(len(build), 64)
+            self.assertIn(f"build {build} of its deployment", "\n".join(self.m.log))
             await self.make_current(name, build)
             self.assertEqual(await self.end(handle), 1)
             self.assertEqual(await self.run_one("silent"), 2)
@@ -651,6 +652,7 @@ class BadTest(unittest.IsolatedAsyncioTestCase):
         code, err = await self.said(SCRIPT, "--temporal", harness.address, "--deployment", "d", "--bundles", SCRIPT)
         self.assertEqual(code, 6)
         self.assertIn("is not a folder", err)
+        self.assertIn("--bundles FOLDER", err)
         code, err = await self.said("/no/such.lua", "--temporal", harness.address)
         self.assertEqual(code, 2)
 
