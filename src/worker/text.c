@@ -85,14 +85,16 @@ const struct rec *w_text_note(const struct w_task *k, struct arena *a, const str
     struct str other = k->run ? other_text(k) : (struct str){NULL, 0};
     if (!other.n || k->t->bundle_digest.n) return failure;
     struct rec *f = rec_clone(a, failure);
+    const char *advice =
+        k->t->build.n ? "The run moved to this build: guard the change with ml.patched, or let the "
+                        "workflow's runs stay on their build (versioning = \"pinned\")"
+                      : "Workers with different scripts serve this task queue, or the script was "
+                        "changed: guard the change with ml.patched, or give workers a "
+                        "--deployment, so that runs stay on the build they began on";
     struct str text = arena_printf(
-        a,
-        STR_FMT "\nAnother text of the script made this history: %.*s, here it is %.12s. Workers "
-                "with different scripts serve this task queue, or the script was changed: guard "
-                "the change with ml.patched, or give workers a --deployment, so that runs stay on "
-                "the build they began on",
+        a, STR_FMT "\nAnother text of the script made this history: %.*s, here it is %.12s. %s",
         STR_ARG(rec_str(failure, T(failure, message))), (int)(other.n < 12 ? other.n : 12), other.p,
-        k->run->digest);
+        k->run->digest, advice);
     if (!f || !text.p) return failure;
     rec_set_str(f, T(failure, message), text);
     return f;

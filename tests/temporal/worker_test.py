@@ -468,6 +468,18 @@ class WorkerTest(unittest.IsolatedAsyncioTestCase):
             for word in (digest, "--bundles", "--build-id b", "auto_upgrade", lost.id):
                 self.assertIn(word, message)
             await lost.terminate()
+            # one that may upgrade, and whose text changed too much
+            far = await self.begin("free")
+            await self.until(far, EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED)
+            self.assertEqual(await self.m.stop(), 0)
+            self.script(folder, "app.lua", 'ml.workflow("free", { versioning = "auto_upgrade" }, function() ml.sleep(1) end)')
+            self.m = await Moonloop().start(self.queue, *args, "--build-id", "b", "--bundles", kept, script=one)
+            await far.signal("go")
+            await self.until(far, EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED)
+            failed = [e for e in await self.events(far) if e.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED][0].workflow_task_failed_event_attributes
+            self.assertEqual(failed.cause, 24, failed.failure.message)
+            self.assertIn('versioning = "pinned"', failed.failure.message)
+            await far.terminate()
 
     async def test_earlier_build(self):
         """The worker of a new build goes on with the pinned runs of the build before, whose own worker is gone: with its text, under its name."""
