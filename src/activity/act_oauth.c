@@ -255,9 +255,10 @@ static void take_answer(lua_State *L, struct token *t)
         buf_put(&t->refresh, value, n);
     }
     lua_getfield(L, -3, "expires_in");
-    int64_t life =
-        (lua_isnumber(L, -1) && lua_tonumber(L, -1) < 1e9 ? (int64_t)lua_tonumber(L, -1) : 3600) *
-        NS_PER_S;
+    int64_t life = (lua_isnumber(L, -1) && lua_tonumber(L, -1) >= 0 && lua_tonumber(L, -1) < 1e9
+                        ? (int64_t)lua_tonumber(L, -1)
+                        : 3600) *
+                   NS_PER_S;
     t->expires_ns = t->answered_ns + (life > 2 * MARGIN ? life - MARGIN : life / 2);
     lua_pop(L, 4);
 }
@@ -290,7 +291,8 @@ static int oauth_token(lua_State *L)
     luaL_checkudata(L, 1, "moonloop.oauth2");
     act_act(L, "ml.oauth2");
     struct token *t = token_of(L, 1);
-    if (t->answered && t->waiters) take_answer(L, t); /* those it woke have not run yet */
+    /* Those it woke have not run yet, or who asked was cancelled: a refresh token may count once. */
+    if (t->answered && (t->waiters || (!t->failure.type && t->status == 200))) take_answer(L, t);
     if (valid(t)) return 0;
     struct oauth_op *o = act_op_new(L, sizeof *o, oauth_unlink, oauth_push, oauth_unlink);
     if (!t->request) start_fetch(L, 1, t);

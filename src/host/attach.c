@@ -41,9 +41,18 @@ static int connect_to(struct attach *a, struct err *e)
         return err_set(e, ERR_NOMEM, "out of memory connecting to the owner of the file");
     }
     cJSON *f = cJSON_CreateObject(), *hello = cJSON_AddObjectToObject(f, "hello");
-    cJSON_AddStringToObject(hello, "version", ml_version());
-    cJSON_AddBoolToObject(hello, "events", a->h->cfg.event != NULL);
-    conn_send(a->conn, f);
+    arg_add(hello, "version", ml_version());
+    if (hello && !cJSON_AddBoolToObject(hello, "events", a->h->cfg.event != NULL))
+        hello->type = cJSON_Invalid; /* as arg_add does: it is not sent */
+    if (!hello || cJSON_IsInvalid(hello)) {
+        cJSON_Delete(f);
+        f = NULL;
+    }
+    if (conn_send(a->conn, f)) { /* without it the owner answers nothing */
+        conn_free(a->conn);
+        a->conn = NULL;
+        return err_set(e, ERR_NOMEM, "out of memory connecting to the owner of the file");
+    }
     return 0;
 }
 

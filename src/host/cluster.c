@@ -274,19 +274,20 @@ static int run_attributes_add(struct hcall *c, struct err *e)
     return rc;
 }
 
-static const struct verb verbs[] = {{"complete_by_id", run_complete_by_id, false},
-                                    {"schedule_create", run_schedule_create, false},
-                                    {"schedule_describe", run_schedule_describe, false},
-                                    {"schedule_update", run_schedule_update, false},
-                                    {"schedule_patch", run_schedule_patch, false},
-                                    {"schedule_delete", run_schedule_delete, false},
-                                    {"schedule_list", run_schedule_list, false},
-                                    {"deployment_describe", run_deployment_describe, false},
-                                    {"deployment_list", run_deployment_list, false},
-                                    {"deployment_set_current", run_deployment_set_current, false},
-                                    {"namespace", run_namespace, false},
-                                    {"attributes", run_attributes, false},
-                                    {"attributes_add", run_attributes_add, false}};
+static const struct verb verbs[] = {
+    {"complete_by_id", run_complete_by_id, false, false},
+    {"schedule_create", run_schedule_create, false, false},
+    {"schedule_describe", run_schedule_describe, false, false},
+    {"schedule_update", run_schedule_update, false, false},
+    {"schedule_patch", run_schedule_patch, false, false},
+    {"schedule_delete", run_schedule_delete, false, false},
+    {"schedule_list", run_schedule_list, false, false},
+    {"deployment_describe", run_deployment_describe, false, false},
+    {"deployment_list", run_deployment_list, false, false},
+    {"deployment_set_current", run_deployment_set_current, false, false},
+    {"namespace", run_namespace, false, false},
+    {"attributes", run_attributes, false, false},
+    {"attributes_add", run_attributes_add, false, false}};
 
 const struct verb *verb_find_cluster(const char *name)
 {

@@ -124,6 +124,9 @@ int verb_doctor_run(struct hcall *c, struct err *e)
 {
     ml_host *h = c->h;
     struct buf engine;
+    if (!h->engine)
+        return err_set(e, ERR_UNSUPPORTED,
+                       "doctor looks at a file: a host on a Temporal server has none");
     unsigned long refused = mem_refused();
     cJSON *j = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(j, "checks");
     buf_init(&engine, 16u << 20);

@@ -27,6 +27,7 @@ struct verb {
     int (*run)(struct hcall *c,
                struct err *e); /* 0: the answer comes by hcall_reply; else it fails with e */
     bool local_only;
+    bool looks; /* it changes nothing: also for hosts that only look */
 };
 
 /* One verb in progress. Answered exactly once, later than the call that made it; freed unanswered

@@ -77,7 +77,7 @@ static int no_verb(struct hcall *c, struct err *e)
     (void)c;
     return err_set(e, ERR_ARG, "not a verb");
 }
-static const struct verb mend_verb = {"mend", no_verb, true};
+static const struct verb mend_verb = {"mend", no_verb, true, false};
 
 static void one_done(struct hcall *c, bool goes_on, const char *text)
 {

@@ -1,6 +1,15 @@
 /* Snapshots: a consistent copy of the file, or of the engine in memory, and going back to one. */
 #include "base/mem.h"
 #include "host/host_internal.h"
+#include <sys/stat.h>
+
+/* The copy takes a name away from what has it: the file that this host goes on writing to must keep
+ * its own. */
+static bool same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
 
 int ml_save(ml_host *h, const char *path)
 {
@@ -8,8 +17,11 @@ int ml_save(ml_host *h, const char *path)
     if (!path || !*path) return err_set(&h->last, ERR_ARG, "save: a path is missing");
     if (host_gone(h)) return ERR_CLOSED;
     if (!h->store)
-        return err_set(&h->last, ERR_UNSUPPORTED,
-                       "save: another process owns the file; copy it there");
+        return err_set(&h->last, ERR_UNSUPPORTED, "save: %s",
+                       h->remote ? "a host on a Temporal server has no file"
+                                 : "another process owns the file; copy it there");
+    if (!h->snapshot && same_file(path, h->path))
+        return err_set(&h->last, ERR_ARG, "save: %s is the file itself; name another", path);
     store_flush(h->store);
     int rc = store_copy_to(h->store, path, &e);
     return rc ? host_fail(h, &e) : ML_OK;

@@ -89,7 +89,7 @@ static void on_frame(void *ud, cJSON *frame)
     struct remote *q = k->hello && verb && cJSON_IsNumber(id) ? mem_zalloc(sizeof *q) : NULL;
     if (!q) {
         cJSON_Delete(args);
-        if (k->hello && verb) conn_hang_up(k->conn); /* out of memory, or nothing to answer to */
+        if (verb) conn_hang_up(k->conn); /* no hello, no number to answer to, or out of memory */
         return;
     }
     *q = (struct remote){k->s, h, k->id, id->valuedouble};

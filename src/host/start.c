@@ -73,7 +73,7 @@ static int choose(struct hcall *c, struct start *s, struct err *e)
         .h = c->h, .script = arg_str(c->args, "script"), .wanted = arg_str(c->args, "workflow")};
     int rc = 0;
     buf_init(&x.names, 4096);
-    worker_definitions(c->h->worker, look, &x);
+    if (c->h->worker) worker_definitions(c->h->worker, look, &x);
     const char *where = x.script ? x.script : "the loaded scripts";
     if (x.n == 0)
         rc = err_set(e, ERR_NOTFOUND, "%s defines no workflow%s", where,

@@ -6,6 +6,7 @@
 #define RUN_BUDGET_NS (10 * NS_PER_MS)
 #define IDLE_PASSES 3
 #define QUIET_NS NS_PER_S
+#define BUDGET_MAX_NS (3600 * NS_PER_S) /* INT64_MAX is a budget too */
 
 /* Nothing is being done right now; only then may virtual time jump. */
 static bool quiet(ml_host *h)
@@ -62,6 +63,7 @@ static bool writer_due(const ml_host *h)
 
 int ml_step(ml_host *h, int64_t budget_ns)
 {
+    if (budget_ns > BUDGET_MAX_NS) budget_ns = BUDGET_MAX_NS;
     int64_t end = clock_mono(&h->clock) + budget_ns;
     bool more = false;
     if (h->closing) return host_gone(h);      /* asked by what was posted, inside ml_close */

@@ -181,10 +181,15 @@ int host_verb_owned(ml_host *h, const char *verb, cJSON *args, ml_reply_fn fn, v
     struct hcall *c = hcall_new(h, v, args, fn, ud);
     if (!c) return err_set(&h->last, ERR_NOMEM, "out of memory");
     c->drop = drop;
-    if (h->attach && !v->local_only)
+    if (h->read_only && !h->remote && !v->looks) {
+        struct err e;
+        err_set(&e, ERR_UNSUPPORTED, "%s: the host was opened to look only (ML_READ_ONLY)", verb);
+        hcall_fail_later(c, &e);
+    } else if (h->attach && !v->local_only) {
         attach_send(h->attach, c);
-    else
+    } else {
         hcall_run(c);
+    }
     return ML_OK;
 }
 
@@ -451,15 +456,24 @@ static int run_reset(struct hcall *c, struct err *e)
 }
 
 static const struct verb verbs[] = {
-    {"start", verb_start_run, false},  {"signal", run_signal, false},
-    {"query", verb_query_run, false},  {"update", run_update, false},
-    {"cancel", run_cancel, false},     {"terminate", run_terminate, false},
-    {"result", run_result, false},     {"list", run_list, false},
-    {"describe", run_describe, false}, {"history", verb_history_run, false},
-    {"reset", run_reset, false},       {"complete_activity", run_complete_activity, false},
-    {"replay", verb_replay_run, true}, {"doctor", verb_doctor_run, false},
-    {"load", verb_load_run, false},    {"drive", verb_drive_run, false},
-    {"count", run_count, false},       {"delete", run_delete, false},
+    {"start", verb_start_run, false, false},
+    {"signal", run_signal, false, false},
+    {"query", verb_query_run, false, true},
+    {"update", run_update, false, false},
+    {"cancel", run_cancel, false, false},
+    {"terminate", run_terminate, false, false},
+    {"result", run_result, false, true},
+    {"list", run_list, false, true},
+    {"describe", run_describe, false, true},
+    {"history", verb_history_run, false, true},
+    {"reset", run_reset, false, false},
+    {"complete_activity", run_complete_activity, false, false},
+    {"replay", verb_replay_run, true, true},
+    {"doctor", verb_doctor_run, false, true},
+    {"load", verb_load_run, false, false},
+    {"drive", verb_drive_run, false, false},
+    {"count", run_count, false, true},
+    {"delete", run_delete, false, false},
 };
 
 const struct verb *verb_find(const char *name)

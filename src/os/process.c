@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <uv.h>
 
 extern char **environ;
@@ -20,13 +22,14 @@ extern char **environ;
 struct process {
     struct loop *loop;
     uv_process_t handle;
-    uv_pipe_t in, out, err;
-    uv_write_t write;
-    bool has_in, out_open, err_open, paused, exited, told, closed, killing, piped;
+    uv_pipe_t out, err;
+    int in; /* our end of its stdin: a socket, as a pipe would end this process by SIGPIPE; -1 */
+    struct loop_io *in_io;
+    bool out_open, err_open, paused, exited, told, closed, killing, piped;
     int handles; /* open uv handles */
     struct loop_timer *timer, *grace;
     struct arena arena;
-    struct str input;
+    struct str input; /* what it has not got yet */
     size_t left[2];
     struct process_result result;
     process_output_fn output;
@@ -146,11 +149,37 @@ static void on_exit_(uv_process_t *h, int64_t status, int sig)
     tell_exit(p);
 }
 
-static void on_written(uv_write_t *w, int status)
+static void close_input(struct process *p)
 {
-    struct process *p = w->data;
-    (void)status; /* a program may close its stdin early */
-    close_handle((uv_handle_t *)&p->in);
+    if (p->in_io) loop_io_close(p->in_io);
+    if (p->in >= 0) close(p->in);
+    p->in_io = NULL;
+    p->in = -1;
+}
+
+/* A program may close its stdin early. */
+static void on_input(void *ud, int events, int error)
+{
+    struct process *p = ud;
+    (void)events;
+    while (!error && p->input.n) {
+        ssize_t n = send(p->in, p->input.p, p->input.n, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
+        if (n < 0) break;
+        p->input = str_make(p->input.p + n, p->input.n - (size_t)n);
+    }
+    close_input(p);
+}
+
+/* The end that the program gets, open here until it has started; -1: none, -2: no descriptor. */
+static int open_input(struct process *p, const struct process_options *o)
+{
+    int fd[2];
+    if (!o->input.p) return -1;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd) < 0) return -2;
+    p->in = fd[0];
+    return fd[1];
 }
 
 /* The environment as an array in the arena; NULL when out of memory. */
@@ -214,14 +243,14 @@ static int spawn(struct process *p, const struct process_options *o, struct err 
     }
     if (o->input.n) p->input = arena_str(&p->arena, o->input);
     if (arena_failed(&p->arena)) return err_set(e, ERR_NOMEM, "no memory for a program");
-    p->has_in = o->input.p != NULL;
-    if ((p->has_in && pipe_open(p, &p->in) < 0) || pipe_open(p, &p->out) < 0)
-        return err_set(e, ERR_IO, "no pipe");
+    if (pipe_open(p, &p->out) < 0) return err_set(e, ERR_IO, "no pipe");
     p->out_open = true;
     if (pipe_open(p, &p->err) < 0) return err_set(e, ERR_IO, "no pipe");
     p->err_open = true;
-    io[0].flags = p->has_in ? UV_CREATE_PIPE | UV_READABLE_PIPE : UV_IGNORE;
-    io[0].data.stream = (uv_stream_t *)&p->in;
+    int in = open_input(p, o);
+    if (in == -2) return err_set(e, ERR_IO, "no pipe: %s", strerror(errno));
+    io[0].flags = in >= 0 ? UV_INHERIT_FD : UV_IGNORE;
+    io[0].data.fd = in;
     io[1].flags = io[2].flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE;
     io[1].data.stream = (uv_stream_t *)&p->out;
     io[2].data.stream = (uv_stream_t *)&p->err;
@@ -234,6 +263,7 @@ static int spawn(struct process *p, const struct process_options *o, struct err 
     p->handle.data = p;
     int rc = uv_spawn(loop_uv(p->loop), &p->handle, &u);
     p->handles++;
+    if (in >= 0) close(in);
     if (rc == 0) {
         p->piped = true;
         return 0;
@@ -255,6 +285,7 @@ int process_start(struct loop *l, const struct process_options *o, process_outpu
     struct process *p = mem_zalloc(sizeof *p);
     if (!p) return err_set(e, ERR_NOMEM, "no memory for a program");
     p->loop = l;
+    p->in = -1;
     p->output = output;
     p->exit_fn = exit_fn;
     p->ud = ud;
@@ -265,6 +296,8 @@ int process_start(struct loop *l, const struct process_options *o, process_outpu
         code = err_set(e, ERR_NOMEM, "no memory for a program");
     } else {
         code = spawn(p, o, e);
+        if (code == 0 && p->in >= 0 && loop_io_open(l, p->in, on_input, p, &p->in_io) < 0)
+            code = err_set(e, ERR_NOMEM, "no memory for a program's input");
     }
     if (code < 0) {
         process_close(p);
@@ -272,14 +305,7 @@ int process_start(struct loop *l, const struct process_options *o, process_outpu
     }
     uv_read_start((uv_stream_t *)&p->out, on_alloc, on_read);
     uv_read_start((uv_stream_t *)&p->err, on_alloc, on_read);
-    if (p->has_in) {
-        uv_buf_t b = uv_buf_init(NULL, 0); /* uv reads it only */
-        memcpy(&b.base, &p->input.p, sizeof b.base);
-        b.len = p->input.n;
-        p->write.data = p;
-        if (uv_write(&p->write, (uv_stream_t *)&p->in, &b, 1, on_written) < 0)
-            close_handle((uv_handle_t *)&p->in);
-    }
+    if (p->in_io) loop_io_want(p->in_io, LOOP_WRITE);
     if (o->timeout_ns > 0) loop_timer_start(p->timer, o->timeout_ns);
     *out = p;
     return 0;
@@ -306,7 +332,7 @@ void process_close(struct process *p)
     p->closed = true;
     p->handles++;             /* keep it while closing */
     process_kill(p, SIGKILL); /* its handle closes when it has ended, so that it is reaped */
-    if (p->has_in && p->in.data) close_handle((uv_handle_t *)&p->in);
+    close_input(p);
     if (p->out_open) close_handle((uv_handle_t *)&p->out);
     if (p->err_open) close_handle((uv_handle_t *)&p->err);
     if (p->timer) loop_timer_close(p->timer);

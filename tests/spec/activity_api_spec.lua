@@ -188,6 +188,14 @@ describe("ml.oauth2", function()
     assert.matches("^Bearer token%-%d+$", v[1])
     assert.equal(true, v[2])
   end)
+  it("keeps the token of a request whose asker was cancelled: a refresh token may count once", function()
+    local v = http [[
+      local auth = ml.oauth2 { token_url = url .. "/rotate/0.3", client_id = "c", refresh_token = "refresh-0" }
+      local fine = ml.timeout("100ms", function() return ml.http.get(url .. "/echo", { auth = auth }) end)
+      ml.http.get(url .. "/delay/0.8")
+      return { fine, ml.http.get(url .. "/echo", { auth = auth }):ok():json().headers.authorization }]]
+    assert.same({ false, "Bearer token-1" }, v)
+  end)
 end)
 
 -- ---- store ----

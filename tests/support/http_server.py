@@ -153,6 +153,13 @@ class Handler(BaseHTTPRequestHandler):
                 return self.reply(401, b'{"error": "invalid_client"}', kind="application/json")
             answer = {"access_token": "token-%d" % n, "token_type": "Bearer", "expires_in": int(arg or 3600)}
             return self.reply(200, json.dumps(answer).encode(), kind="application/json")
+        if name == "rotate":  # /rotate/SECONDS: each answer has the one refresh token that counts next
+            time.sleep(float(arg or 0))
+            n = count("rotate")
+            if parse_qs(data.decode()).get("refresh_token") != ["refresh-%d" % (n - 1)]:
+                return self.reply(400, b'{"error": "invalid_grant"}', kind="application/json")
+            answer = {"access_token": "token-%d" % n, "refresh_token": "refresh-%d" % n, "expires_in": 3600}
+            return self.reply(200, json.dumps(answer).encode(), kind="application/json")
         if name == "count":
             return self.reply(200, str(counts.get(arg, 0)).encode())
         return self.reply(404, b"nothing here")
