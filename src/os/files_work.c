@@ -1,5 +1,6 @@
 /* What a file request does, in a thread of the pool. Errors name the path and the system's reason.
  */
+#include "base/rng.h"
 #include "files_internal.h"
 
 #include <dirent.h>
@@ -78,6 +79,20 @@ static void sync_folder(const char *path)
 
 static int do_write(struct files_op *op, int flags);
 
+/* A file beside path; `name` gets its name. One that will be new has the mode that the umask
+ * leaves. */
+static int open_beside(char *name, size_t n, const char *path, bool there)
+{
+    for (int i = 0; i < 16; i++) {
+        uint64_t chance = 0;
+        if (entropy_fill(&entropy_system, &chance, sizeof chance)) break;
+        snprintf(name, n, "%s.%012llx", path, (unsigned long long)(chance >> 16));
+        int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, there ? 0600 : 0666);
+        if (fd >= 0 || errno != EEXIST) return fd;
+    }
+    return -1;
+}
+
 /* A link or a device stays what it is: it is written in place. */
 static int do_write_atomic(struct files_op *op)
 {
@@ -85,19 +100,18 @@ static int do_write_atomic(struct files_op *op)
     struct stat st;
     bool there = lstat(path, &st) == 0;
     if (there && !S_ISREG(st.st_mode)) return do_write(op, O_TRUNC);
-    mode_t mode = there ? st.st_mode & 07777 : 0644;
-    struct str temp = arena_printf(&op->arena, "%s.XXXXXX", path);
-    if (!temp.p) return err_set(&op->result.err, ERR_NOMEM, "%s: no memory", path);
-    char *name = mem_dup(temp.p, temp.n + 1);
+    size_t n = strlen(path) + 16;
+    char *name = mem_alloc(n);
     if (!name) return err_set(&op->result.err, ERR_NOMEM, "%s: no memory", path);
-    int fd = mkostemp(name, O_CLOEXEC), code = 0;
+    int fd = open_beside(name, n, path, there), code = 0;
     if (fd < 0) {
         code = fail(op, path);
         mem_free(name);
         return code;
     }
     code = write_all(op, fd, op->req.data, path);
-    if (code == 0 && (fchmod(fd, mode) < 0 || fsync(fd) < 0)) code = fail(op, path);
+    if (code == 0 && there && fchmod(fd, st.st_mode & 07777) < 0) code = fail(op, path);
+    if (code == 0 && fsync(fd) < 0) code = fail(op, path);
     if (close(fd) < 0 && code == 0) code = fail(op, path);
     if (code == 0 && rename(name, path) < 0) code = fail(op, path);
     if (code < 0)
@@ -243,7 +257,7 @@ static int remove_tree(struct files_op *op, const char *path, int depth)
 static int do_copy(struct files_op *op)
 {
     const char *from = op->req.path.p, *to = op->req.to.p;
-    struct stat st;
+    struct stat st, other;
     int in = open(from, O_RDONLY | O_CLOEXEC), code = 0;
     if (in < 0) return fail(op, from);
     if (fstat(in, &st) < 0 || S_ISDIR(st.st_mode)) {
@@ -252,8 +266,13 @@ static int do_copy(struct files_op *op)
         close(in);
         return code;
     }
-    int out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, st.st_mode & 0777);
-    if (out < 0) code = fail(op, to);
+    int out = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, st.st_mode & 0777);
+    if (out < 0 || fstat(out, &other) < 0)
+        code = fail(op, to);
+    else if (other.st_dev == st.st_dev && other.st_ino == st.st_ino)
+        code = err_set(&op->result.err, ERR_ARG, "%s and %s are the same file", from, to);
+    else if (S_ISREG(other.st_mode) && ftruncate(out, 0) < 0)
+        code = fail(op, to);
     char chunk[65536];
     while (code == 0) {
         ssize_t n = read(in, chunk, sizeof chunk);

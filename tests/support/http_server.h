@@ -43,20 +43,25 @@ static inline void test_server_stop(struct test_server *s)
     waitpid(s->pid, NULL, 0);
 }
 
-/* A self-signed certificate for 127.0.0.1 in folder: cert.pem, key.pem. */
-static inline void test_server_certificate(const char *folder)
+/* A self-signed certificate for the names in folder: cert.pem, key.pem. */
+static inline void test_server_certificate_for(const char *folder, const char *names)
 {
     char cmd[1024];
     snprintf(
         cmd, sizeof cmd,
         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj "
         "/CN=127.0.0.1 "
-        "-addext subjectAltName=IP:127.0.0.1 -keyout %s/key.pem -out %s/cert.pem >/dev/null 2>&1",
-        folder, folder);
+        "-addext subjectAltName=%s -keyout %s/key.pem -out %s/cert.pem >/dev/null 2>&1",
+        names, folder, folder);
     if (system(cmd) != 0) {
         fprintf(stderr, "openssl could not make a certificate\n");
         exit(1);
     }
+}
+
+static inline void test_server_certificate(const char *folder)
+{
+    test_server_certificate_for(folder, "IP:127.0.0.1");
 }
 
 #endif

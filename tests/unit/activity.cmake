@@ -1,3 +1,8 @@
 ml_unit_test(activity ${CMAKE_SOURCE_DIR}/tests/unit/test_activity.c room_activity)
 ml_unit_test(activity_io ${CMAKE_SOURCE_DIR}/tests/unit/test_activity_io.c room_activity)
 target_compile_definitions(test_activity_io PRIVATE ML_TEST_HTTP_SERVER="${CMAKE_SOURCE_DIR}/tests/support/http_server.py")
+add_library(native_sum MODULE ${CMAKE_SOURCE_DIR}/tests/support/native_sum.c)
+set_target_properties(native_sum PROPERTIES PREFIX "" LIBRARY_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/native)
+target_include_directories(native_sum PRIVATE ${LUA_INCLUDE_DIRS})
+add_dependencies(test_activity_io native_sum)
+target_compile_definitions(test_activity_io PRIVATE ML_TEST_NATIVE="${CMAKE_CURRENT_BINARY_DIR}/native")

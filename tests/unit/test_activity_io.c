@@ -381,7 +381,7 @@ static void test_small_things(void)
     EXPECT(h, "json", NULL, "[\"[1,null]\",{\"a\":[]},\"{\\n  \\\"a\\\": 1\\n}\"]");
     EXPECT(h, "random", NULL, "true");
     act_close(h);
-    CASE("modules beside the script, native modules, and the bundle");
+    CASE("modules beside the script, and the bundle");
     bench_file("helper.lua", "local M = {} function M.twice(n) return n * 2 end return M");
     h = bench_load(ML "local helper = require 'helper'\nml.activity('twice', function(n) return "
                       "helper.twice(n) end)\nml.workflow('w', function() end)");
@@ -391,6 +391,31 @@ static void test_small_things(void)
           bundle_find(b, STR("script")) != NULL);
     bundle_unref(b);
     act_close(h);
+}
+
+/* In an activity a native module is what it is in Lua, and the bundle names it. */
+static void test_native(void)
+{
+    CASE("native modules");
+    setenv("LUA_CPATH_5_4", ML_TEST_NATIVE "/?.so", 1);
+    struct act_host *h =
+        bench_load(ML "local native = require 'native_sum'\n"
+                      "ml.activity('sum', function(n) return native.sum(n, 1) end)\n"
+                      "ml.activity('same', function() return require 'native_sum' == native end)\n"
+                      "ml.activity('fails', function() native.fail() end)\n"
+                      "ml.activity('wrong', function() native.sum('x', 1) end)\n"
+                      "ml.activity('none', function() return (pcall(require, 'native_none')) end)\n"
+                      "ml.workflow('w', function() end)");
+    EXPECT(h, "sum", "41", "42");
+    EXPECT(h, "same", NULL, "true");
+    EXPECT(h, "fails", NULL, "LuaError: script.lua:5: native failure");
+    EXPECT(h, "wrong", NULL, "LuaError: script.lua:6: bad argument #1 to 'sum'");
+    EXPECT(h, "none", NULL, "false");
+    struct bundle *b = act_bundle(h);
+    CHECK(b != NULL && b->n_native == 1 && strcmp(b->native[0], "native_sum") == 0);
+    bundle_unref(b);
+    act_close(h);
+    unsetenv("LUA_CPATH_5_4");
 }
 
 int main(void)
@@ -411,6 +436,7 @@ int main(void)
     test_secrets();
     test_http();
     test_tls();
+    test_native();
     bench_close();
     test_server_stop(&server);
     return CHECK_DONE();

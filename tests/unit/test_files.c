@@ -3,6 +3,7 @@
 #include "check.h"
 #include "os/files.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 static struct loop *loop;
@@ -38,6 +39,60 @@ static struct str at(char out[300], const char *name)
     return str_of(out);
 }
 
+/* A copy onto itself would empty the file before it is read. */
+static void test_copy_onto_itself(void)
+{
+    char a[300], b[300];
+    CASE("a copy of a file onto itself changes nothing");
+    CHECK_INT(
+        run((struct files_request){.kind = FILES_WRITE, .path = at(a, "self"), .data = STR("all")}),
+        0);
+    CHECK_INT(symlink("self", at(b, "self-link").p), 0);
+    CHECK_INT(link(a, at(b, "self-hard").p), 0);
+    static const char *const to[] = {"self", "self-link", "self-hard"};
+    for (size_t i = 0; i < 3; i++) {
+        CHECK_INT(run((struct files_request){
+                      .kind = FILES_COPY, .path = at(a, "self"), .to = at(b, to[i])}),
+                  ERR_ARG);
+        CHECK(strstr(last.err.text, "same file") != NULL);
+        CHECK_INT(run((struct files_request){.kind = FILES_READ, .path = at(a, "self")}), 0);
+        CHECK_STR(got.p, "all");
+    }
+    CHECK_INT(run((struct files_request){
+                  .kind = FILES_WRITE, .path = at(b, "old"), .data = STR("longer")}),
+              0);
+    CHECK_INT(
+        run((struct files_request){.kind = FILES_COPY, .path = at(a, "self"), .to = at(b, "old")}),
+        0);
+    CHECK_INT(run((struct files_request){.kind = FILES_READ, .path = at(a, "old")}), 0);
+    CHECK_STR(got.p, "all");
+    for (size_t i = 0; i < 3; i++)
+        CHECK_INT(unlink(at(a, to[i]).p), 0);
+    CHECK_INT(unlink(at(a, "old").p), 0);
+}
+
+static void test_modes(void)
+{
+    char a[300];
+    CASE("a new file has the mode that the umask leaves, an old one keeps its own");
+    for (int atomic = 0; atomic < 2; atomic++) {
+        struct files_request r = {.kind = FILES_WRITE,
+                                  .path = at(a, atomic ? "atomic" : "plain"),
+                                  .data = STR("x"),
+                                  .atomic = atomic != 0};
+        mode_t before = umask(077);
+        CHECK_INT(run(r), 0);
+        umask(before);
+        CHECK_INT(run((struct files_request){.kind = FILES_STAT, .path = r.path}), 0);
+        CHECK_INT(last.mode, 0600);
+        CHECK_INT(chmod(a, 0640), 0);
+        CHECK_INT(run(r), 0);
+        CHECK_INT(run((struct files_request){.kind = FILES_STAT, .path = r.path}), 0);
+        CHECK_INT(last.mode, 0640);
+        CHECK_INT(unlink(a), 0);
+    }
+}
+
 int main(void)
 {
     struct err e;
@@ -49,6 +104,8 @@ int main(void)
     snprintf(folder, sizeof folder, "%s", got.p);
     CHECK_INT(access(folder, F_OK), 0);
     CHECK_INT(run((struct files_request){.kind = FILES_TEMP_DIR, .path = STR("../x")}), ERR_ARG);
+    test_copy_onto_itself();
+    test_modes();
     CASE("write, append, read, limits");
     CHECK_INT(
         run((struct files_request){.kind = FILES_WRITE, .path = at(a, "f"), .data = STR("one")}),
