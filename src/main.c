@@ -1,5 +1,6 @@
 /* The moonloop command: argv -> the verb's function -> exit code. */
 #include "cli/cli.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,5 +21,8 @@ int main(int argc, char **argv)
             "no verb '%s'. `moonloop help` lists them; to run a script: moonloop run %s", name,
             name);
     c.verb = v->name;
-    return v->run(&c, argc - 2, argv + 2);
+    int code = v->run(&c, argc - 2, argv + 2);
+    if ((fflush(stdout) || ferror(stdout)) && code == EXIT_OK) /* what was asked for is not there */
+        return cli_fail(&c, EXIT_ENGINE, "the output could not be written");
+    return code;
 }

@@ -392,9 +392,14 @@ int cli_print_outcome(struct cli *c, const struct cli_reply *r)
         return fflush(stdout) ? EXIT_ENGINE : EXIT_OK;
     }
     if (c->json) {
-        fprintf(stderr, "{\"status\":\"%s\",\"workflowId\":\"%s\",\"failure\":%s}\n",
-                r->status ? r->status : "", r->workflow_id ? r->workflow_id : "",
-                r->failure ? r->failure : "null");
+        cJSON *o = cJSON_CreateObject();
+        cJSON_AddStringToObject(o, "status", r->status ? r->status : "");
+        cJSON_AddStringToObject(o, "workflowId", r->workflow_id ? r->workflow_id : "");
+        cJSON_AddItemToObject(o, "failure", cJSON_CreateRaw(r->failure ? r->failure : "null"));
+        char *s = cJSON_PrintUnformatted(o);
+        fprintf(stderr, "%s\n", s ? s : "{}");
+        cJSON_free(s);
+        cJSON_Delete(o);
         return code;
     }
     cli_fail(c, 0, "%s is %s", r->workflow_id ? r->workflow_id : "the run",

@@ -145,7 +145,7 @@ static int drive(struct cli *c, const char *id, const char *script, bool wait_al
                  id, c->temporal.address ? "--temporal" : "--db",
                  c->temporal.address ? c->temporal.address : c->db);
         code = 128 + cli_stop_signal();
-    } else if (c->blocked) {
+    } else if (c->blocked && c->temporal.address) {
         say_blocked_there(c, id, script);
         code = EXIT_WAITING;
     } else {

@@ -70,7 +70,8 @@ enum ml_open_flags {
     ML_DRIVE_ALL = 4,  /* run every open run of the file; else only those named by ml_drive and
                           ml_start's `drive` */
     ML_CLIENT = 16,    /* with `temporal`: ask only; nothing of this host's scripts is run */
-    ML_READ_ONLY = 8   /* look only: list, describe, history, doctor; never waits for the owner */
+    ML_READ_ONLY = 8   /* look only: list, count, describe, history, result, query, doctor; other
+                          verbs of a file are ML_E_UNSUPPORTED */
 };
 
 typedef void *(*ml_alloc_fn)(void *ud, void *p, size_t n);
@@ -280,7 +281,8 @@ ML_API int ml_replay(ml_host *h, const char *history_json, const char *script_pa
 ML_API int ml_doctor(ml_host *h, ml_reply_fn fn, void *ud);
 
 /* ---- snapshots (durability SNAPSHOT; also a consistent copy of a file) ---- */
-ML_API int ml_save(ml_host *h, const char *path); /* blocks; written beside and renamed */
+ML_API int ml_save(ml_host *h, const char *path); /* blocks; written beside and renamed;
+                                                     not over the host's own file */
 ML_API int ml_restore(ml_host *h,
                       const char *path); /* SNAPSHOT hosts without open tasks: replaces the content.
                                             ML_E_BUSY inside a reply or an event: ml_post it */

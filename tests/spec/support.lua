@@ -129,7 +129,7 @@ function Dir:read(name) return read(self.path .. "/" .. name) end
 
 function Dir:remove() os.execute("rm -rf " .. quote(self.path)) end
 
--- Runs the program with arguments in the folder. options: env, stdin, timeout (seconds; M.patience). Returns { code, out, err, value }.
+-- Runs the program with arguments in the folder. options: env, stdin, stdout (a path), timeout (seconds; M.patience). Returns { code, out, err, value }.
 function Dir:exec(args, options)
   options = options or {}
   local parts = { "cd " .. quote(self.path) .. " &&" }
@@ -139,7 +139,7 @@ function Dir:exec(args, options)
   parts[#parts + 1] = quote(M.program)
   for _, a in ipairs(args) do parts[#parts + 1] = quote(a) end
   if options.stdin then write(self.path .. "/.stdin", options.stdin) end
-  parts[#parts + 1] = "<" .. (options.stdin and ".stdin" or "/dev/null") .. " >.out 2>.err"
+  parts[#parts + 1] = "<" .. (options.stdin and ".stdin" or "/dev/null") .. " >" .. (options.stdout or ".out") .. " 2>.err"
   local _, how, code = os.execute(table.concat(parts, " "))
   local r = { code = how == "exit" and code or 128 + code, out = read(self.path .. "/.out"), err = read(self.path .. "/.err") }
   local ok, v = pcall(decode, r.out)
