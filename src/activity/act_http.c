@@ -207,6 +207,13 @@ static struct str text_of(struct build *b, const char *what, bool *secret)
     return s;
 }
 
+static int by_bytes(const void *a, const void *b)
+{
+    const struct str *x = a, *y = b;
+    int order = memcmp(x->p, y->p, x->n < y->n ? x->n : y->n);
+    return order ? order : (x->n > y->n) - (x->n < y->n);
+}
+
 /* Calls each(name, text) for the table on top in the order of its keys; lists give a name several
  * times. */
 static void each_pair(struct build *b, const char *what,
@@ -217,30 +224,20 @@ static void each_pair(struct build *b, const char *what,
     lua_State *L = b->L;
     int t = lua_gettop(L);
     luaL_checkstack(L, 20, NULL);
-    lua_Integer n = 0;
-    lua_newtable(L);
-    for (lua_pushnil(L); lua_next(L, t); lua_pop(L, 1)) {
+    size_t n = 0, at = 0;
+    for (lua_pushnil(L); lua_next(L, t); lua_pop(L, 1), n++)
         if (lua_type(L, -2) != LUA_TSTRING)
             act_misuse(L, "%s: the names of %s are strings", b->fname, what);
-        lua_Integer at = ++n;
-        for (; at > 1; at--) {
-            lua_rawgeti(L, t + 1, at - 1);
-            bool before = !lua_compare(L, -3, -1, LUA_OPLT);
-            if (before) {
-                lua_pop(L, 1);
-                break;
-            }
-            lua_rawseti(L, t + 1, at);
-        }
-        lua_pushvalue(L, -2);
-        lua_rawseti(L, t + 1, at);
-    }
-    for (lua_Integer i = 1; i <= n; i++) {
+    struct str *names = arena_alloc(b->a, (n + 1) * sizeof *names);
+    if (!names) act_misuse(L, "%s: the request is too large", b->fname);
+    for (lua_pushnil(L); at < n && lua_next(L, t); lua_pop(L, 1), at++)
+        names[at].p = lua_tolstring(L, -2, &names[at].n); /* the table keeps it */
+    lua_settop(L, t);
+    qsort(names, at, sizeof *names, by_bytes);
+    for (size_t i = 0; i < at; i++) {
         bool secret;
-        struct str name;
-        lua_rawgeti(L, t + 1, i);
-        name.p = lua_tolstring(L, -1, &name.n);
-        name = keep(b, name);
+        struct str name = keep(b, names[i]);
+        lua_pushlstring(L, names[i].p, names[i].n);
         lua_gettable(L, t);
         if (lua_istable(L, -1)) {
             lua_Integer len = (lua_Integer)lua_rawlen(L, -1);
@@ -254,9 +251,8 @@ static void each_pair(struct build *b, const char *what,
             struct str v = text_of(b, name.p, &secret);
             each(b, name, v, secret, ud);
         }
-        lua_settop(L, t + 1);
+        lua_settop(L, t);
     }
-    lua_pop(L, 1);
 }
 
 static void each_header(struct build *b, struct str name, struct str value, bool secret, void *ud)

@@ -67,7 +67,11 @@ static const char http_script[] =
        "}).status end)\n"
        "act('oauth_bad', function() ml.http.get(base .. '/echo', { auth = ml.oauth2 { token_url = "
        "base .. '/token', client_secret = 'wrong' } }) end)\n"
-       "act('tls', function(a) return ml.http.get(a.url, { ca = a.ca }).status end)\n";
+       "act('tls', function(a) return ml.http.get(a.url, { ca = a.ca }).status end)\n"
+       "act('wide', function() local f = {} for i = 1, 100000 do f[('k%06d'):format(i * 7919 % "
+       "100003)] = 'v' end\n"
+       "  local b = ml.http.post(base .. '/echo', { form = f }):json().body return { #b, b:sub(1, "
+       "23) } end)\n";
 
 static void test_http(void)
 {
@@ -78,6 +82,7 @@ static void test_http(void)
            "[\"application/"
            "json\",\"{\\\"l\\\":[],\\\"n\\\":9007199254740993,\\\"s\\\":\\\"URL\\\"}\"]");
     EXPECT(h, "form", NULL, "[\"PUT\",\"application/x-www-form-urlencoded\",\"a=1&b=x%26y\"]");
+    EXPECT(h, "wide", NULL, "[999999,\"k000001=v&k000002=v&k00\"]"); /* sorted, in no time */
     EXPECT(h, "multipart", NULL, "[true,true]");
     EXPECT(h, "no_follow", NULL, "302");
     CASE("statuses as failures");
