@@ -185,9 +185,10 @@ static unsigned dice(void)
 
 static void broken_bytes(ml_host *owner)
 {
-    static const char *const bad[] = {"",         "null",      "[]",
-                                      "{}",       "{\"v\":2}", "{\"v\":\"1\"}",
-                                      "{\"v\":1", "\xff\xfe",  "{\"v\":1e400}"};
+    static const char *const bad[] = {"", "null", "[]", "{}", "{\"v\":2}", "{\"v\":\"1\"}",
+                                      "{\"v\":1", "\xff\xfe", "{\"v\":1e400}",
+                                      /* a request before the hello: it would wait for ever */
+                                      "{\"v\":1,\"id\":1,\"verb\":\"list\",\"args\":{}}"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         int fd = peer(owner);
         give_frame(owner, fd, bad[i]);
