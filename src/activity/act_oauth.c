@@ -291,7 +291,7 @@ static int oauth_token(lua_State *L)
     luaL_checkudata(L, 1, "moonloop.oauth2");
     act_act(L, "ml.oauth2");
     struct token *t = token_of(L, 1);
-    /* Those it woke have not run yet, or who asked was cancelled: a refresh token may count once. */
+    /* Those it woke have not run yet, or they were cancelled: a refresh token may count once. */
     if (t->answered && (t->waiters || (!t->failure.type && t->status == 200))) take_answer(L, t);
     if (valid(t)) return 0;
     struct oauth_op *o = act_op_new(L, sizeof *o, oauth_unlink, oauth_push, oauth_unlink);
