@@ -104,6 +104,37 @@ static void test_query_limits(void)
     }
 }
 
+/* A new task that would have to drop a signal fails instead; a history of an older version that
+ * went on without it is replayed as it was. */
+static void test_signals_full(void)
+{
+    struct hist h;
+    CASE("more than 10,000 signals wait: a new task fails, a history that went on is replayed");
+    begin(&h);
+    struct bundle *b = bundle_of("ml.sleep(1) local c, n = ml.channel('x'), 0\n"
+                                 "while c:try() do n = n + 1 end assert(n == 10000) a(n)");
+    struct wf_run *r = open_run(b);
+    check_commands(live(r, &h, 0, 3), "TimerStarted 1");
+    int64_t timer = h_timer(&h, "1");
+    for (int i = 0; i < 10001; i++)
+        h_signal(&h, "x", NULL);
+    h_timer_fired(&h, timer, "1");
+    h_task(&h);
+    check_failure(live(r, &h, 3, (int64_t)h.n),
+                  "more than 10000 signals x wait and nobody has received them: receive them as "
+                  "they come, or register a handler (ml.on_signal)");
+    wf_close(r);
+    h_done(&h);
+    int64_t act = h_activity(&h, "1", "a", "[10000]");
+    h_activity_completed(&h, act, NULL);
+    h_task(&h);
+    r = open_run(b);
+    check_commands(live(r, &h, 0, (int64_t)h.n), "WorkflowExecutionCompleted");
+    wf_close(r);
+    bundle_unref(b);
+    h_free(&h);
+}
+
 static void test_spawn_error(void)
 {
     struct hist h;
@@ -325,10 +356,15 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         void (*fn)(void);
-    } all[] = {{"query", test_query_limits},     {"spawn", test_spawn_error},
-               {"children", test_children_left}, {"side", test_side_effect_error},
-               {"admitted", test_admitted},      {"names", test_names},
-               {"rejected", test_rejected},      {"cancel", test_cancel_order},
+    } all[] = {{"query", test_query_limits},
+               {"spawn", test_spawn_error},
+               {"full", test_signals_full},
+               {"children", test_children_left},
+               {"side", test_side_effect_error},
+               {"admitted", test_admitted},
+               {"names", test_names},
+               {"rejected", test_rejected},
+               {"cancel", test_cancel_order},
                {"chance", test_chance}};
     snprintf(dir, sizeof dir, "/tmp/ml-test-review-XXXXXX");
     CHECK(mkdtemp(dir));

@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "history/event.h"
 
-#define H_MAX 4096
+#define H_MAX 16384
 #define H_EPOCH INT64_C(1772323200000000000) /* 2026-03-01T00:00:00Z */
 struct hist {
     struct arena a;
