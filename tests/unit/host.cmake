@@ -6,3 +6,8 @@ target_link_libraries(test_conn PRIVATE room_history room_base PkgConfig::LUA Pk
 add_test(NAME unit.conn COMMAND test_conn)
 set_tests_properties(unit.conn PROPERTIES TIMEOUT 60 LABELS unit)
 ml_unit_test(host_signals ${CMAKE_SOURCE_DIR}/tests/unit/test_host_signals.c moonloop)
+add_executable(test_host_codec ${CMAKE_SOURCE_DIR}/tests/unit/test_host_codec.c ${CMAKE_SOURCE_DIR}/src/host/codec.c)
+target_include_directories(test_host_codec PRIVATE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/src/include ${CMAKE_SOURCE_DIR}/tests/support)
+target_link_libraries(test_host_codec PRIVATE room_temporal PkgConfig::LUA PkgConfig::CJSON PkgConfig::UV)
+add_test(NAME unit.host_codec COMMAND test_host_codec)
+set_tests_properties(unit.host_codec PROPERTIES TIMEOUT 60 LABELS unit)

@@ -109,8 +109,27 @@ static void test_bad(void)
     refused(&f2, NULL, "lower-case");
 }
 
+static void test_codec(void)
+{
+    CASE("codec keys: as text, from a file, one of them; failures plain or encoded");
+    CHECK_INT(read(NULL, ENV("MOONLOOP_CODEC_KEYS=a s3cret", "MOONLOOP_CODEC_FAILURES=plain")), 0);
+    CHECK(str_eqz(s.codec_keys, "a s3cret") && s.codec_plain_failures);
+    settings_free(&s);
+    CHECK_INT(read(NULL, ENV("MOONLOOP_CODEC_FAILURES=encoded")), 0);
+    CHECK(!s.codec_keys.n && !s.codec_plain_failures);
+    settings_free(&s);
+    refused(NULL, ENV("MOONLOOP_CODEC_KEYS=s3cret", "MOONLOOP_CODEC_KEYS_FILE=/none"),
+            "leave one of them out");
+    refused(NULL, ENV("MOONLOOP_CODEC_FAILURES=maybe"), "neither plain nor encoded");
+    const struct settings_flags f = {.codec_keys_file = STR("/no/such/file")};
+    e.text[0] = '\0';
+    CHECK_INT(read(&f, ENV("MOONLOOP_CODEC_KEYS=s3cret")), ERR_IO); /* the flag wins */
+    CHECK(strstr(e.text, "/no/such/file"));
+}
+
 int main(void)
 {
+    test_codec();
     test_good();
     test_bad();
     return CHECK_DONE();
