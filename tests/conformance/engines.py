@@ -253,7 +253,7 @@ class TemporalRun(Script):
         text = self.case.worker or ""
         if "$PROXY" in text and not hasattr(self, "proxy"):
             user = re.search(r"(\S+:\S+)@\$PROXY", text)
-            self.proxy = Helper(os.path.join(SUPPORT, "connect_proxy.py"), *(user.groups() if user else ()))
+            self.proxy = Helper(os.path.join(SUPPORT, "connect_proxy.py"), *(user.groups() if user else ["--glue"]))
             self.others.append(self.proxy)
         return self.fill(text).split()
 
