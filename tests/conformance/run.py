@@ -18,6 +18,19 @@ import special
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 AT_ONCE = 6
+NO_CODEC = "the worker has no codec yet (lua/README.md says so)"
+LEFT_OUT = {  # cases of temporalio/features that have no script here: weight, why
+    "data_converter/binary_protobuf": ("C", "Lua has no protobuf messages"),
+    "data_converter/codec": ("A", NO_CODEC),
+    "data_converter/failure": ("B", NO_CODEC),
+    "data_converter/json_protobuf": ("C", "Lua has no protobuf messages"),
+    "deployment_versioning/routing_with_ramp": ("C", "ramps are set with Temporal's own tools; nothing of them reaches a worker"),
+    "nexus/sync_success": ("C", "Nexus is not there yet"),
+    "query/unexpected_return_type": ("C", "Lua has no types that a client could decode into"),
+    "telemetry/metrics": ("C", "workers have no metrics yet"),
+    "tracing/tracing": ("C", "workers have no spans yet"),
+    "update/client_interceptor": ("C", "clients have no interceptors"),
+}
 
 
 def words(step):
@@ -275,10 +288,19 @@ async def noop(engine, cases):
 def readme(cases, outcomes):
     path = os.path.join(HERE, "README.md")
     text = open(path, encoding="utf-8").read()
-    rows = ["| case | weight | temporal | embedded |", "|---|---|---|---|"]
+    lines, ok = {}, {}
     for c in cases:
         cell = [("failed" if outcomes[e][c.name] else "ok") if c.name in outcomes[e] else f"– {c.left_out.get(e, '')}" for e in ("temporal", "embedded")]
-        rows.append(f"| [{c.name}]({c.name}.lua) | {c.weight} | {cell[0]} | {cell[1]} |")
+        lines[c.name] = f"| [{c.name}]({c.name}.lua) | {c.weight} | {cell[0]} | {cell[1]} |"
+        for e in (0, 1):
+            ok[c.weight, e] = ok.get((c.weight, e), 0) + (cell[e] == "ok")
+    for name, (weight, why) in LEFT_OUT.items():
+        lines[name] = f"| {name} | {weight} | – {why} | – |"
+    rows = []
+    for weight in "ABC":
+        all_ = sum(c.weight == weight for c in cases) + sum(w == weight for w, _ in LEFT_OUT.values())
+        rows.append(f"Weight {weight}: of {all_} cases {ok.get((weight, 0), 0)} on Temporal, {ok.get((weight, 1), 0)} on the embedded engine.")
+    rows += ["", "| case | weight | temporal | embedded |", "|---|---|---|---|"] + [lines[name] for name in sorted(lines)]
     text = re.sub(r"(<!-- cases:begin -->\n).*?(<!-- cases:end -->)", lambda m: m.group(1) + "\n".join(rows) + "\n" + m.group(2), text, flags=re.S)
     open(path, "w", encoding="utf-8").write(text)
 
