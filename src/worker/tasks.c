@@ -69,10 +69,9 @@ static void release_run(struct w_run *r, bool evict)
     struct w_task *p = r->parked, *next;
     r->task = NULL;
     r->parked = NULL;
-    if (evict || r->doomed)
-        w_run_evict(r);
-    else if (r->w->o.evict_always && w_run_evictable(r))
-        w_run_retire(r);
+    if (evict || r->doomed || (r->w->o.evict_always && w_run_evictable(r)))
+        w_run_evict(
+            r); /* not given up: its next task may be under way already, see src/README.md */
     else
         w_run_touch(r);
     for (; p; p = next) {
