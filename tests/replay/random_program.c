@@ -561,7 +561,7 @@ void random_program_make(struct random_program *p, uint64_t seed, uint64_t numbe
     buf_puts(&p->lua, head);
     buf_printf(&p->lua,
                "ml.workflow('" RANDOM_WORKFLOW "', { on_error = 'fail', %s }, function(input)\n",
-               below(&g, 2) ? "task_timeout = '10s', run_timeout = '30m'"
+               below(&g, 2) ? "task_timeout = '10s', run_timeout = '30m', versioning = 'pinned'"
                             : "execution_timeout = '1h', description = 'random', input = {}");
     buf_puts(&p->lua, main_head);
     for (int i = 0; i < 3; i++)
