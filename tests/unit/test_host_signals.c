@@ -3,16 +3,23 @@
  * writes meets EINTR; everything completes, each step once. */
 #include "host_helpers.h"
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/wait.h>
 
 #define STEPS 200
 
 static volatile sig_atomic_t caught;
+static pthread_t host;
+static atomic_int elsewhere; /* on a thread that is not the host's */
 static void on_usr1(int n)
 {
     (void)n;
-    caught++;
+    if (pthread_equal(pthread_self(), host))
+        caught++;
+    else
+        elsewhere++;
 }
 
 /* Sends until it is killed; ends by itself when the test is gone. */
@@ -85,11 +92,13 @@ static void steps(const char *name, unsigned flags)
     CHECK_INT(seen, 100);
     printf("%s: %d steps, %d signals\n", name, STEPS, (int)caught);
     CHECK(caught > STEPS);
+    CHECK_INT(elsewhere, 0); /* signals are the host's: none lands on a thread of the library */
     wipe();
 }
 
 int main(void)
 {
+    host = pthread_self();
     steps("a storm of signals, the writer on a thread of its own", 0);
     steps("a storm of signals, the writer inside the step", ML_NO_THREADS);
     return CHECK_DONE();
