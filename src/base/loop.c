@@ -4,9 +4,9 @@
  * loop's thread; only loop_post may come from elsewhere. */
 #include "base/loop.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -526,11 +526,7 @@ static bool pool_grow(struct loop *l)
 {
     struct pool *p = &l->pool;
     if (!p->idle && p->n < POOL_THREADS) {
-        sigset_t all, before;
-        sigfillset(&all); /* signals are the host's: none may land on this thread */
-        pthread_sigmask(SIG_SETMASK, &all, &before);
-        p->n += pthread_create(&p->threads[p->n], NULL, pool_main, l) == 0;
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        p->n += thread_start(&p->threads[p->n], pool_main, l) == 0;
     }
     return p->n > 0;
 }

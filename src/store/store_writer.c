@@ -8,8 +8,8 @@
  * sync cannot be trusted). Called by the writer thread, or by store_drain in unthreaded stores. It
  * touches no memory of the owner but the batches that it was handed. */
 #include "base/fault.h"
+#include "base/thread.h"
 #include "store/store_internal.h"
-#include <signal.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -416,11 +416,7 @@ bool store_commit(struct store *s)
 
 int writer_start(struct store *s, struct err *e)
 {
-    sigset_t all, before;
-    sigfillset(&all); /* signals are the host's: none may land on this thread */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = pthread_create(&s->thread, NULL, writer_main, s);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int rc = thread_start(&s->thread, writer_main, s);
     if (rc) {
         return err_set(e, ERR_IO, "cannot start the writer thread: %s", strerror(rc));
     }

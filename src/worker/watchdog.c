@@ -2,9 +2,9 @@
  * after ten looks, so that others get their turn; an activation that was seen to use more processor
  * time than any honest one is stopped for good. Keeps true: the run it interrupts is open, because
  * the loop's thread takes the lock to end the slice before it may close the run. */
+#include "base/thread.h"
 #include "worker/worker_internal.h"
 #include <errno.h>
-#include <signal.h>
 #include <time.h>
 
 #define TICK_NS (200 * NS_PER_MS)
@@ -60,12 +60,7 @@ int w_dog_start(struct worker *w)
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&d->wake, &attr);
     pthread_condattr_destroy(&attr);
-    sigset_t all, before;
-    sigfillset(&all); /* signals are the host's: none may land on this thread */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = pthread_create(&d->thread, NULL, watch, d);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (rc) {
+    if (thread_start(&d->thread, watch, d)) {
         pthread_cond_destroy(&d->wake);
         pthread_mutex_destroy(&d->lock);
         return ERR_IO;
