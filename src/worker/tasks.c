@@ -432,7 +432,7 @@ static bool cache_fits(const struct w_run *r, const struct w_task *k)
 {
     const struct backend_task *t = k->t;
     bool pinned;
-    struct str text = w_text_of(t, t->events, t->n_events, &pinned);
+    struct str text = w_text_of(k, &pinned);
     if ((pinned || t->bundle_digest.n) && !str_eqz(text, r->digest)) return false;
     if (!t->n_events) return t->n_queries > 0;
     int64_t last = wf_last_event(r->wf);
@@ -474,8 +474,7 @@ static int attach_run(struct w_task *k, bool *whole, struct err *e)
     bundle_unref(b);
     if (rc) return rc;
     k->run->task = k;
-    w_text_of(k->t, k->fetched ? k->events : k->t->events,
-              k->fetched ? k->n_events : k->t->n_events, &k->run->pinned);
+    w_text_of(k, &k->run->pinned);
     *whole = true;
     return 1;
 }
@@ -483,8 +482,8 @@ static int attach_run(struct w_task *k, bool *whole, struct err *e)
 static int activate_first(struct w_task *k, bool whole, const struct wf_out **out, struct err *e)
 {
     struct backend_task *t = k->t;
-    struct rec **events = k->fetched ? k->events : t->events;
-    size_t n = k->fetched ? k->n_events : t->n_events;
+    size_t n;
+    struct rec **events = w_task_events(k, &n);
     if (!whole && t->legacy_query) n = 0; /* the cached run has them all */
     struct wf_query *qs = t->n_queries ? arena_alloc(&k->history, t->n_queries * sizeof *qs) : NULL;
     if (t->n_queries && !qs) return err_set(e, ERR_NOMEM, "out of memory answering queries");

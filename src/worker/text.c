@@ -18,9 +18,17 @@ static struct str stamp_of(const struct rec *completed)
                    T(worker_version_stamp, build_id));
 }
 
-struct str w_text_of(const struct backend_task *t, struct rec *const *events, size_t n,
-                     bool *pinned)
+struct rec **w_task_events(const struct w_task *k, size_t *n)
 {
+    *n = k->fetched ? k->n_events : k->t->n_events;
+    return k->fetched ? k->events : k->t->events;
+}
+
+struct str w_text_of(const struct w_task *k, bool *pinned)
+{
+    const struct backend_task *t = k->t;
+    size_t n;
+    struct rec *const *events = w_task_events(k, &n);
     *pinned = false;
     if (t->bundle_digest.n || !t->build.n) return t->bundle_digest;
     const struct rec *at = last_completed(events, n);
@@ -39,8 +47,7 @@ int w_bundle_for(struct w_task *k, struct bundle **out, struct err *e)
 {
     const struct backend_task *t = k->t;
     bool pinned;
-    struct str d = w_text_of(t, k->fetched ? k->events : t->events,
-                             k->fetched ? k->n_events : t->n_events, &pinned);
+    struct str d = w_text_of(k, &pinned);
     struct err why = {0};
     if (!d.n) {
         int rc = worker_find_workflow(k->w, t->workflow_type, &d, NULL, NULL, NULL, e);
@@ -70,8 +77,8 @@ enum backend_versioning w_text_versioning(const struct w_task *k)
 /* A text that made a part of the history and is not the one that the run has here. */
 static struct str other_text(const struct w_task *k)
 {
-    struct rec *const *events = k->fetched ? k->events : k->t->events;
-    size_t n = k->fetched ? k->n_events : k->t->n_events;
+    size_t n;
+    struct rec *const *events = w_task_events(k, &n);
     for (size_t i = 0; i < n; i++) {
         if (event_type(events[i]) != EVENT_TYPE_WORKFLOW_TASK_COMPLETED) continue;
         struct str s = stamp_of(event_attrs(events[i]));

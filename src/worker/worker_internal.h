@@ -197,9 +197,10 @@ void w_run_touch(struct w_run *r);           /* newest; counts its memory again 
 void w_cache_trim(struct worker *w);
 void w_bundles_drop(struct worker *w);
 /* text.c */
-/* The text that the task's run goes on with, whose history is `events`; absent: the newest. */
-struct str w_text_of(const struct backend_task *t, struct rec *const *events, size_t n,
-                     bool *pinned);
+/* The history that the task is done from: what was fetched for it, else what it brought. */
+struct rec **w_task_events(const struct w_task *k, size_t *n);
+/* The text that the task's run goes on with; absent: the newest. */
+struct str w_text_of(const struct w_task *k, bool *pinned);
 int w_bundle_for(struct w_task *k, struct bundle **out, struct err *e);
 enum backend_versioning w_text_versioning(const struct w_task *k);
 /* The failure of a history that another text made says so, and what to do; else it is `failure`. */
