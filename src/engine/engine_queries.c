@@ -31,53 +31,68 @@ void eng_queries_unsent(struct run *r)
     }
 }
 
+/* One query as a task of its own. NULL: out of memory. */
+static struct backend_task *query_task(struct run *r, const struct query *q)
+{
+    struct arena a;
+    arena_init(&a, 0);
+    struct backend_task *k = arena_alloc(&a, sizeof *k);
+    if (!k) {
+        return NULL;
+    }
+    k->arena = a;
+    k->kind = BACKEND_WORKFLOW_TASK;
+    k->workflow_id = arena_str(&k->arena, r->workflow_id);
+    k->run_id = arena_str(&k->arena, r->run_id);
+    k->workflow_type = arena_str(&k->arena, r->type);
+    k->task_queue = arena_str(&k->arena, r->queue);
+    k->token = arena_printf(&k->arena, "q:%lld:%s", (long long)r->row, q->id);
+    k->attempt = 1;
+    k->previous_started_id = r->done;
+    k->legacy_query = true;
+    k->bundle_digest =
+        r->bundle[0] ? arena_str(&k->arena, str_of(r->bundle)) : (struct str){NULL, 0};
+    k->wall_ns = engine_now(r->g);
+    k->queries = arena_alloc(&k->arena, sizeof *k->queries);
+    if (k->queries) {
+        *k->queries = (struct backend_query){arena_str(&k->arena, str_of(q->id)),
+                                             arena_str(&k->arena, q->type),
+                                             q->args ? rec_clone(&k->arena, q->args) : NULL};
+        k->n_queries = 1;
+    }
+    if (arena_failed(&k->arena)) {
+        backend_task_free(k);
+        return NULL;
+    }
+    return k;
+}
+
+static struct query *first_unsent(struct run *r)
+{
+    struct query *q = r->queries;
+    while (q && q->sent) {
+        q = q->next;
+    }
+    return q;
+}
+
 /* Sends what waits as tasks of their own, when no workflow task is out or due. Returns whether one
- * was sent. */
+ * was sent. A worker may refuse a task while it is given to it: its query is gone then. */
 bool eng_queries_start(struct run *r)
 {
     struct engine *g = r->g;
     bool task_due = r->status == RUN_RUNNING && r->sched && !r->blocked && eng_driven(g, r);
-    if (!r->queries || r->wft_out || task_due || g->shutting || r->txn) {
+    if (r->wft_out || task_due || g->shutting || r->txn) {
         return false;
     }
     bool sent = false;
-    for (struct query *q = r->queries; q; q = q->next) {
-        if (q->sent) {
-            continue;
-        }
+    for (struct query *q; (q = first_unsent(r)) != NULL;) {
         if (!g->slots_wft) {
             eng_ready_run(r, &g->ready_wft);
             break;
         }
-        struct arena a;
-        arena_init(&a, 0);
-        struct backend_task *k = arena_alloc(&a, sizeof *k);
+        struct backend_task *k = query_task(r, q);
         if (!k) {
-            eng_starved(g);
-            break;
-        }
-        k->arena = a;
-        k->kind = BACKEND_WORKFLOW_TASK;
-        k->workflow_id = arena_str(&k->arena, r->workflow_id);
-        k->run_id = arena_str(&k->arena, r->run_id);
-        k->workflow_type = arena_str(&k->arena, r->type);
-        k->task_queue = arena_str(&k->arena, r->queue);
-        k->token = arena_printf(&k->arena, "q:%lld:%s", (long long)r->row, q->id);
-        k->attempt = 1;
-        k->previous_started_id = r->done;
-        k->legacy_query = true;
-        k->bundle_digest =
-            r->bundle[0] ? arena_str(&k->arena, str_of(r->bundle)) : (struct str){NULL, 0};
-        k->wall_ns = engine_now(g);
-        k->queries = arena_alloc(&k->arena, sizeof *k->queries);
-        if (k->queries) {
-            *k->queries = (struct backend_query){arena_str(&k->arena, str_of(q->id)),
-                                                 arena_str(&k->arena, q->type),
-                                                 q->args ? rec_clone(&k->arena, q->args) : NULL};
-            k->n_queries = 1;
-        }
-        if (arena_failed(&k->arena)) {
-            backend_task_free(k);
             eng_starved(g);
             break;
         }

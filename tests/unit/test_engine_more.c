@@ -519,6 +519,30 @@ static void test_updates(void)
     wait_got(&f, &waiting);
     CHECK_STR(waiting.text, "\"answer\"");
     settle(&f, false);
+    CASE("of two queries that waited the worker refuses the first at once");
+    start(&f, "w2", "flow");
+    settle(&f, false);
+    f.hold_workflows = true;
+    sig(&f, "w2", "end", "");
+    for (int i = 0; i < 100 && !f.n_held; i++)
+        fake_turn(&f);
+    CHECK_INT(f.n_held, 1);
+    struct backend_target t2 = {.workflow_id = STR("w2")};
+    clear(&waiting);
+    clear(&got);
+    f.b->ops->query(f.b, &t2, STR("state"), NULL, take, &got);
+    f.b->ops->query(f.b, &t2, STR("state"), NULL, take, &waiting);
+    for (int i = 0; i < 10; i++)
+        fake_turn(&f);
+    CHECK(!got.done && !waiting.done);
+    f.hold_workflows = false;
+    f.give_back = 1;
+    do_workflow(&f, f.held[--f.n_held]);
+    wait_got(&f, &waiting);
+    wait_got(&f, &got);
+    CHECK_INT(got.err.code, ERR_NOMEM);
+    CHECK_STR(waiting.text, "\"answer\"");
+    settle(&f, false);
     CASE("a query on a closed run, an update on one");
     CHECK_INT(result(&f, "w"), RUN_COMPLETED);
     ask(&f, "w", "state");
