@@ -1,6 +1,7 @@
 -- Makes the C tables that the script room is built with: the Lua modules of lua/moonloop (text, the prelude also as bytecode)
 -- and the options of lua/api/options.lua. Usage: lua5.4 gen_tables.lua OPTIONS OUT_DIR MODULE.lua...
--- A module whose first line is "-- run-side" goes into every bundle.
+-- A module whose first line begins with "-- run-side" goes into every bundle. Names behind a colon in that line ("-- run-side: all race",
+-- "-- host-side: llm") are those of the moonloop table that the module defines: it is loaded when one of them is first used.
 local options_path, out_dir = arg[1], arg[2]
 
 local function read(path)
@@ -46,8 +47,8 @@ end
 -- builtin modules
 local modules, prelude = {}, nil
 for i = 3, #arg do
-  local name, text = arg[i]:match("([%w_]+)%.lua$"), read(arg[i])
-  assert(load(text, "@moonloop/" .. name .. ".lua", "t"))
+  local name, text = arg[i]:match("/moonloop/([%w_/]+)%.lua$"):gsub("/", "."), read(arg[i])
+  assert(load(text, "@moonloop/" .. name:gsub("%.", "/") .. ".lua", "t"))
   if name == "prelude" then prelude = text else modules[#modules + 1] = { name = "moonloop." .. name, text = text } end
 end
 table.sort(modules, function(a, b) return a.name < b.name end)
@@ -64,6 +65,12 @@ for _, m in ipairs(modules) do
   c[#c + 1] = string.format('{"%s",\n%s,\n    %d, %s},', m.name, literal(m.text), #m.text, tostring(run_side))
 end
 c[#c + 1] = "{0, 0, 0, false}};"
+c[#c + 1] = "const struct builtin_name builtin_names[] = {"
+for _, m in ipairs(modules) do
+  local side, names = m.text:match("^%-%- (%l+)%-side: ([^\n]*)")
+  for name in (names or ""):gmatch("[%w_]+") do c[#c + 1] = string.format('    {"%s", "%s", %s},', name, m.name, tostring(side == "run")) end
+end
+c[#c + 1] = "    {0, 0, false}};"
 write("builtin_table.c", table.concat(c, "\n") .. "\n")
 
 -- options

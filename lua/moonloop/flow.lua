@@ -1,4 +1,4 @@
--- run-side
+-- run-side: all race saga
 -- ml.all, ml.race and ml.saga: written over spawned coroutines, futures and core.settle. A group is a scope: whatever way
 -- it is left, its members have ended before. Loaded by the moonloop table of a run when one of the names is first used.
 local core = require "moonloop.core"
@@ -53,7 +53,7 @@ function flow.race(list)
 end
 
 local saga = {}
-flow.saga_methods = saga
+flow.classes = { saga = saga }
 
 --- Remembers what undoes the step that was just done; it is called with the arguments given here.
 function saga:compensate(fn, ...)

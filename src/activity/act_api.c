@@ -207,6 +207,8 @@ static int line_of_caller(lua_State *L)
     return colon ? atoi(colon + 1) : 0;
 }
 
+static const char OWN[] = "moonloop"; /* defines one of moonloop's own */
+
 /* Reads (name, [options], [function]): options and function end up at 2 and 3, kept under the name
  * in the registry. */
 static void define(lua_State *L, const char *kind, const char *fname, bool needs_function)
@@ -217,7 +219,7 @@ static void define(lua_State *L, const char *kind, const char *fname, bool needs
     may_define(L, fname);
     name.p = luaL_checklstring(L, 1, &name.n);
     if (!name.n) act_misuse(L, "%s: the name is empty", fname);
-    if (str_starts(name, STR("moonloop.")))
+    if (fname != OWN && str_starts(name, STR("moonloop.")))
         act_misuse(L, "%s: names that begin with \"moonloop.\" are reserved", fname);
     lua_settop(L, 3);
     if (lua_isfunction(L, 2) && lua_isnil(L, 3)) lua_insert(L, 2);
@@ -275,6 +277,20 @@ static int ml_local_activity(lua_State *L)
 {
     define(L, "local_activity", "ml.local_activity", true);
     return new_activity(L);
+}
+
+/* core.activity(name, options, fn): one of moonloop's own, with a reserved name. */
+static int core_activity(lua_State *L)
+{
+    define(L, "activity", OWN, false);
+    return new_activity(L);
+}
+
+/* core.defining(fname): raises where nothing may be defined any more. */
+static int core_defining(lua_State *L)
+{
+    may_define(L, luaL_checkstring(L, 1));
+    return 0;
 }
 
 static int ml_setup(lua_State *L)
@@ -508,9 +524,39 @@ static void noop(lua_State *L)
 }
 #endif
 
-static int unknown_name(lua_State *L)
+static void add_class(lua_State *L, const char *name)
 {
-    return act_misuse(L, "ml has no '%s'", luaL_tolstring(L, 2, NULL));
+    lua_pushfstring(L, "moonloop.%s", name);
+    if (lua_rawget(L, LUA_REGISTRYINDEX) == LUA_TNIL) {
+        lua_pushfstring(L, "moonloop.%s", name);
+        lua_createtable(L, 0, 1);
+        lua_pushvalue(L, -4);
+        lua_setfield(L, -2, "__index");
+        lua_rawset(L, LUA_REGISTRYINDEX);
+    }
+}
+
+/* __index of the table: names that are written in Lua are loaded when one of them is first used. */
+static int ml_index(lua_State *L)
+{
+    if (!builtin_load_name(L, false, add_class))
+        return act_misuse(L, "ml has no '%s'", luaL_tolstring(L, 2, NULL));
+#ifdef ML_TESTING
+    noop(L);
+#endif
+    lua_rawget(L, 1);
+    return 1;
+}
+
+/* What lua/moonloop defines with; the table of ml is on top, moonloop.core is there. */
+static void open_core(lua_State *L)
+{
+    static const luaL_Reg functions[] = {
+        {"activity", core_activity}, {"defining", core_defining}, {NULL, NULL}};
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+    lua_getfield(L, -1, "moonloop.core");
+    luaL_setfuncs(L, functions, 0);
+    lua_pop(L, 2);
 }
 
 int act_open_table(lua_State *L)
@@ -553,13 +599,14 @@ int act_open_table(lua_State *L)
     act_open_fs(L);
     act_open_flow(L);
     act_open_client(L);
+    open_core(L);
     add_workflow_only(L);
     guard_libraries(L);
 #ifdef ML_TESTING
     noop(L);
 #endif
     lua_newtable(L);
-    lua_pushcfunction(L, unknown_name);
+    lua_pushcfunction(L, ml_index);
     lua_setfield(L, -2, "__index");
     lua_pushboolean(L, 0);
     lua_setfield(L, -2, "__metatable");

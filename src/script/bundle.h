@@ -70,5 +70,17 @@ struct builtin_module {
 };
 const struct builtin_module *builtin_find(struct str name);
 extern const struct builtin_module builtin_modules[]; /* ended by name NULL */
+/* Names of the moonloop table that are written in Lua (a module's first line lists them). */
+struct builtin_name {
+    const char *name, *module;
+    bool run_side;
+};
+extern const struct builtin_name builtin_names[]; /* ended by name NULL */
+/* Stack: the moonloop table at 1, a key at 2. When the key is such a name its module is loaded, all
+ * names that it defines are set in the table, its classes ({class = methods}) are handed to
+ * `add_class` with the methods on the stack, and true is returned: the name may be looked up now.
+ */
+bool builtin_load_name(lua_State *L, bool run_side,
+                       void (*add_class)(lua_State *L, const char *name));
 
 #endif

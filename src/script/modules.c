@@ -75,10 +75,12 @@ void sandbox_set_env(lua_State *L, bool strict)
  * replaces or clears its builtins changes nothing in ml.all. */
 static void open_own_env(lua_State *L)
 {
-    static const char *const base[] = {"error",        "ipairs",   "pcall", "require", "select",
-                                       "setmetatable", "tostring", "type",  NULL};
+    static const char *const base[] = {"error",    "getmetatable", "ipairs",       "math",
+                                       "next",     "pairs",        "pcall",        "rawget",
+                                       "require",  "select",       "setmetatable", "string",
+                                       "tonumber", "tostring",     "type",         NULL};
     static const char *const tables[] = {"concat", "insert", "pack", "remove", "unpack", NULL};
-    lua_createtable(L, 0, 9);
+    lua_createtable(L, 0, 16);
     for (const char *const *n = base; *n; n++) {
         lua_getglobal(L, *n);
         lua_setfield(L, -2, *n);
@@ -333,6 +335,8 @@ void sandbox_open_modules(lua_State *L, struct sandbox *sb)
     if (sb->kind == SANDBOX_RUN) hide_loaded(L);
     lua_newtable(L);
     lua_pushcclosure(L, lib_require, 1);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, LUA_REGISTRYINDEX, "moonloop.require"); /* for builtin_load_name */
     lua_setglobal(L, "require");
     if (sb->kind == SANDBOX_RUN) open_own_env(L);
     open_globals(L);

@@ -136,7 +136,7 @@ int w_call_start(struct worker *w, const struct act_call *spec, struct w_call *c
     const struct w_c_activity *a = w_find_c(w, spec->activity_type);
     FAULT("worker.attempt");
     if (a) return start_c(w, a, spec, c, e);
-    struct w_script *s = w_find_activity(w, spec->activity_type);
+    struct w_script *s = w_find_activity(w, spec->activity_type, spec->workflow_type);
     if (!s)
         return err_set(e, ERR_NOTFOUND,
                        "no activity '" STR_FMT "' is defined in the loaded scripts",

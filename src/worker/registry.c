@@ -141,13 +141,19 @@ static bool same_file(const struct w_script *a, const struct w_script *b)
     return strcmp(a->real, b->real) == 0;
 }
 
+/* moonloop's own activities ("moonloop.model") are defined by every script that has agents. */
+static bool own_name(struct str name)
+{
+    return str_starts(name, STR("moonloop."));
+}
+
 /* Another file's definition of the same name, or of a C activity. */
 static int find_conflict(struct worker *w, const struct w_script *s, struct err *e)
 {
     const struct act_definition *mine, *theirs;
     size_t n = act_definitions(s->act, &mine);
     for (size_t i = 0; i < n; i++) {
-        if (!mine[i].has_function) continue;
+        if (!mine[i].has_function || own_name(mine[i].name)) continue;
         if (strcmp(mine[i].kind, "workflow") != 0 && w_find_c(w, mine[i].name))
             return err_set(e, ERR_EXISTS,
                            "%s:%d: activity '" STR_FMT
@@ -284,11 +290,16 @@ static const struct act_definition *find_in(const struct w_script *s, struct str
     return NULL;
 }
 
-struct w_script *w_find_activity(struct worker *w, struct str type)
+struct w_script *w_find_activity(struct worker *w, struct str type, struct str workflow_type)
 {
-    for (struct w_script *s = w->scripts; s; s = s->next)
-        if (usable(s) && find_in(s, type, false, true)) return s;
-    return NULL;
+    struct w_script *found = NULL;
+    bool own = own_name(type); /* one of ours belongs to the script that defines the workflow */
+    for (struct w_script *s = w->scripts; s; s = s->next) {
+        if (!usable(s) || !find_in(s, type, false, true)) continue;
+        if (!own || find_in(s, workflow_type, true, false)) return s;
+        if (!found) found = s;
+    }
+    return found;
 }
 
 const struct w_c_activity *w_find_c(struct worker *w, struct str type)
@@ -373,7 +384,7 @@ int worker_register_c(struct worker *w, const struct worker_c_activity *a, struc
         return err_set(e, ERR_ARG, "an activity in C needs a name and a function");
     if (w_find_c(w, name))
         return err_set(e, ERR_EXISTS, "activity '%s' is registered already", a->name);
-    struct w_script *s = w_find_activity(w, name);
+    struct w_script *s = w_find_activity(w, name, (struct str){NULL, 0});
     if (s)
         return err_set(e, ERR_EXISTS, "activity '%s' is defined in %s already; rename one of them",
                        a->name, s->path);

@@ -178,7 +178,7 @@ struct worker {
 };
 
 /* registry.c */
-struct w_script *w_find_activity(struct worker *w, struct str type);
+struct w_script *w_find_activity(struct worker *w, struct str type, struct str workflow_type);
 void w_sleeps_drop(struct worker *w);
 const struct w_c_activity *w_find_c(struct worker *w, struct str type);
 enum backend_versioning w_versioning(const struct worker *w, struct str type);

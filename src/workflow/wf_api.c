@@ -3,7 +3,7 @@
  *
  * A run's state loads the bundle's entry once; its top may only define. Then the registry is
  * sealed. Everything that would be I/O exists as a stand-in that raises and names the fix.
- * lua/moonloop/flow.lua is loaded when one of its names is first used. */
+ * Names that are written in Lua (lua/moonloop) are loaded when one of them is first used. */
 #include "base/locale.h"
 #include "base/log.h"
 #include "workflow/wf_script.h"
@@ -278,18 +278,28 @@ const struct def *api_find_def(struct wf_script *s, enum def_kind kind, struct s
 /* ---- definitions ---- */
 
 /* Reads (name, [options], [function]); the options table and the function end up at 2 and 3. */
-static struct def *define(lua_State *L, enum def_kind kind, const char *options, const char *fname,
-                          bool needs_function)
+static void may_define(lua_State *L, const char *fname)
 {
-    struct wf_run *r = run_of(L);
-    struct wf_script *s = r->script;
-    if (s->sealed)
+    if (run_of(L)->script->sealed)
         luaL_error(L, "%s: definitions belong to the top of the file, not inside a function",
                    fname);
+}
+
+static struct str check_name(lua_State *L, const char *fname)
+{
     struct str name = api_str(L, 1);
     if (!name.n) luaL_error(L, "%s: the name is empty", fname);
     if (str_starts(name, STR("moonloop.")))
         luaL_error(L, "%s: names that begin with \"moonloop.\" are reserved", fname);
+    return name;
+}
+
+static struct def *define(lua_State *L, enum def_kind kind, struct str name, const char *options,
+                          const char *fname, bool needs_function)
+{
+    struct wf_run *r = run_of(L);
+    struct wf_script *s = r->script;
+    may_define(L, fname);
     lua_settop(L, 3);
     if (lua_isfunction(L, 2) && lua_isnil(L, 3)) lua_insert(L, 2);
     if (lua_isnil(L, 2)) {
@@ -324,7 +334,8 @@ static struct def *define(lua_State *L, enum def_kind kind, const char *options,
 
 static int ml_workflow(lua_State *L)
 {
-    struct def *d = define(L, DEF_WORKFLOW, "workflow", "ml.workflow", true);
+    struct def *d =
+        define(L, DEF_WORKFLOW, check_name(L, "ml.workflow"), "workflow", "ml.workflow", true);
     struct str on_error;
     if (api_opt_str(L, 2, "on_error", &on_error)) {
         d->on_error_fail = str_eqz(on_error, "fail");
@@ -336,20 +347,34 @@ static int ml_workflow(lua_State *L)
 
 static int ml_activity(lua_State *L)
 {
-    return api_new_activity(L, define(L, DEF_ACTIVITY, "activity", "ml.activity", false));
+    struct str name = check_name(L, "ml.activity");
+    return api_new_activity(L, define(L, DEF_ACTIVITY, name, "activity", "ml.activity", false));
 }
 
 static int ml_local_activity(lua_State *L)
 {
+    struct str name = check_name(L, "ml.local_activity");
     return api_new_activity(
-        L, define(L, DEF_LOCAL_ACTIVITY, "local_activity", "ml.local_activity", true));
+        L, define(L, DEF_LOCAL_ACTIVITY, name, "local_activity", "ml.local_activity", true));
+}
+
+/* core.activity(name, options): one of moonloop's own, with a reserved name. */
+int core_activity(lua_State *L)
+{
+    return api_new_activity(
+        L, define(L, DEF_ACTIVITY, api_str(L, 1), "activity", lua_tostring(L, 1), false));
+}
+
+/* core.defining(fname): raises where nothing may be defined any more. */
+int core_defining(lua_State *L)
+{
+    may_define(L, luaL_checkstring(L, 1));
+    return 0;
 }
 
 static int ml_setup(lua_State *L)
 {
-    if (run_of(L)->script->sealed)
-        return luaL_error(
-            L, "ml.setup: definitions belong to the top of the file, not inside a function");
+    may_define(L, "ml.setup");
     luaL_checktype(L, 1, LUA_TFUNCTION);
     return 0; /* it runs only where activities run */
 }
@@ -423,8 +448,6 @@ void api_open_standins(lua_State *L)
 
 /* ---- the table ---- */
 
-static const char *const flow_names[] = {"all", "race", "saga"};
-
 #ifdef ML_TESTING
 static int nothing(lua_State *L)
 {
@@ -466,36 +489,20 @@ static void noop(lua_State *L, int idx, struct str name)
 }
 #endif
 
-/* __index of the table: upvalue 1 is require. */
+static void add_class(lua_State *L, const char *name)
+{
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, CLASSES);
+    lua_insert(L, -2);
+    lua_setfield(L, -2, name);
+}
+
+/* __index of the table: names that are written in Lua are loaded when one of them is first used. */
 static int ml_index(lua_State *L)
 {
-    if (lua_type(L, 2) != LUA_TSTRING) return 0;
-    const char *key = lua_tostring(L, 2);
-    size_t i = 0, n = sizeof flow_names / sizeof *flow_names;
-    while (i < n && strcmp(key, flow_names[i]) != 0)
-        i++;
-    if (i == n) return 0;
-    lua_pushvalue(L, lua_upvalueindex(1));
-    lua_pushliteral(L, "moonloop.flow");
-    lua_call(L, 1, 1);
-    int flow = lua_gettop(L);
-    for (i = 0; i < n; i++) {
-        lua_pushstring(L, flow_names[i]);
-        if (lua_rawget(L, 1) == LUA_TNIL) {
-            lua_getfield(L, flow, flow_names[i]);
-            lua_setfield(L, 1, flow_names[i]);
-        }
-        lua_pop(L, 1);
-    }
-    luaL_getsubtable(L, LUA_REGISTRYINDEX, CLASSES);
-    lua_getfield(L, flow, "saga_methods");
-    lua_setfield(L, -2, "saga");
+    if (!builtin_load_name(L, true, add_class)) return 0;
 #ifdef ML_TESTING
-    if (memchr(run_of(L)->info.noop_name.p ? run_of(L)->info.noop_name.p : "", ':',
-               run_of(L)->info.noop_name.n))
-        noop(L, 1, run_of(L)->info.noop_name);
+    noop(L, 1, run_of(L)->info.noop_name);
 #endif
-    lua_pushvalue(L, 2);
     lua_rawget(L, 1);
     return 1;
 }
@@ -526,8 +533,7 @@ static int open_table(lua_State *L)
     noop(L, 1, r->info.noop_name);
 #endif
     lua_newtable(L);
-    lua_getglobal(L, "require");
-    lua_pushcclosure(L, ml_index, 1);
+    lua_pushcfunction(L, ml_index);
     lua_setfield(L, -2, "__index");
     lua_pushboolean(L, 0);
     lua_setfield(L, -2, "__metatable");

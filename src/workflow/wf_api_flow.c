@@ -480,6 +480,13 @@ static int core_is_future(lua_State *L)
     return 1;
 }
 
+/* core.check_options(options, set, fname) */
+static int core_check_options(lua_State *L)
+{
+    api_check_options(L, 1, luaL_checkstring(L, 2), luaL_checkstring(L, 3));
+    return 0;
+}
+
 void api_open_flow(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"sleep", ml_sleep},
@@ -497,13 +504,21 @@ void api_open_flow(lua_State *L)
                                          {"continue_as_new", ml_continue_as_new},
                                          {"fail", ml_fail},
                                          {NULL, NULL}};
-    /* for lua/moonloop/flow.lua: its own references, so that a replaced public name never changes
+    /* for lua/moonloop: its own references, so that a replaced public name never changes
      * what it does */
-    static const luaL_Reg core[] = {{"settle", core_settle},       {"spawn", ml_spawn},
-                                    {"shield", ml_shield},         {"warn", core_warn},
-                                    {"is_future", core_is_future}, {NULL, NULL}};
+    static const luaL_Reg core[] = {{"settle", core_settle},
+                                    {"spawn", ml_spawn},
+                                    {"shield", ml_shield},
+                                    {"warn", core_warn},
+                                    {"is_future", core_is_future},
+                                    {"activity", core_activity},
+                                    {"defining", core_defining},
+                                    {"check_options", core_check_options},
+                                    {NULL, NULL}};
     luaL_setfuncs(L, functions, 0);
     luaL_newlib(L, core);
+    lua_pushboolean(L, 1);
+    lua_setfield(L, -2, "in_run");
     lua_getfield(L, -2, "list");
     lua_setfield(L, -2, "list");
     sandbox_preload(&run_of(L)->sandbox, "moonloop.core");
