@@ -1,6 +1,8 @@
 -- The types that the API gives to scripts: what they are, whether they are called, and their fields. Methods are in the lists of names.
 return {
   { name = "activity", call = "fun(...: any): any", doc = "A defined activity. Calling it in a workflow schedules it and waits for its result." },
+  { name = "tool", call = "fun(args?: table): any", doc = "A defined tool. Calling it runs it through its boundary; in a workflow it schedules it and waits.", fields = {
+    { "name", "string", "" }, { "description", "string", "" }, { "mode", "string", "live or durable" }, { "input", "table", "the schema of its arguments" } } },
   { name = "future", doc = "Something that will be done: an activity, a child, a spawned coroutine." },
   { name = "child", call = "fun(...: any): any", doc = "A workflow type with options. Calling it starts a child and waits for its result." },
   { name = "handle", doc = "A started child.", fields = { { "id", "string", "its workflow id" }, { "run_id", "string", "its run id" } } },

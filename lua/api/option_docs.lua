@@ -26,6 +26,13 @@ return {
     id_reuse = "whether the id of a closed run may be used again: `allow` (default), `allow_failed_only`, `reject`; `terminate` ends an open one", cron = "starts it again by a cron line", memo = "notes that are shown with it",
     search_attributes = "what it can be found by", cancel = "as for activities; `wait_requested` waits until the request is recorded", summary = summary,
   },
+  tool = {
+    name = "what models and lists call it: up to 64 letters, digits, _ and -", description = description, input = "the schema of its arguments: ml.schema, or a table in JSON Schema", output = "the schema of its result",
+    mode = "`live` (default) answers the caller who waits; `durable` accepts, and a workflow does the work", run = "fn(args, call): its return value is the answer",
+    effects = "true: it changes something in the world; such a tool cannot be live", deadline = "of one call; 15s, of a live tool at most 60s; durable 60s",
+    scope = "what the caller's key must have: a text or a list", rate = "how often a key may call it: `30/min`", cost = "credits that a durable call reserves",
+    timeout = "of one attempt in a workflow; the deadline and 5s", retry = "the retry policy in a workflow", task_queue = queue, remote = "the URL of the API that has the tool", auth = "credentials for it",
+  },
   external = { run_id = "this run of the id only", child_only = "refuse what is not a child of this run", reason = "for people" },
   continue_as_new = {
     workflow = "another workflow type", task_queue = queue, run_timeout = "of the new run", task_timeout = "of one workflow task", retry = "the retry policy", memo = "the new run's notes", search_attributes = "what the new run can be found by",

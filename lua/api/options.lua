@@ -24,6 +24,11 @@ return {
     id_reuse = "enum:allow|allow_failed_only|reject|terminate?", cron = "string?", memo = "table?",
     search_attributes = "table?", cancel = "enum:try|wait|wait_requested|abandon?", summary = "string?",
   },
+  tool = {
+    name = "string", description = "string?", mode = "enum:live|durable?", input = "any?", output = "any?", run = "function?", effects = "boolean?",
+    deadline = "duration?", scope = "any?", rate = "string?", cost = "integer?", timeout = "duration?", retry = "options:retry?", task_queue = "string?",
+    remote = "any?", auth = "any?",
+  },
   external = { run_id = "string?", child_only = "boolean?", reason = "string?" },
   continue_as_new = {
     workflow = "string?", task_queue = "string?", run_timeout = "duration?", task_timeout = "duration?",

@@ -196,6 +196,24 @@ local ml = {}
 ---@class moonloop.options.store_set
 ---@field ttl? string|number it is forgotten after this
 
+---@class moonloop.options.tool
+---@field auth? any credentials for it
+---@field cost? integer credits that a durable call reserves
+---@field deadline? string|number of one call; 15s, of a live tool at most 60s; durable 60s
+---@field description? string for people and for lists of tools
+---@field effects? boolean true: it changes something in the world; such a tool cannot be live
+---@field input? any the schema of its arguments: ml.schema, or a table in JSON Schema
+---@field mode? "live"|"durable" `live` (default) answers the caller who waits; `durable` accepts, and a workflow does the work
+---@field name string what models and lists call it: up to 64 letters, digits, _ and -
+---@field output? any the schema of its result
+---@field rate? string how often a key may call it: `30/min`
+---@field remote? any the URL of the API that has the tool
+---@field retry? moonloop.options.retry the retry policy in a workflow
+---@field run? function fn(args, call): its return value is the answer
+---@field scope? any what the caller's key must have: a text or a list
+---@field task_queue? string where workers take it from; the run's own by default
+---@field timeout? string|number of one attempt in a workflow; the deadline and 5s
+
 ---@class moonloop.options.update
 ---@field description? string for people and for lists of tools
 ---@field validator? function fn(...): raises to refuse; reads only
@@ -215,6 +233,15 @@ local ml = {}
 ---@class moonloop.activity
 ---@overload fun(...: any): any
 local activity = {}
+
+--- A defined tool. Calling it runs it through its boundary; in a workflow it schedules it and waits.
+---@class moonloop.tool
+---@field name string
+---@field description string
+---@field mode string live or durable
+---@field input table the schema of its arguments
+---@overload fun(args?: table): any
+local tool = {}
 
 --- Something that will be done: an activity, a child, a spawned coroutine.
 ---@class moonloop.future
@@ -333,6 +360,18 @@ function ml.activity(name, options, fn) end
 ---@param fn function the body
 ---@return moonloop.activity # call it in a workflow
 function ml.local_activity(name, options, fn) end
+
+--- Defines a tool: one definition for a model's call, a route, an MCP client and a Lua caller. In a workflow it is an activity of its own name. A live tool has a deadline of seconds, and one that declares side effects cannot be live.
+--- In: top. Errors: calling it: `ToolTimeout` after the deadline; in a workflow `ActivityFailure`.
+---@param spec moonloop.options.tool `name` and `run` are needed
+---@return moonloop.tool # call it with a table of arguments
+function ml.tool(spec) end
+
+--- Calls the tool and goes on.
+--- In: workflow, activity.
+---@param args? table arguments
+---@return moonloop.future # of its answer
+function tool:async(args) end
 
 --- Work to be done once where activities run, before the first of them: open a file, warm a cache. Never in a run.
 --- In: top. Errors: an error in it keeps activities from starting.

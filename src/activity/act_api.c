@@ -293,6 +293,13 @@ static int core_defining(lua_State *L)
     return 0;
 }
 
+/* core.define_tool(name, options, fn), for lua/moonloop/tool.lua. */
+static int core_define_tool(lua_State *L)
+{
+    define(L, "tool", "ml.tool", true);
+    return new_activity(L);
+}
+
 static int ml_setup(lua_State *L)
 {
     may_define(L, "ml.setup");
@@ -551,11 +558,14 @@ static int ml_index(lua_State *L)
 /* What lua/moonloop defines with; the table of ml is on top, moonloop.core is there. */
 static void open_core(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"activity", core_activity}, {"defining", core_defining}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"activity", core_activity},
+                                         {"defining", core_defining},
+                                         {"define_tool", core_define_tool},
+                                         {NULL, NULL}};
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
     lua_getfield(L, -1, "moonloop.core");
     luaL_setfuncs(L, functions, 0);
+    api_open_core(L);
     lua_pop(L, 2);
 }
 

@@ -70,12 +70,6 @@ static int client_request(lua_State *L)
     return act_ask_host(L, asked, json, client_push);
 }
 
-static int check_options(lua_State *L)
-{
-    api_check_options(L, 1, luaL_checkstring(L, 2), luaL_checkstring(L, 3));
-    return 0;
-}
-
 /* A class: its metatable in the registry, with an empty table of methods that the prelude fills. */
 static int new_object(lua_State *L)
 {
@@ -117,8 +111,7 @@ static const char prelude[] =
 /* The table of ml is on top; moonloop.core is there (act_open_flow). */
 void act_open_client(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"client_request", client_request}, {"check_options", check_options}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"client_request", client_request}, {NULL, NULL}};
     int ml = lua_gettop(L);
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
     lua_getfield(L, -1, "moonloop.core");

@@ -60,7 +60,7 @@ void act_close(
                             semantics, callbacks are not called */
 /* What the script defined. options: JSON of its options table as given ({} when none). */
 struct act_definition {
-    const char *kind; /* "workflow" | "activity" | "local_activity" */
+    const char *kind; /* "workflow" | "activity" | "local_activity" | "tool" */
     struct str name, options_json, task_queue;
     struct str versioning; /* "pinned", "auto_upgrade", absent */
     bool has_function;

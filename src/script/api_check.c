@@ -323,3 +323,22 @@ struct rec *api_check_retry(lua_State *L, int idx, struct arena *a, const char *
     lua_settop(L, top);
     return r;
 }
+
+static int core_check_options(lua_State *L)
+{
+    api_check_options(L, 1, luaL_checkstring(L, 2), luaL_checkstring(L, 3));
+    return 0;
+}
+
+static int core_seconds(lua_State *L)
+{
+    lua_pushnumber(L, (double)api_check_duration(L, 1, "a duration") / 1e9);
+    return 1;
+}
+
+void api_open_core(lua_State *L)
+{
+    static const luaL_Reg functions[] = {
+        {"check_options", core_check_options}, {"seconds", core_seconds}, {NULL, NULL}};
+    luaL_setfuncs(L, functions, 0);
+}

@@ -121,6 +121,9 @@ int sandbox_load(struct sandbox *sb, lua_State *co, struct str text, struct str 
                  bool strict, struct err *e);
 
 /* ---- argument checks from lua/api (generated table) ---- */
+/* Adds to the table on the stack top what Lua of ours checks arguments with:
+ * check_options(table, name, function_name), and seconds(duration) -> number. */
+void api_open_core(lua_State *L);
 /* Checks the options table at idx against the named options of lua/api ("activity", "workflow",
  * "http", ...): unknown names and wrong types raise "ml.activity: unknown option 'retires' (did you
  * mean 'retry'?)". nil/none is fine. */

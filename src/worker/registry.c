@@ -448,7 +448,7 @@ static void collect(struct worker *w, struct names *queues, struct names *wfs, s
             if (wf && !d[i].task_queue.n) wanted = true;
             if (wf)
                 names_add(wfs, d[i].name);
-            else if (strcmp(d[i].kind, "activity") == 0)
+            else if (strcmp(d[i].kind, "local_activity") != 0) /* activities, and tools as such */
                 names_add(acts, d[i].name);
         }
     }

@@ -365,6 +365,13 @@ int core_activity(lua_State *L)
         L, define(L, DEF_ACTIVITY, api_str(L, 1), "activity", lua_tostring(L, 1), false));
 }
 
+/* core.define_tool(name, options, fn): the activity that a tool is in a run. */
+int core_define_tool(lua_State *L)
+{
+    struct str name = check_name(L, "ml.tool");
+    return api_new_activity(L, define(L, DEF_ACTIVITY, name, "activity", "ml.tool", true));
+}
+
 /* core.defining(fname): raises where nothing may be defined any more. */
 int core_defining(lua_State *L)
 {

@@ -480,13 +480,6 @@ static int core_is_future(lua_State *L)
     return 1;
 }
 
-/* core.check_options(options, set, fname) */
-static int core_check_options(lua_State *L)
-{
-    api_check_options(L, 1, luaL_checkstring(L, 2), luaL_checkstring(L, 3));
-    return 0;
-}
-
 void api_open_flow(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"sleep", ml_sleep},
@@ -513,7 +506,7 @@ void api_open_flow(lua_State *L)
                                     {"is_future", core_is_future},
                                     {"activity", core_activity},
                                     {"defining", core_defining},
-                                    {"check_options", core_check_options},
+                                    {"define_tool", core_define_tool},
                                     {NULL, NULL}};
     luaL_setfuncs(L, functions, 0);
     luaL_newlib(L, core);
@@ -521,5 +514,6 @@ void api_open_flow(lua_State *L)
     lua_setfield(L, -2, "in_run");
     lua_getfield(L, -2, "list");
     lua_setfield(L, -2, "list");
+    api_open_core(L);
     sandbox_preload(&run_of(L)->sandbox, "moonloop.core");
 }

@@ -22,22 +22,23 @@ local function listed()
       if type(value) == "table" and depth < 2 then walk(value, name, depth + 1) else out[name] = type(value) end
     end
   end
-  local _ = ml.all
+  local _ = ml.all, ml.tool
   walk(ml, "ml", 0)
   return out
 end
 ]]
 
 -- Objects of each class, for its methods.
+local a_tool = "local tool = ml.tool { name = 'tool', run = function() end }\n"
 local in_workflow = [[
   local objects = { activity = act, future = ml.spawn(function() end), child = ml.child("inner"), handle = ml.child("inner"):start(),
-    external = ml.external("x"), channel = ml.channel("x"), random = ml.random("x") }
+    external = ml.external("x"), channel = ml.channel("x"), random = ml.random("x"), tool = tool }
   ml.saga(function(s) objects.saga = s end)]]
 local in_activity = [[
   local file = input .. "/own.db"
   local res = ml.http.get(ml.env("URL"), { stream = true })
   local objects = { activity = other, future = ml.spawn(function() end), secret = ml.secret("X"), sql = ml.store.sql(file), response = res,
-    result = ml.process.run { "true" }, run = ml.client.run("x"), schedule = ml.client.schedule("x") }
+    result = ml.process.run { "true" }, run = ml.client.run("x"), schedule = ml.client.schedule("x"), tool = tool }
   ml.saga(function(s) objects.saga = s end)]]
 local methods = [[
   local found = {}
@@ -118,7 +119,7 @@ describe("the data of lua/api", function()
   end
 
   it("has the methods of a workflow's objects", function()
-    local top = "ml.workflow('inner', function() end)\nlocal act = ml.activity('act', { timeout = '1s' }, function() end)\n" .. wanted "workflow"
+    local top = "ml.workflow('inner', function() end)\nlocal act = ml.activity('act', { timeout = '1s' }, function() end)\n" .. a_tool .. wanted "workflow"
     all_functions(t.workflow(in_workflow .. methods, { top = top, args = { "--workflow", "w" } }), "workflow")
   end)
 
@@ -126,7 +127,7 @@ describe("the data of lua/api", function()
     local d = t.dir {}
     local server = t.http_server()
     local ok, e = pcall(function()
-      all_functions(t.activity(wanted "activity" .. in_activity .. methods, { top = "local other = ml.activity('other', { timeout = '1s' }, function() end)", input = '"' .. d.path .. '"', env = { URL = server.url .. "/echo" } }), "activity")
+      all_functions(t.activity(wanted "activity" .. in_activity .. methods, { top = a_tool .. "local other = ml.activity('other', { timeout = '1s' }, function() end)", input = '"' .. d.path .. '"', env = { URL = server.url .. "/echo" } }), "activity")
     end)
     server:stop()
     d:remove()
