@@ -226,7 +226,7 @@ int sandbox_call_module(lua_State *L, const char *name)
     lua_pushnil(L);
     lua_setfield(L, 3, name);
     if (status != LUA_OK) {
-        if (status == LUA_ERRMEM) sb->limit = LIMIT_MEMORY;
+        if (sandbox_is_memory(sb, L, status)) sb->limit = LIMIT_MEMORY;
         return sb->limit != LIMIT_NONE ? sandbox_stop(L) : lua_error(L);
     }
     lua_getfield(L, 2, name); /* the body may have set it itself */

@@ -47,10 +47,12 @@ static void *allocate(void *ud, void *p, size_t old, size_t n)
         return NULL;
     }
     size_t more = n > old ? n - old : 0;
-    if (more && sb->mem_max && (more > sb->mem_max || sb->mem_used > sb->mem_max - more))
+    bool above = more && sb->mem_max && (more > sb->mem_max || sb->mem_used > sb->mem_max - more);
+    void *q = above ? NULL : slab_realloc(&im->slab, p, old, n); /* Lua counts on shrinking */
+    if (!q) {
+        im->refused = true;
         return NULL;
-    void *q = slab_realloc(&im->slab, p, old, n); /* Lua counts on shrinking */
-    if (!q) return NULL;
+    }
     sb->mem_used += n - old;
     if (more && im->depth > 0) {
         im->alloc_rest += more;
@@ -83,6 +85,16 @@ static const char *limit_text(const struct sandbox *sb)
     default:
         return impl_of(sb)->exiting ? "os.exit" : "the instruction limit is reached";
     }
+}
+
+/* Lua's stack grows by memory, and where the C functions of Lua and ours ask for room the refusal
+ * is an ordinary error with a text of its own. */
+bool sandbox_is_memory(struct sandbox *sb, lua_State *L, int status)
+{
+    if (status == LUA_ERRMEM) return true;
+    if (status == LUA_OK || status == LUA_YIELD || !impl_of(sb)->refused) return false;
+    const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
+    return text && (strstr(text, "stack overflow") || strstr(text, "too many results to unpack"));
 }
 
 static int never(lua_State *L, int status, lua_KContext ctx)
@@ -310,6 +322,7 @@ enum sandbox_status sandbox_resume(struct sandbox *sb, lua_State *co, int nargs,
     int n = 0, depth = im->depth;
     *nres = 0;
     if (sb->kind == SANDBOX_HOST) sb->limit = LIMIT_NONE; /* it ended another coroutine */
+    im->refused = im->refused && depth > 0;
     if (sb->limit != LIMIT_NONE) return SANDBOX_LIMIT;
     if (!lua_checkstack(co, 6) || !sandbox_push_link(sb, co, true)) {
         sb->limit = LIMIT_MEMORY;
@@ -330,7 +343,7 @@ enum sandbox_status sandbox_resume(struct sandbox *sb, lua_State *co, int nargs,
     int status = lua_resume(co, NULL, nargs, &n);
     im->depth = depth;
     if (status == LUA_YIELD) return yielded(sb, co, n);
-    if (status == LUA_ERRMEM) sb->limit = LIMIT_MEMORY;
+    if (sandbox_is_memory(sb, co, status)) sb->limit = LIMIT_MEMORY;
     if (sb->limit != LIMIT_NONE) return SANDBOX_LIMIT;
     bool failed = status != LUA_OK || im->root_error;
     im->root_error = false;
@@ -355,6 +368,7 @@ enum sandbox_status sandbox_call(struct sandbox *sb, lua_State *L, int nargs, in
     struct sandbox_impl *im = sb->impl;
     int depth = im->depth, base = lua_gettop(L) - nargs;
     if (sb->kind == SANDBOX_HOST && depth == 0) sb->limit = LIMIT_NONE;
+    im->refused = im->refused && depth > 0;
     if (sb->limit != LIMIT_NONE) return SANDBOX_LIMIT;
     if (!lua_checkstack(L, 4) || !sandbox_push_link(sb, L, false)) {
         sb->limit = LIMIT_MEMORY;
@@ -367,7 +381,7 @@ enum sandbox_status sandbox_call(struct sandbox *sb, lua_State *L, int nargs, in
     int status = lua_pcall(L, nargs, nres, base);
     im->depth = depth;
     lua_remove(L, base);
-    if (status == LUA_ERRMEM)
+    if (sandbox_is_memory(sb, L, status))
         sb->limit = LIMIT_MEMORY;
     else if (status != LUA_OK)
         over(sb);

@@ -88,6 +88,9 @@ enum sandbox_status sandbox_resume(struct sandbox *sb, lua_State *co, int nargs,
 /* Calls the function and nargs on L's stack under protection without ever blocking (read-only
  * contexts); DONE, ERROR or LIMIT. */
 enum sandbox_status sandbox_call(struct sandbox *sb, lua_State *L, int nargs, int nres);
+/* After a protected call: did it end for want of memory, whatever Lua calls it? The error is on top
+ * of L. */
+bool sandbox_is_memory(struct sandbox *sb, lua_State *L, int status);
 struct str sandbox_traceback(
     struct sandbox *sb); /* of the last SANDBOX_ERROR; borrowed until the next resume */
 void sandbox_budget_reset(struct sandbox *sb, uint64_t instructions_max);

@@ -37,7 +37,7 @@ static void check_nesting(lua_State *L)
 static bool passes_on(lua_State *L, int status, lua_KContext entry)
 {
     struct sandbox *sb = sandbox_of(L);
-    if (status == LUA_ERRMEM && sb->limit == LIMIT_NONE) sb->limit = LIMIT_MEMORY;
+    if (sb->limit == LIMIT_NONE && sandbox_is_memory(sb, L, status)) sb->limit = LIMIT_MEMORY;
     check_nesting(L);
     return sb->limit != LIMIT_NONE || impl_of(sb)->exiting ||
            (unwinding(sb) && !(entry & ENTRY_UNWINDING)) ||
@@ -69,7 +69,7 @@ static int root_done(lua_State *L, int status, lua_KContext ctx)
     struct sandbox *sb = sandbox_of(L);
     (void)ctx;
     if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L) - 1;
-    if (status == LUA_ERRMEM && sb->limit == LIMIT_NONE) sb->limit = LIMIT_MEMORY;
+    if (sb->limit == LIMIT_NONE && sandbox_is_memory(sb, L, status)) sb->limit = LIMIT_MEMORY;
     check_nesting(L);
     if (lua_getupvalue(L, 1, 1)) {
         struct str s;
@@ -93,7 +93,7 @@ static int user_root_done(lua_State *L, int status, lua_KContext ctx)
     struct sandbox *sb = sandbox_of(L);
     (void)ctx;
     if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L);
-    if (status == LUA_ERRMEM && sb->limit == LIMIT_NONE) sb->limit = LIMIT_MEMORY;
+    if (sb->limit == LIMIT_NONE && sandbox_is_memory(sb, L, status)) sb->limit = LIMIT_MEMORY;
     impl_of(sb)->root_error = true;
     return 1;
 }

@@ -33,6 +33,7 @@ struct sandbox_impl {
     bool root_error;   /* the body that just returned ended with an error */
     int step;          /* hook count in use */
     size_t alloc_rest; /* allocated bytes that are not charged yet */
+    bool refused;      /* memory was refused to Lua since the outermost call began */
     bool exiting;      /* os.exit was called */
     int exit_code;
     lua_Integer last_id; /* of "table#17" */

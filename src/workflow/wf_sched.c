@@ -19,7 +19,7 @@ enum sandbox_status script_protect(struct wf_run *r, lua_CFunction fn, void *ud)
     lua_pushlightuserdata(L, ud);
     int rc = lua_pcall(L, 1, LUA_MULTRET, 0);
     if (rc == LUA_OK) return SANDBOX_DONE;
-    if (rc != LUA_ERRMEM) return SANDBOX_ERROR;
+    if (!sandbox_is_memory(&r->sandbox, L, rc)) return SANDBOX_ERROR;
     lua_pop(L, 1);
     r->sandbox.limit = LIMIT_MEMORY;
     script_limit(r);

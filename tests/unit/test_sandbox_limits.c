@@ -129,6 +129,30 @@ static void all(uint64_t slice)
     }
 }
 
+static void no_room_for_stack(void)
+{
+    struct runner r;
+    static const char *const scripts[] = {
+        "pcall(table.unpack, {}, 1, 300000) return 1",
+        "table.unpack({}, 1, 300000)",
+        "local s = ('x'):rep(200000) pcall(string.byte, s, 1, -1) return 1",
+        "local s = ('x'):rep(200000) coroutine.wrap(string.byte)(s, 1, -1)",
+    };
+    CASE("a stack that cannot grow for want of memory is the memory limit, not an error");
+    for (size_t i = 0; i < sizeof scripts / sizeof *scripts; i++) {
+        runner_open(&r, SANDBOX_RUN, 1 << 20);
+        sandbox_budget_reset(&r.sb, 0);
+        CHECK_STR(runner_run(&r, scripts[i], RUNNER_SLICE_ALL), "limit: 1");
+        runner_close(&r);
+    }
+    CASE("asking for more than Lua's stack may hold is an error");
+    runner_open(&r, SANDBOX_RUN, 0);
+    sandbox_budget_reset(&r.sb, 0);
+    CHECK_STR(runner_run(&r, "return pcall(table.unpack, {}, 1, 10000000)", RUNNER_SLICE_ALL),
+              "false,too many results to unpack");
+    runner_close(&r);
+}
+
 static void host_goes_on(void)
 {
     struct runner r;
@@ -173,5 +197,6 @@ int main(void)
     all(100000);
     host_goes_on();
     no_memory();
+    no_room_for_stack();
     return CHECK_DONE();
 }
