@@ -134,6 +134,8 @@ def plain(value):
     if "metadata" in value and set(value) <= {"metadata", "data"} and isinstance(value["metadata"], dict):
         meta = {k: base64.b64decode(v).decode() for k, v in value["metadata"].items()}
         data = base64.b64decode(value.get("data", ""))
+        if meta.get("encoding") == "binary/encrypted":
+            return sealed(meta, data)
         json_ = meta.get("encoding", "").startswith("json/")
         return Payload(encoding=meta.get("encoding"), metadata=meta, data=data.decode("utf-8", "backslashreplace"),
                        value=json.loads(data) if json_ else None if meta.get("encoding") == "binary/null" else data.decode("utf-8", "backslashreplace"))
@@ -142,6 +144,14 @@ def plain(value):
 
 class Payload(dict):
     pass
+
+
+def sealed(meta, data):
+    """An encrypted payload: what is around it, and what is `inside`."""
+    import aes_codec, google.protobuf.json_format, temporalio.api.common.v1 as common
+    outer = common.Payload(metadata={k: v.encode() for k, v in meta.items()}, data=data)
+    inside = plain(google.protobuf.json_format.MessageToDict(aes_codec.Aes(*aes_codec.KEYS).open(outer)))
+    return Payload(encoding=meta["encoding"], metadata=meta, data=data.decode("utf-8", "backslashreplace"), inside=inside, value=inside["value"])
 
 
 def bare(value):

@@ -5,6 +5,7 @@ import asyncio, json, os, re, signal, subprocess, sys, uuid
 from case import Bad, bare, history, plain
 
 SUPPORT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support")
+sys.path.append(SUPPORT)
 LIMIT = int(os.environ.get("CONFORMANCE_LIMIT", 60))
 
 
@@ -233,16 +234,27 @@ class TemporalRun(Script):
         self.queue = engine.queue if case.worker is None else "q-" + self.id
         self.log = engine.worker.log if engine.worker else []
         self.handle = self.client.get_workflow_handle(self.id)
-        self.unique, self.others = self.id.rpartition("-")[2], []
+        self.unique, self.others, self.keys = self.id.rpartition("-")[2], [], ""
         self.choose_script()
 
     async def start(self):
+        if "$KEYS" in (self.case.worker or ""):
+            await self.encrypt()
         if self.case.worker is not None:
             await self.worker_start()
         code, out, err = await command(self.engine.moonloop, "start", "--workflow", self.case.name, "--id", self.id, "--input", self.input, "--temporal", self.engine.address,
-                                       "--task-queue", self.queue, *(["--options", self.fill(self.case.options)] if self.case.options else []))
+                                       "--task-queue", self.queue, *(["--options", self.fill(self.case.options)] if self.case.options else []),
+                                       *(["--codec-keys", self.keys] if self.keys else []))
         if code:
             raise Bad(f"start: {out} {err}")
+
+    async def encrypt(self):
+        """The official client with a codec of the same form, its failures encoded too."""
+        import aes_codec
+        from temporalio.client import Client
+        self.keys = aes_codec.key_file(self.folder, "spring", "summer")
+        self.client = await Client.connect(self.engine.address, data_converter=aes_codec.converter("spring", "summer"))
+        self.handle = self.client.get_workflow_handle(self.id)
 
     async def worker_start(self, *options):
         more = await self.worker_options()
@@ -258,9 +270,9 @@ class TemporalRun(Script):
         return self.fill(text).split()
 
     def fill(self, text):
-        """$UNIQUE, $PROXY and $PORT (the server's)."""
+        """$UNIQUE, $PROXY, $PORT (the server's) and $KEYS (a file of codec keys)."""
         proxy = f"127.0.0.1:{self.proxy.line}" if hasattr(self, "proxy") else ""
-        return text.replace("$UNIQUE", self.unique).replace("$PROXY", proxy).replace("$PORT", self.engine.address.rpartition(":")[2])
+        return text.replace("$UNIQUE", self.unique).replace("$PROXY", proxy).replace("$PORT", self.engine.address.rpartition(":")[2]).replace("$KEYS", self.keys)
 
     async def worker_stop(self, how="SIGTERM"):
         code, _ = await self.process.end(getattr(signal, how))

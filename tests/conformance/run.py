@@ -18,11 +18,8 @@ import special
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 AT_ONCE = 6
-NO_CODEC = "no case yet: `tests/temporal/codec_test.py` shows encrypted payloads and failures with a peer in Python"
 LEFT_OUT = {  # cases of temporalio/features that have no script here: weight, why
     "data_converter/binary_protobuf": ("C", "Lua has no protobuf messages"),
-    "data_converter/codec": ("A", NO_CODEC),
-    "data_converter/failure": ("B", NO_CODEC),
     "data_converter/json_protobuf": ("C", "Lua has no protobuf messages"),
     "deployment_versioning/routing_with_ramp": ("C", "ramps are set with Temporal's own tools; nothing of them reaches a worker"),
     "nexus/sync_success": ("C", "Nexus is not there yet"),

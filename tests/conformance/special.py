@@ -96,25 +96,40 @@ async def start_on_one(run):
     await run.client.get_workflow_handle(id).terminate()
 
 
+class Other:
+    """A worker of the official SDK."""
+
+    def __init__(self, run, queue, *activities):
+        from temporalio.worker import Worker
+        self.worker = Worker(run.client, task_queue=queue, activities=activities, identity="another worker")
+        self.task = asyncio.create_task(self.worker.run())
+
+    async def end(self, *_):
+        await self.worker.shutdown()
+        await self.task
+
+
 async def serve_activity(run):
-    """A worker of the official SDK that has the activity."""
+    """A worker that has the activity."""
     from temporalio import activity
-    from temporalio.worker import Worker
 
     @activity.defn(name="eager_activity.remote")
     async def remote() -> str:
         return "from another worker"
 
-    class Other:
-        def __init__(self):
-            self.worker = Worker(run.client, task_queue=run.queue, activities=[remote], identity="another worker")
-            self.task = asyncio.create_task(self.worker.run())
+    run.others.append(Other(run, run.queue, remote))
 
-        async def end(self, *_):
-            await self.worker.shutdown()
-            await self.task
 
-    run.others.append(Other())
+async def serve_failing(run):
+    """A worker whose activity fails."""
+    from temporalio import activity
+    from temporalio.exceptions import ApplicationError
+
+    @activity.defn(name="failure.python")
+    async def fails():
+        raise ApplicationError("python error", non_retryable=True)
+
+    run.others.append(Other(run, run.id + "/python", fails))
 
 
 async def stop_quickly(run):

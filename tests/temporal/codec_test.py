@@ -4,61 +4,24 @@
 
   codec_test.py MOONLOOP [-v] [CodecTest.test_everything ...]
 """
-import asyncio, base64, dataclasses, json, os, signal, sys, tempfile, unittest, uuid
+import asyncio, base64, json, os, sys, tempfile, unittest, uuid
 from datetime import timedelta
 
 import temporalio.api.workflowservice.v1 as service
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from temporalio import activity, workflow
-from temporalio.api.common.v1 import Payload, WorkflowExecution
+from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowFailureError, WorkflowQueryFailedError, WorkflowUpdateFailedError
-from temporalio.converter import DataConverter, DefaultFailureConverterWithEncodedAttributes, PayloadCodec
 from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 import harness
+from aes_codec import KEYS, converter, key_file, key_lines
 
 MOONLOOP = os.path.abspath(sys.argv.pop(1))
 SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "scripts", "codec.lua")
 ENV = {k: v for k, v in os.environ.items() if not k.startswith(("TEMPORAL_", "MOONLOOP_CODEC"))}
 LIMIT = 30
-KEYS = {name: (name.encode() * 32)[:32] for name in ("spring", "summer", "autumn")}
-
-
-class Aes(PayloadCodec):
-    """The shape of the SDK's encryption sample, with several keys: the first encrypts."""
-
-    def __init__(self, *names):
-        self.names = names
-
-    async def encode(self, payloads):
-        return [self.seal(p) for p in payloads]
-
-    def seal(self, p):
-        nonce = os.urandom(12)
-        return Payload(metadata={"encoding": b"binary/encrypted", "encryption-key-id": self.names[0].encode()},
-                       data=nonce + AESGCM(KEYS[self.names[0]]).encrypt(nonce, p.SerializeToString(), None))
-
-    async def decode(self, payloads):
-        return [self.open(p) for p in payloads]
-
-    def open(self, p):
-        if p.metadata.get("encoding") != b"binary/encrypted":
-            return p
-        name = p.metadata["encryption-key-id"].decode()
-        if name not in self.names:
-            raise ValueError(f"no key {name}")
-        return Payload.FromString(AESGCM(KEYS[name]).decrypt(p.data[:12], p.data[12:], None))
-
-
-def converter(*names):
-    return dataclasses.replace(DataConverter.default, payload_codec=Aes(*names), failure_converter_class=DefaultFailureConverterWithEncodedAttributes)
-
-
-def key_lines(*names):
-    return "".join(f"{n} {base64.b64encode(KEYS[n]).decode()}\n" for n in names)
-
 
 @activity.defn(name="py_upper")
 async def py_upper(v: str) -> str:
@@ -102,38 +65,18 @@ class CodecTest(unittest.IsolatedAsyncioTestCase):
         self.folder.cleanup()
 
     def keys(self, *names):
-        path = os.path.join(self.folder.name, "-".join(names) + ".keys")
-        with open(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600), "w") as f:
-            f.write(key_lines(*names))
-        return path
+        return key_file(self.folder.name, *names)
 
     async def worker(self, *names):
         """A worker that knows these keys; its log must show none of them, nor a secret."""
         more = ("--codec-keys", self.keys(*names)) if names else ()
-        p = await asyncio.create_subprocess_exec(MOONLOOP, "worker", SCRIPT, "--temporal", harness.address, "--task-queue", self.queue, *more,
-                                                 env=ENV, stderr=asyncio.subprocess.PIPE)
-        p.log = []
-        p.ready = asyncio.get_running_loop().create_future()
-        p.reader = asyncio.create_task(self.read(p))
+        p = harness.Process(MOONLOOP, "worker", SCRIPT, "--temporal", harness.address, "--task-queue", self.queue, *more, env=ENV)
         self.workers.append(p)
-        await asyncio.wait_for(p.ready, LIMIT)
-        return p
-
-    async def read(self, p):
-        while line := await p.stderr.readline():
-            p.log.append(line.decode().rstrip())
-            if "serving task queue" in p.log[-1] and not p.ready.done():
-                p.ready.set_result(True)
-        if not p.ready.done():
-            p.ready.set_exception(RuntimeError("\n".join(p.log)))
+        return await p.start()
 
     async def stop(self, p):
         self.workers.remove(p)
-        if p.returncode is None:
-            p.send_signal(signal.SIGTERM)
-        await asyncio.wait_for(p.wait(), LIMIT)
-        await p.reader
-        self.assertEqual(p.returncode, 0, "\n".join(p.log))
+        self.assertEqual(await p.stop(), 0, "\n".join(p.log))
         for key in KEYS.values():
             self.assertNotIn(base64.b64encode(key).decode(), "\n".join(p.log))
 

@@ -4,7 +4,7 @@ answers. Also the official client and the `temporal` command on a Lua run.
 
   interop_test.py MOONLOOP [-v] [InteropTest.test_calls ...]
 """
-import asyncio, json, os, shutil, signal, sys, tempfile, unittest, uuid
+import asyncio, json, os, shutil, sys, tempfile, unittest, uuid
 
 from temporalio.client import Client, WorkflowUpdateFailedError
 
@@ -20,35 +20,6 @@ FAILED = {"type": "Failed", "message": "it failed", "details": {"n": 1}, "inner"
 PAIRS = [("lua", "python"), ("lua", "node"), ("python", "lua"), ("node", "lua")]
 
 
-class Side:
-    """A worker process of one language; ready when a line of its says so."""
-
-    def __init__(self, command, says, cwd=None):
-        self.command, self.says, self.cwd, self.log = command, says, cwd, []
-
-    async def start(self):
-        self.p = await asyncio.create_subprocess_exec(*self.command, cwd=self.cwd, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
-                                                      stderr=asyncio.subprocess.STDOUT)
-        self.ready = asyncio.get_running_loop().create_future()
-        self.reader = asyncio.create_task(self.read())
-        await asyncio.wait_for(self.ready, LIMIT)
-
-    async def read(self):
-        while line := await self.p.stdout.readline():
-            self.log.append(line.decode().rstrip())
-            if self.says in self.log[-1] and not self.ready.done():
-                self.ready.set_result(True)
-        if not self.ready.done():
-            self.ready.set_exception(RuntimeError("\n".join(self.log)))
-
-    async def stop(self):
-        if self.p.returncode is None:
-            self.p.send_signal(signal.SIGTERM)
-        await asyncio.wait_for(self.p.wait(), LIMIT)
-        await self.reader
-        return self.p.returncode
-
-
 class InteropTest(unittest.IsolatedAsyncioTestCase):
     async def asyncSetUp(self):
         self.client = await Client.connect(harness.address)
@@ -59,10 +30,9 @@ class InteropTest(unittest.IsolatedAsyncioTestCase):
             shutil.copy(os.path.join(HERE, "node", name), self.node)
         os.symlink(os.path.join(TOOLS, "node", "node_modules"), os.path.join(self.node, "node_modules"))
         self.sides = {
-            "lua": Side([MOONLOOP, "worker", os.path.join(HERE, "contract.lua"), "--temporal", harness.address, "--task-queue", self.queues["lua"]],
-                        "serving task queue"),
-            "python": Side([sys.executable, os.path.join(HERE, "peer.py"), harness.address, self.queues["python"]], "ready"),
-            "node": Side(["node", "worker.js", harness.address, self.queues["node"]], "ready", self.node)}
+            "lua": harness.Process(MOONLOOP, "worker", os.path.join(HERE, "contract.lua"), "--temporal", harness.address, "--task-queue", self.queues["lua"]),
+            "python": harness.Process(sys.executable, os.path.join(HERE, "peer.py"), harness.address, self.queues["python"], says="ready"),
+            "node": harness.Process("node", "worker.js", harness.address, self.queues["node"], says="ready", cwd=self.node)}
         if self._testMethodName != "test_contract":
             self.sides = {"lua": self.sides["lua"]}
         await asyncio.gather(*(s.start() for s in self.sides.values()))

@@ -4,7 +4,7 @@ Temporal's own tools under `moonloop replay`.
 
   moving_test.py MOONLOOP [-v] [MovingTest.test_values ...]
 """
-import asyncio, glob, json, os, re, signal, subprocess, sys, tempfile, unittest, uuid
+import asyncio, glob, json, os, re, subprocess, sys, tempfile, unittest, uuid
 
 from temporalio.api.common.v1 import Payload, WorkflowType
 from temporalio.api.history.v1 import History
@@ -26,12 +26,10 @@ class MovingTest(unittest.IsolatedAsyncioTestCase):
         self.folder = tempfile.TemporaryDirectory()
         self.client = await Client.connect(harness.address)
         self.queue = f"q-{uuid.uuid4().hex[:8]}"
-        self.p = await asyncio.create_subprocess_exec(MOONLOOP, "worker", SCRIPT, "--temporal", harness.address, "--task-queue", self.queue, env=ENV,
-                                                      stderr=asyncio.subprocess.DEVNULL)
+        self.worker = await harness.Process(MOONLOOP, "worker", SCRIPT, "--temporal", harness.address, "--task-queue", self.queue, env=ENV).start()
 
     async def asyncTearDown(self):
-        self.p.send_signal(signal.SIGTERM)
-        self.assertEqual(await asyncio.wait_for(self.p.wait(), LIMIT), 0)
+        self.assertEqual(await self.worker.stop(), 0, "\n".join(self.worker.log))
         self.folder.cleanup()
 
     async def command(self, *args):

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The contract of the interoperation tests in the official Python SDK: peer.py ADDRESS QUEUE serves until it is terminated."""
-import asyncio, signal, sys
+import asyncio, os, signal, sys
 from datetime import timedelta
 
 from temporalio import activity, workflow
@@ -115,3 +115,5 @@ async def main():
 
 
 asyncio.run(main())
+sys.stdout.flush()
+os._exit(0)  # threads of the SDK may outlive the interpreter and abort it
