@@ -205,9 +205,6 @@ struct backend_ops {
      * disk: it is pushed again later, as if it had not been. Needs no memory. An activity is given
      * back only when its attempt has not begun. */
     void (*release)(struct backend *b, struct str token, const struct err *why);
-    /* An open run left this worker's memory: its next task may as well go elsewhere. May be NULL.
-     */
-    void (*run_evicted)(struct backend *b, const struct backend_target *run);
     void (*complete_workflow)(struct backend *b, struct str token,
                               const struct backend_workflow_completion *c, backend_answer_fn fn,
                               void *ud);

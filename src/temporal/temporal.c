@@ -93,7 +93,6 @@ static void temporal_shutdown(struct backend *b, void (*done)(void *ud), void *u
 static const struct backend_ops ops = {.serve = tw_serve,
                                        .offer = tw_offer,
                                        .release = tw_release,
-                                       .run_evicted = tw_run_evicted,
                                        .complete_workflow = tw_complete_workflow,
                                        .fail_workflow = tw_fail_workflow,
                                        .complete_query = tw_complete_query,

@@ -167,35 +167,6 @@ static void stop_serving(struct tw *w)
 }
 
 /* ---- runs that left the cache ---- */
-static void on_reset(void *ud, const struct rpc_reply *r)
-{
-    struct tw *w = ud;
-    (void)r; /* a run that is closed or unknown needs none */
-    w->resets--;
-}
-
-void tw_run_evicted(struct backend *b, const struct backend_target *run)
-{
-    struct tw *w = temporal_of(b)->worker;
-    struct arena a;
-    struct err e;
-    uint64_t id;
-    if (w->off || w->asked != TW_KNOWN || w->stopping || w->ending || w->resets >= TW_RESETS)
-        return;
-    arena_init(&a, 0);
-    Pb__ResetStickyTaskQueueRequest *m =
-        bridge_new(&a, Pb__ResetStickyTaskQueueRequest, pb__reset_sticky_task_queue_request);
-    m->namespace_ = bridge_text(&a, str_of(w->t->ns));
-    m->execution = call_execution(&a, run);
-    const struct rpc_options o = {
-        .class = RPC_ONCE, .timeout_ns = TW_END_NS, .ns = str_of(w->t->ns)};
-    struct str bytes = bridge_pack(&a, m);
-    if (bytes.p && w->t->wire.send(w->t->wire.ud, METHOD("ResetStickyTaskQueue"), bytes, &o,
-                                   on_reset, w, &id, &e) == 0)
-        w->resets++;
-    arena_free(&a);
-}
-
 /* All queues are there before anything of what was served is changed. */
 static int queues_get(struct tw *w, const struct backend_served *queues, size_t n)
 {

@@ -25,7 +25,6 @@
 #define TW_BLOB_MAX ((int64_t)2 << 20)       /* a server's default, until it says otherwise */
 #define TW_EAGER_MAX                                                                               \
     3 /* activities of one completion that are wanted at once, as in the official core */
-#define TW_RESETS 100
 #define TW_COMPLETION_MAX ((int64_t)40 << 20) /* a server's default, in all pages */
 #define TW_PAGE_BYTES ((size_t)3 << 20)       /* of commands in one request, about */
 #define TW_PAGES_AGAIN 3                      /* when a server lost what it had of them */
@@ -123,7 +122,6 @@ struct tw {
     int hold;                 /* no new polls now */
     bool stopping;            /* serves nothing any more */
     int saying;               /* good-byes that are out */
-    int resets;               /* of sticky queues, that are out */
     bool ending;
     int64_t end_ns;
     void (*ended)(void *ud);
@@ -141,9 +139,6 @@ int tw_serve(struct backend *b, const struct backend_sink *sink,
 struct tw_queue *tw_eager_reserve(struct tw *w, struct str queue);
 void tw_eager_take(struct tw *w, struct tw_queue *q, struct str task);
 void tw_release(struct backend *b, struct str token, const struct err *why);
-/* The server is to give the run's next task to any worker, with its whole history: it would wait
- * for this one's answer to a part of it. One try; TW_RESETS at once, others wait for their task. */
-void tw_run_evicted(struct backend *b, const struct backend_target *run);
 void tw_offer(struct backend *b, int workflow_slots, int activity_slots);
 /* Ends the worker half: open tasks are given back, what is in flight gets TW_END_NS; then fn. */
 void tw_shutdown(struct tw *w, void (*fn)(void *ud), void *ud);

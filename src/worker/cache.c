@@ -58,14 +58,6 @@ void w_run_evict(struct w_run *r)
     mem_free(r);
 }
 
-void w_run_retire(struct w_run *r)
-{
-    struct backend *b = r->w->b;
-    const struct backend_target t = {str_of(r->workflow_id), str_of(r->run_id)};
-    if (b->ops->run_evicted) b->ops->run_evicted(b, &t);
-    w_run_evict(r);
-}
-
 bool w_run_evictable(const struct w_run *r)
 {
     return !r->task && !r->parked && !r->locals && !r->done_first;
@@ -78,7 +70,7 @@ void w_cache_trim(struct worker *w)
     for (struct w_run *r = w->lru_first, *next; r && (w->n_runs > max_runs || w->bytes > max_bytes);
          r = next) {
         next = r->next;
-        if (w_run_evictable(r)) w_run_retire(r);
+        if (w_run_evictable(r)) w_run_evict(r);
     }
 }
 

@@ -70,8 +70,7 @@ static void release_run(struct w_run *r, bool evict)
     r->task = NULL;
     r->parked = NULL;
     if (evict || r->doomed || (r->w->o.evict_always && w_run_evictable(r)))
-        w_run_evict(
-            r); /* not given up: its next task may be under way already, see src/README.md */
+        w_run_evict(r);
     else
         w_run_touch(r);
     for (; p; p = next) {

@@ -191,7 +191,6 @@ struct w_run *w_run_get(struct worker *w, struct str run_id);
 int w_run_open(struct worker *w, const struct backend_task *t, struct bundle *b, struct w_run **out,
                struct err *e);
 void w_run_evict(struct w_run *r);           /* not while its task is in hand */
-void w_run_retire(struct w_run *r);          /* evicts an open run, for room; the engine is told */
 bool w_run_evictable(const struct w_run *r); /* nothing of it is going on: the limits may */
 void w_run_touch(struct w_run *r);           /* newest; counts its memory again */
 void w_cache_trim(struct worker *w);

@@ -616,27 +616,6 @@ static void test_large(void)
     down();
 }
 
-static void test_evicted(void)
-{
-    CASE("a run that is evicted is given up, so many at once, none when the worker stops");
-    up(1, 0);
-    const struct backend_target run = {STR("wf"), STR("run")};
-    for (int i = 0; i < TW_RESETS + 5; i++)
-        b->ops->run_evicted(b, &run);
-    CHECK_INT(waiting("ResetStickyTaskQueue"), TW_RESETS);
-    Pb__ResetStickyTaskQueueRequest *q =
-        request("ResetStickyTaskQueue", &pb__reset_sticky_task_queue_request__descriptor);
-    CHECK(strcmp(q->execution->workflow_id, "wf") == 0 && strcmp(q->execution->run_id, "run") == 0);
-    answer("ResetStickyTaskQueue", STATUS_NOT_FOUND, "closed", STR(""));
-    b->ops->run_evicted(b, &run);
-    CHECK_INT(waiting("ResetStickyTaskQueue"), TW_RESETS);
-    b->ops->serve(b, &sink, NULL, 0);
-    answer("ResetStickyTaskQueue", 0, "", STR(""));
-    b->ops->run_evicted(b, &run);
-    CHECK_INT(waiting("ResetStickyTaskQueue"), TW_RESETS - 1);
-    down();
-}
-
 /* ---- versions ---- */
 static struct str described(const char *const builds[][2], size_t n)
 {
@@ -958,7 +937,6 @@ int main(void)
     test_tasks();
     test_eager();
     test_large();
-    test_evicted();
     test_versions();
     test_pages();
     test_activities();
