@@ -9,3 +9,4 @@ if(NGHTTPX)
   target_compile_definitions(test_http_h2 PRIVATE ML_TEST_HTTP_SERVER="${CMAKE_SOURCE_DIR}/tests/support/http_server.py"
     ML_TEST_NGHTTPX="${NGHTTPX}" ML_TEST_CONNECT_PROXY="${CMAKE_SOURCE_DIR}/tests/support/connect_proxy.py")
 endif()
+ml_unit_test(http_server ${CMAKE_SOURCE_DIR}/tests/unit/test_http_server.c room_http)
