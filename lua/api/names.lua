@@ -6,7 +6,7 @@
 -- returns = { { type, doc }, ... }, errors (text), doc (text), options (a set of options.lua, for the argument called "options").
 local dir = ... or "lua/api"
 local names = {}
-for _, part in ipairs { "workflow", "flow", "values", "activity", "io", "client" } do
+for _, part in ipairs { "workflow", "flow", "values", "activity", "io", "client", "agent" } do
   for _, entry in ipairs(assert(loadfile(dir .. "/" .. part .. ".lua"))()) do names[#names + 1] = entry end
 end
 return names

@@ -3,7 +3,24 @@ local queue = "where workers take it from; the run's own by default"
 local summary = "a few words for people, shown with the event"
 local description = "for people and for lists of tools"
 local cancel = "what a cancellation waits for: `try` asks and goes on (default), `wait` until it has ended, `abandon` lets it run"
+local max_tokens, temperature, top_p = "the most that an answer may have", "how free it is; the provider's own default", "the other measure of that"
+local reasoning = "how much it thinks: a word (`low`, `medium`, `high`), or with Anthropic a number of tokens"
+local cache = "marks what stays the same (instructions, tools, the conversation so far) for the provider's prompt cache; OpenAI needs no mark"
+local stop = "texts that end the answer"
+local extra = "put into the request's body as it is"
 return {
+  model = {
+    base_url = "where it answers, also ml.env; `OPENAI_BASE_URL`, `ANTHROPIC_BASE_URL` or the provider's own", api_key = "ml.secret; `OPENAI_API_KEY` or the provider's own name",
+    api = "how it is spoken to, when the name does not say it", headers = "more headers", timeout = "of one call; 10m", price = "what it costs, instead of the table's price",
+    max_tokens = max_tokens, temperature = temperature, top_p = top_p, reasoning = reasoning, cache = cache, stop = stop, extra = extra,
+  },
+  price = { input = "USD for a million tokens", cached = "of input from the prompt cache", cache_write = "of input written to it", output = "USD for a million tokens" },
+  llm = {
+    model = "`provider:name`, ml.env or ml.model", messages = "a text, or a list of { role, content, tool_calls, tool_call_id }", instructions = "what the system says before them",
+    tools = "a list of { name, description, input = JSON Schema }", tool_choice = "`auto`, `none`, `required`, or a tool's name", output = "a JSON Schema that the answer's text shall match",
+    max_tokens = max_tokens, temperature = temperature, top_p = top_p, reasoning = reasoning, cache = cache, stop = stop, extra = extra,
+    retries = "how often a retryable failure is tried again here, waiting as the provider asks (30s at most); 0", on_event = "fn(event) for each piece as it comes: {type = `text`, text}, {type = `reasoning`, text}, {type = `tool_call`, id, name}, {type = `restarted`}",
+  },
   retry = {
     max_attempts = "how many in all; 0 (default): no limit. 1 never runs twice, also when the process is killed", initial = "the wait before the second attempt; 1s",
     backoff = "each wait is this many times the one before; 2", max = "the longest wait, also of the first; 100 times the first", non_retryable = "failure types that end the attempts",

@@ -64,6 +64,16 @@ return {
     overlap = "enum:skip|buffer_one|buffer_all|cancel_other|terminate_other|allow_all?", catchup = "duration?", pause_on_failure = "boolean?",
     paused = "boolean?", note = "string?", remaining = "integer?", memo = "table?", spec = "table?",
   },
+  model = {
+    base_url = "any?", api_key = "any?", api = "enum:chat|responses|anthropic?", headers = "table?", timeout = "duration?", price = "options:price?",
+    max_tokens = "integer?", temperature = "number?", top_p = "number?", reasoning = "any?", cache = "boolean?", stop = "list?", extra = "table?",
+  },
+  price = { input = "number?", cached = "number?", cache_write = "number?", output = "number?" },
+  llm = {
+    model = "any?", messages = "any?", instructions = "string?", tools = "list?", tool_choice = "string?", output = "table?", max_tokens = "integer?",
+    temperature = "number?", top_p = "number?", reasoning = "any?", cache = "boolean?", stop = "list?", extra = "table?", retries = "integer?",
+    on_event = "function?",
+  },
   client_overlap = { overlap = "enum:skip|buffer_one|buffer_all|cancel_other|terminate_other|allow_all?" },
   client_version = { force = "boolean?" },
   store_set = { ttl = "duration?" },

@@ -139,6 +139,23 @@ local ml = {}
 ---@field stream? boolean read the body with res:chunks()
 ---@field timeout? string|number of the whole request; 60s, of a stream 10 minutes
 
+---@class moonloop.options.llm
+---@field cache? boolean marks what stays the same (instructions, tools, the conversation so far) for the provider's prompt cache; OpenAI needs no mark
+---@field extra? table put into the request's body as it is
+---@field instructions? string what the system says before them
+---@field max_tokens? integer the most that an answer may have
+---@field messages? any a text, or a list of { role, content, tool_calls, tool_call_id }
+---@field model? any `provider:name`, ml.env or ml.model
+---@field on_event? function fn(event) for each piece as it comes: {type = `text`, text}, {type = `reasoning`, text}, {type = `tool_call`, id, name}, {type = `restarted`}
+---@field output? table a JSON Schema that the answer's text shall match
+---@field reasoning? any how much it thinks: a word (`low`, `medium`, `high`), or with Anthropic a number of tokens
+---@field retries? integer how often a retryable failure is tried again here, waiting as the provider asks (30s at most); 0
+---@field stop? any[] texts that end the answer
+---@field temperature? number how free it is; the provider's own default
+---@field tool_choice? string `auto`, `none`, `required`, or a tool's name
+---@field tools? any[] a list of { name, description, input = JSON Schema }
+---@field top_p? number the other measure of that
+
 ---@class moonloop.options.local_activity
 ---@field cancel? "try"|"wait"|"abandon" what a cancellation waits for: `try` asks and goes on (default), `wait` until it has ended, `abandon` lets it run
 ---@field description? string for people and for lists of tools
@@ -149,12 +166,33 @@ local ml = {}
 ---@field summary? string a few words for people, shown with the event
 ---@field timeout? string|number of one attempt
 
+---@class moonloop.options.model
+---@field api? "chat"|"responses"|"anthropic" how it is spoken to, when the name does not say it
+---@field api_key? any ml.secret; `OPENAI_API_KEY` or the provider's own name
+---@field base_url? any where it answers, also ml.env; `OPENAI_BASE_URL`, `ANTHROPIC_BASE_URL` or the provider's own
+---@field cache? boolean marks what stays the same (instructions, tools, the conversation so far) for the provider's prompt cache; OpenAI needs no mark
+---@field extra? table put into the request's body as it is
+---@field headers? table more headers
+---@field max_tokens? integer the most that an answer may have
+---@field price? moonloop.options.price what it costs, instead of the table's price
+---@field reasoning? any how much it thinks: a word (`low`, `medium`, `high`), or with Anthropic a number of tokens
+---@field stop? any[] texts that end the answer
+---@field temperature? number how free it is; the provider's own default
+---@field timeout? string|number of one call; 10m
+---@field top_p? number the other measure of that
+
 ---@class moonloop.options.oauth2
 ---@field client_id? string the client
 ---@field client_secret? string its secret: ml.secret
 ---@field refresh_token? string asks by it instead of client credentials
 ---@field scope? string what is asked for
 ---@field token_url string where tokens come from
+
+---@class moonloop.options.price
+---@field cache_write? number of input written to it
+---@field cached? number of input from the prompt cache
+---@field input? number USD for a million tokens
+---@field output? number USD for a million tokens
 
 ---@class moonloop.options.priority
 ---@field fairness_key? string whose turn it is: keys share
@@ -298,6 +336,10 @@ local secret = {}
 --- Credentials whose token is fetched, kept and refreshed in the process.
 ---@class moonloop.oauth2
 local oauth2 = {}
+
+--- A language model, by its name.
+---@class moonloop.model
+local model = {}
 
 --- Bytes that are carried as they are.
 ---@class moonloop.bytes
@@ -1282,5 +1324,38 @@ function ml.client.search_attributes() end
 ---@param name string
 ---@param type string Keyword, KeywordList, Text, Int, Double, Bool or Datetime
 function ml.client.add_search_attribute(name, type) end
+
+--- A model: which one, where, with which key. Made at the top of a file; nothing is asked yet.
+--- In: workflow, activity, top.
+---@param name string|moonloop.env `provider:name`: openai, responses (OpenAI's newer interface), anthropic, openrouter, mistral, groq, deepseek, ollama; any name with a base_url
+---@param options? moonloop.options.model
+---@return moonloop.model #
+function ml.model(name, options) end
+
+--- ml.llm.chat with this model.
+--- In: activity. Errors: `RateLimited`, `Overloaded`, `ServerError`, `StreamCut`, `BadResponse`, `EmptyAnswer`: retryable, Retry-After kept; `ContextTooLong`, `Refused`, `BadRequest`, `AuthError`, `UnknownModel`, `OutOfCredit`: not.
+---@param request moonloop.options.llm
+---@return table # as ml.llm.chat
+function model:chat(request) end
+
+ml.llm = {}
+
+--- Asks a model and waits for the whole answer.
+--- In: activity. Errors: `RateLimited`, `Overloaded`, `ServerError`, `StreamCut`, `BadResponse`, `EmptyAnswer`: retryable, Retry-After kept; `ContextTooLong`, `Refused`, `BadRequest`, `AuthError`, `UnknownModel`, `OutOfCredit`: not.
+---@param request moonloop.options.llm
+---@return table # {text, tool_calls, message, stop = end|tools|length, usage = {input, cached, cache_write, output, reasoning, nano_usd}, model, provider}; `message` is what the next request's messages go on with
+function ml.llm.chat(request) end
+
+--- Asks a model and gives the pieces of its answer as they come.
+--- In: activity. Errors: `RateLimited`, `Overloaded`, `ServerError`, `StreamCut`, `BadResponse`, `EmptyAnswer`: retryable, Retry-After kept; `ContextTooLong`, `Refused`, `BadRequest`, `AuthError`, `UnknownModel`, `OutOfCredit`: not.
+---@param request moonloop.options.llm
+---@return function # for event in ml.llm.stream{...}; the last one is {type = `done`, answer}
+function ml.llm.stream(request) end
+
+--- What a model costs, from the table in `lua/moonloop/llm/prices.lua`.
+--- In: activity.
+---@param name string of a model
+---@return table? # {input, cached, cache_write, output}: USD for a million tokens
+function ml.llm.price(name) end
 
 return ml

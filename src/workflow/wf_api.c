@@ -421,6 +421,7 @@ void api_open_standins(lua_State *L)
         {"fs", "is I/O; a workflow never does I/O", false},
         {"client", "asks about other runs, which is I/O; a workflow has children and ml.external",
          false},
+        {"llm", "is I/O; a workflow never does I/O (an ml.agent's calls are recorded)", false},
         {"crypto", "is not part of a workflow (ml.uuid and ml.random are)", false},
         {"heartbeat", "belongs to an activity; a workflow has no attempts", true},
         {"complete_later", "belongs to an activity", true},

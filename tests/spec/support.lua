@@ -241,6 +241,50 @@ function M.http_server()
   end }
 end
 
+-- A server on a free port. command is a shell command in which PORT stands for the port, run in a folder with `files`; it counts as up when
+-- path answers. Returns { url, dir, stop() }.
+local function server(command, files, path)
+  local d = M.dir(files)
+  local p = io.popen("python3 -c 'import socket; s = socket.socket(); s.bind((\"127.0.0.1\", 0)); print(s.getsockname()[1])'")
+  local port = p:read("l")
+  p:close()
+  p = io.popen(("cd %s && exec 2>&1 && { %s >server.out 2>&1 </dev/null & echo $!; }"):format(quote(d.path), (command:gsub("PORT", port))))
+  local pid = p:read("l")
+  p:close()
+  running[pid] = true
+  local url = "http://127.0.0.1:" .. port
+  M.eventually("the server answers: " .. command, function() return os.execute(("curl -s -o /dev/null %s%s"):format(url, path or "/")) end, 30)
+  return { url = url, dir = d, stop = function()
+    os.execute("kill " .. pid)
+    running[pid] = nil
+    d:remove()
+  end }
+end
+
+local function tool(path)
+  local tools = os.getenv("MOONLOOP_TEST_TOOLS")
+  assert(tools, "MOONLOOP_TEST_TOOLS is not set: run scripts/test, or export MOONLOOP_TEST_TOOLS=$(scripts/test-tools)")
+  return quote(tools .. "/" .. path)
+end
+
+-- Model servers that others wrote. fixtures: the text of a JSON list, in aimock's form; yaml: fakellm's.
+function M.aimock(fixtures)
+  return server("exec node " .. tool "node/node_modules/@copilotkit/aimock/dist/cli.js" .. " -p PORT --log-level silent -f f.json", { ["f.json"] = '{"fixtures":' .. fixtures .. "}" },
+    "/__aimock/journal")
+end
+
+function M.fakellm(yaml)
+  return server("exec " .. tool "venv/bin/fakellm" .. " serve --host 127.0.0.1 --port PORT", { ["fakellm.yaml"] = yaml })
+end
+
+-- The text that an address answers.
+function M.get(url)
+  local p = io.popen("curl -s " .. quote(url))
+  local text = p:read("a")
+  p:close()
+  return text
+end
+
 -- The data of lua/api: every public name.
 function M.names()
   return assert(loadfile(M.root .. "/lua/api/names.lua"))(M.root .. "/lua/api")
