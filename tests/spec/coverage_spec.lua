@@ -26,11 +26,7 @@ local function listed()
       if type(value) == "table" and depth < 2 then walk(value, name, depth + 1) else out[name] = type(value) end
     end
   end
-<<<<<<< HEAD
-  local _ = ml.all, ml.tool
-=======
   for _, name in ipairs(first_names) do pcall(function() return ml[name] end) end
->>>>>>> 13c61e5 (wip)
   walk(ml, "ml", 0)
   return out
 end
@@ -40,22 +36,13 @@ end
 local a_tool = "local tool = ml.tool { name = 'tool', run = function() end }\n"
 local in_workflow = [[
   local objects = { activity = act, future = ml.spawn(function() end), child = ml.child("inner"), handle = ml.child("inner"):start(),
-<<<<<<< HEAD
-    external = ml.external("x"), channel = ml.channel("x"), random = ml.random("x"), tool = tool }
-=======
-    model = ml.model("openai:x"), external = ml.external("x"), channel = ml.channel("x"), random = ml.random("x") }
->>>>>>> 13c61e5 (wip)
+    external = ml.external("x"), channel = ml.channel("x"), random = ml.random("x"), tool = tool, model = ml.model("openai:x") }
   ml.saga(function(s) objects.saga = s end)]]
 local in_activity = [[
   local file = input .. "/own.db"
   local res = ml.http.get(ml.env("URL"), { stream = true })
-<<<<<<< HEAD
   local objects = { activity = other, future = ml.spawn(function() end), secret = ml.secret("X"), sql = ml.store.sql(file), response = res,
-    result = ml.process.run { "true" }, run = ml.client.run("x"), schedule = ml.client.schedule("x"), tool = tool }
-=======
-  local objects = { activity = other, model = ml.model("openai:x"), future = ml.spawn(function() end), secret = ml.secret("X"), sql = ml.store.sql(file), response = res,
-    result = ml.process.run { "true" }, run = ml.client.run("x"), schedule = ml.client.schedule("x") }
->>>>>>> 13c61e5 (wip)
+    result = ml.process.run { "true" }, run = ml.client.run("x"), schedule = ml.client.schedule("x"), tool = tool, model = ml.model("openai:x") }
   ml.saga(function(s) objects.saga = s end)]]
 local methods = [[
   local found = {}

@@ -269,7 +269,7 @@ end
 
 -- Model servers that others wrote. fixtures: the text of a JSON list, in aimock's form; yaml: fakellm's.
 function M.aimock(fixtures)
-  return server("exec node " .. tool "node/node_modules/@copilotkit/aimock/dist/cli.js" .. " -p PORT --log-level silent -f f.json", { ["f.json"] = '{"fixtures":' .. fixtures .. "}" },
+  return server("exec " .. tool "node/run" .. " " .. tool "node/node_modules/@copilotkit/aimock/dist/cli.js" .. " -p PORT --log-level silent -f f.json", { ["f.json"] = '{"fixtures":' .. fixtures .. "}" },
     "/__aimock/journal")
 end
 
