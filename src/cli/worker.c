@@ -1,7 +1,8 @@
 /* moonloop worker: serve a task queue of a Temporal server with the workflows and activities of
  * scripts, until a signal; then in order: what runs gets a moment, the rest goes to other workers.
- */
+ * SIGUSR1 asks what it holds. */
 #include "cli/cli.h"
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,6 +11,77 @@ static int until_stopped(void *ud)
 {
     (void)ud;
     return !cli_stop_signal();
+}
+
+/* ---- SIGUSR1: what the worker holds ---- */
+static ml_host *asked_host;
+static volatile sig_atomic_t asked;
+
+static void on_asked(int sig)
+{
+    (void)sig;
+    asked = 1;
+    if (asked_host) ml_stop(asked_host);
+}
+
+static void say_json(const ml_holdings *m)
+{
+    const struct {
+        const char *name;
+        uint64_t n;
+    } all[] = {{"runs", m->runs},
+               {"runBytes", m->run_bytes},
+               {"tasks", m->tasks},
+               {"activities", m->activities},
+               {"localActivities", m->locals},
+               {"coroutines", m->coroutines},
+               {"workflowSlots", m->workflow_slots},
+               {"activitySlots", m->activity_slots},
+               {"polls", m->polls},
+               {"requests", m->requests},
+               {"streams", m->streams},
+               {"connections", m->connections},
+               {"tasksEnded", m->tasks_ended},
+               {"attemptsEnded", m->attempts_ended}};
+    fputs("{\"holds\":{", stderr);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        fprintf(stderr, "%s\"%s\":%llu", i ? "," : "", all[i].name, (unsigned long long)all[i].n);
+    fputs("}}\n", stderr);
+}
+
+/* Asked for, so --quiet does not silence it. */
+static void say_holdings(struct cli *c)
+{
+    ml_holdings m;
+    ml_holds(c->host, &m);
+    progress_end(c);
+    if (c->json) {
+        say_json(&m);
+        return;
+    }
+    fprintf(stderr,
+            "holds %zu runs (%zu kB), %zu workflow tasks, %zu activities, %zu local activities, "
+            "%zu coroutines; free slots: %zu for workflow tasks, %zu for activities; at the "
+            "server: %zu polls, %zu requests, %zu streams on %zu connections; ended so far: %llu "
+            "workflow tasks, %llu attempts\n",
+            m.runs, m.run_bytes / 1000, m.tasks, m.activities, m.locals, m.coroutines,
+            m.workflow_slots, m.activity_slots, m.polls, m.requests, m.streams, m.connections,
+            (unsigned long long)m.tasks_ended, (unsigned long long)m.attempts_ended);
+}
+
+static int serve(struct cli *c)
+{
+    int rc = 0;
+    asked_host = c->host;
+    while (rc == 0 && !cli_stop_signal()) {
+        if (asked) {
+            asked = 0;
+            say_holdings(c);
+        }
+        rc = ml_run(c->host, until_stopped, NULL);
+    }
+    asked_host = NULL;
+    return rc < 0 ? cli_fail(c, cli_code_exit(rc), "%s", ml_error(c->host)) : 0;
 }
 
 static int load(struct cli *c, const char *script)
@@ -75,6 +147,7 @@ int verb_worker(struct cli *c, int argc, char **argv)
     int code = cli_open(c, 0);
     if (code) return code;
     cli_signals_begin(c);
+    signal(SIGUSR1, on_asked);
     code = reach(c);
     for (int i = 0; i < n && code == 0 && !cli_stop_signal(); i++)
         code = load(c, argv[i]);
@@ -82,8 +155,7 @@ int verb_worker(struct cli *c, int argc, char **argv)
         code = cli_fail(c, EXIT_ENGINE, "%s", ml_error(c->host));
     if (code == 0 && !cli_stop_signal()) {
         cli_note(c, "serving task queue %s of %s", c->temporal.task_queue, cli_where(c));
-        int rc = ml_run(c->host, until_stopped, NULL);
-        if (rc < 0) code = cli_fail(c, cli_code_exit(rc), "%s", ml_error(c->host));
+        code = serve(c);
     }
     if (code == 0 && cli_stop_signal()) cli_note(c, "stopping; a second signal ends at once");
     cli_signals_end();

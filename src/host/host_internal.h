@@ -175,7 +175,7 @@ struct ml_host {
     bool stopped, shut;       /* closing: the worker, the engine */
     struct loop_timer *quiet; /* rings a second after there was work, and until there was none */
     bool quiet_runs, worked;
-    int64_t submitted;  /* batches of the store, when it was looked at last */
+    uint64_t did; /* tasks, attempts and batches of the store, when they were looked at last */
     int64_t open_count; /* ml_run without a condition: -1 not asked, -2 asked */
 };
 

@@ -32,9 +32,12 @@ static bool advance(ml_host *h)
 /* After work: when none was done for a second, what it used and freed goes back to the system. */
 static void note_work(ml_host *h, bool more)
 {
-    int64_t submitted = h->store ? store_submitted(h->store) : 0;
-    if (!more && submitted == h->submitted) return;
-    h->submitted = submitted;
+    struct worker_usage u = {0};
+    if (h->worker) worker_usage(h->worker, &u);
+    uint64_t did =
+        u.tasks_ended + u.attempts_ended + (h->store ? (uint64_t)store_submitted(h->store) : 0);
+    if (!more && did == h->did) return;
+    h->did = did;
     h->worked = true;
     if (!h->quiet_runs && h->quiet) {
         h->quiet_runs = true;

@@ -189,6 +189,22 @@ ML_API void ml_drive(ml_host *h,
 /* Calls fn(ud) on the host's thread in a later step. Safe from any thread. */
 ML_API int ml_post(ml_host *h, void (*fn)(void *ud), void *ud);
 
+/* What this process holds now, for displays, tuning and the search for leaks. All 0 when another
+ * process has the file; from workflow_slots on 0 without a Temporal server. */
+typedef struct ml_holdings {
+    size_t runs, run_bytes;      /* workflow runs in memory, bytes of their Lua states */
+    size_t tasks;                /* workflow tasks in hand */
+    size_t activities, locals;   /* attempts of activities and of local activities in hand */
+    size_t coroutines;           /* of activities */
+    uint64_t tasks_ended;        /* since the host was opened */
+    uint64_t attempts_ended;     /* of activities and local activities */
+    size_t workflow_slots;       /* free */
+    size_t activity_slots;       /* free */
+    size_t polls, requests;      /* open at the server; a request is what is not a poll */
+    size_t streams, connections; /* of HTTP/2 */
+} ml_holdings;
+ML_API void ml_holds(ml_host *h, ml_holdings *out);
+
 /* ---- scripts ---- */
 typedef struct ml_load_result {
     int code;         /* ML_OK, ML_E_SCRIPT, ML_E_NOTFOUND, ML_E_EXISTS */

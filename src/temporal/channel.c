@@ -413,8 +413,10 @@ void channel_count(const struct channel *c, struct channel_counts *out)
                                    .waiting = c->lanes[0].waiting.n + c->lanes[1].waiting.n,
                                    .connects = c->connects,
                                    .ups = c->ups};
-    for (const struct chan_conn *k = c->conns; k; k = k->next)
+    for (const struct chan_conn *k = c->conns; k; k = k->next) {
         out->connections += k->state == CONN_UP || k->state == CONN_DRAINING;
+        out->streams += k->streams;
+    }
 }
 
 const char *channel_target(const struct channel *c)

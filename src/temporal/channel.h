@@ -88,6 +88,7 @@ void channel_cancel(struct channel *c, uint64_t id);
 struct channel_counts {
     size_t calls, waiting; /* started and not ended; of these without a stream yet */
     size_t connections;    /* that can take or finish calls */
+    size_t streams;        /* open on them, those of cancelled calls too */
     uint64_t connects;     /* tried since channel_open */
     uint64_t ups;          /* of these came up */
 };

@@ -242,6 +242,14 @@ void rpc_cancel(struct rpc *r, uint64_t id)
     free_one(p);
 }
 
+size_t rpc_open_calls(const struct rpc *r)
+{
+    size_t n = 0;
+    for (const struct rpc_one *p = r->first; p; p = p->next)
+        n++;
+    return n;
+}
+
 /* ---- opening and closing ---- */
 
 int rpc_open(struct loop *l, struct channel *c, const struct entropy *entropy, struct rpc **out,

@@ -54,6 +54,7 @@ void rpc_close(struct rpc *r); /* drops all calls: no callbacks. Not from inside
 int rpc_call(struct rpc *r, const char *path, struct str request, const struct rpc_options *o,
              rpc_fn fn, void *ud, uint64_t *id, struct err *e);
 void rpc_cancel(struct rpc *r, uint64_t id); /* fn never comes */
+size_t rpc_open_calls(const struct rpc *r);  /* started and not answered */
 /* Whether a code is worth another try under a class; `first_ns` is how long ago the first try
  * began. */
 bool rpc_retryable(enum rpc_class class, const struct channel_reply *r, int64_t first_ns);

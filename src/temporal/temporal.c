@@ -167,6 +167,22 @@ struct str temporal_namespace(const struct backend *b)
     return str_of(((const struct temporal *)b)->ns);
 }
 
+void temporal_usage(const struct backend *b, struct temporal_usage *out)
+{
+    const struct temporal *t = (const struct temporal *)b;
+    const struct tw *w = t->worker;
+    struct channel_counts n;
+    channel_count(t->channel, &n);
+    *out = (struct temporal_usage){
+        .workflow_slots = (size_t)w->workflow_slots,
+        .activity_slots = (size_t)w->activity_slots,
+        .polls = (size_t)(w->open[TW_NORMAL] + w->open[TW_STICKY] + w->open[TW_ACTIVITY]),
+        .streams = n.streams,
+        .connections = n.connections};
+    size_t open = rpc_open_calls(t->rpc);
+    out->requests = open > out->polls ? open - out->polls : 0;
+}
+
 void temporal_close(struct backend *b)
 {
     struct temporal *t = b ? temporal_of(b) : NULL;

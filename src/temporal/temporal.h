@@ -42,6 +42,13 @@ int temporal_open(const struct temporal_options *o, struct backend **out, struct
 int temporal_set_build(struct backend *b, struct str build);
 struct str temporal_build(const struct backend *b);     /* borrowed; absent: none (yet) */
 struct str temporal_namespace(const struct backend *b); /* borrowed */
+/* What it holds now. Slots are free ones; a poll that is open takes none. */
+struct temporal_usage {
+    size_t workflow_slots, activity_slots;
+    size_t polls, requests;      /* open; a request is any other call of the service */
+    size_t streams, connections; /* of HTTP/2 */
+};
+void temporal_usage(const struct backend *b, struct temporal_usage *out);
 /* After the port's shutdown has said that it is done (it answers open requests with ERR_CLOSED). */
 void temporal_close(struct backend *b);
 

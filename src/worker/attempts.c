@@ -31,6 +31,7 @@ void w_call_free(struct w_call *c)
         backend_task_free(c->t);
     }
     mem_free(c);
+    w->attempts_ended++;
 }
 
 /* ---- outcomes ---- */

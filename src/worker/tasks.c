@@ -60,6 +60,7 @@ static void task_free(struct w_task *k)
     mem_free(k->events);
     mem_free(k);
     w->n_tasks--;
+    w->tasks_ended++;
 }
 
 /* The run is free again: the next task of it may go on. Evicts when it is doomed or the limits say

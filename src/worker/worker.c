@@ -151,6 +151,19 @@ bool worker_busy(const struct worker *w)
     return calls > w->n_sleeping;
 }
 
+void worker_usage(const struct worker *w, struct worker_usage *out)
+{
+    *out = (struct worker_usage){.runs = w->n_runs,
+                                 .run_bytes = w->bytes,
+                                 .tasks = w->n_tasks,
+                                 .activities = w->n_calls,
+                                 .locals = w->n_locals_running,
+                                 .tasks_ended = w->tasks_ended,
+                                 .attempts_ended = w->attempts_ended};
+    for (const struct w_script *s = w->scripts; s; s = s->next)
+        if (s->act) out->coroutines += act_running(s->act);
+}
+
 void worker_on_ready(struct worker *w, void (*fn)(void *ud), void *ud)
 {
     w->on_ready = fn;

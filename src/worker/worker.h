@@ -96,5 +96,14 @@ int worker_query(struct bundle *b, struct rec *const *events, size_t n, struct s
 /* What a run waits for, as the JSON that the engine keeps: [{kind, name, id, where, due}]. */
 int worker_pending_json(const struct wf_pending *p, size_t n, struct buf *out);
 size_t worker_cached_runs(const struct worker *w);
+/* What the worker holds now. */
+struct worker_usage {
+    size_t runs, run_bytes;           /* cached, and what their Lua states take */
+    size_t tasks, activities, locals; /* in hand; C activities too */
+    size_t coroutines;                /* calls that the states of scripts have */
+    uint64_t tasks_ended,
+        attempts_ended; /* since it was opened; attempts of local activities too */
+};
+void worker_usage(const struct worker *w, struct worker_usage *out);
 
 #endif

@@ -165,6 +165,7 @@ struct worker {
     struct idmap sleep_ids;
     size_t n_sleeping; /* ml.sleep of activities on the engine's clock */
     size_t n_requests; /* history pages asked for */
+    uint64_t tasks_ended, attempts_ended;
     struct w_bundle bundles[W_BUNDLES_MAX];
     size_t n_bundles;
     uint64_t bundle_clock;

@@ -6,7 +6,7 @@ other side.
 
 --goaway: connections live three seconds. --evict: runs leave the cache after each task. --pages: the server takes completions in pages.
 """
-import asyncio, ctypes, json, os, signal, socket, sys, tempfile, time, unittest, uuid
+import asyncio, ctypes, json, os, re, signal, socket, sys, tempfile, time, unittest, uuid
 from datetime import timedelta
 
 from temporalio import activity, workflow
@@ -546,6 +546,44 @@ class WorkerTest(unittest.IsolatedAsyncioTestCase):
             for word in (digest[:12], "ml.patched", "--deployment"):
                 self.assertIn(word, failed.failure.message)
             await handle.terminate()
+
+    # -- what it holds
+    async def holdings(self):
+        """The numbers of the line that SIGUSR1 brings: of what it names, in order."""
+        n = len(self.m.log)
+        self.m.p.send_signal(signal.SIGUSR1)
+        while not [line for line in self.m.log[n:] if line.startswith("holds ")]:
+            await asyncio.sleep(0.05)
+        return [int(k) for k in re.findall(r"\d+", [line for line in self.m.log[n:] if line.startswith("holds ")][0])]
+
+    async def holds(self, n, what, *numbers):
+        """The n-th number and those after it are these, soon."""
+        for _ in range(200):
+            got = (await self.holdings())[n:n + len(numbers)]
+            if got == list(numbers):
+                return
+            await asyncio.sleep(0.1)
+        self.fail(f"{what}: {got} instead of {numbers}")
+
+    async def test_holdings(self):
+        await self.run_one("steps", 3)
+        await self.holds(2, "tasks, activities, local activities, coroutines, slots after all has ended", 0, 0, 0, 0, 100, 1000)
+        kept = (await self.holdings())[0]
+        self.assertEqual(kept, 0, "a run that has ended is not kept")
+        handle = await self.begin("stuck")
+        await self.holds(2, "while an attempt runs", 0, 1, 0, 1, 100, 999)
+        if "ML_EVICT_ALWAYS" not in os.environ:
+            self.assertEqual((await self.holdings())[0], 1)
+        slow = await self.begin("slow_local", 3000)
+        await self.holds(2, "while a local activity runs", 1, 1, 1, 2, 99, 999)
+        await handle.cancel()
+        with self.assertRaises(WorkflowFailureError):
+            await self.end(handle)
+        await self.end(slow)
+        await self.holds(2, "after all has ended again", 0, 0, 0, 0, 100, 1000)
+        polls, requests, streams, connections, tasks, attempts = (await self.holdings())[8:]
+        self.assertEqual((requests, streams >= polls > 0, connections >= 1), (0, True, True))
+        self.assertGreaterEqual((tasks, attempts), (4 + 2 + 1, 3 + 1 + 1))
 
     # -- ends
     async def test_stop_gives_back(self):
