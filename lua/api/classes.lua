@@ -16,6 +16,7 @@ return {
   { name = "secret", doc = "A secret, by its name. Only the HTTP layer (and ml.crypto.hmac_sha256, ml.crypto.equal) reads its value." },
   { name = "oauth2", doc = "Credentials whose token is fetched, kept and refreshed in the process." },
   { name = "model", doc = "A language model, by its name." },
+  { name = "schema", doc = "A JSON Schema. `tostring` gives its JSON." },
   { name = "bytes", doc = "Bytes that are carried as they are." },
   { name = "response", doc = "The answer to an HTTP request.", fields = {
     { "status", "integer", "the status" }, { "headers", "table<string, string>", "by lower-case name" },

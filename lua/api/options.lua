@@ -44,6 +44,7 @@ return {
     timeout = "duration?", connect_timeout = "duration?", max_bytes = "integer?", redirects = "integer?", follow = "boolean?",
     stream = "boolean?", sse = "boolean?", proxy = "boolean?", ca = "string?", idempotency_key = "string?",
   },
+  json_schema = { lenient = "boolean?" },
   oauth2 = { token_url = "string", client_id = "string?", client_secret = "string?", scope = "string?", refresh_token = "string?" },
   process = {
     args = "list?", cwd = "string?", env = "table?", stdin = "any?", timeout = "duration?", max_output = "integer?",

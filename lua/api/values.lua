@@ -9,6 +9,14 @@ local list = {
   { name = "ml.json.decode", where = all, args = { { "text", "string|bytes", "" } }, returns = { { "any", "" } }, doc = "The value of a JSON text; null is ml.null, arrays stay arrays when written again.", errors = "broken JSON, with the byte" },
   { name = "ml.json.pretty", where = all, args = { { "value", "any", "" } }, returns = { { "string", "" } }, doc = "JSON text with line breaks, for people.", errors = "as ml.json.encode" },
 
+  { name = "ml.schema", where = all, args = { { "form", "table|string", "properties with their types; or one type" } }, returns = { { "schema", "" } },
+    doc = "A JSON Schema by its shorthand: `{ caption = \"string<=280\", tags = \"string[]?\", platform = { \"x\", \"linkedin\" } }`. The guide has the grammar.", errors = "an unknown type, a bad bound; with the property's name" },
+  { name = "ml.json_schema", where = all, options = "json_schema", args = { { "schema", "table|string", "a JSON Schema 2020-12, or its text" }, { "options?", "options:json_schema", "" } }, returns = { { "schema", "" } },
+    doc = "A JSON Schema as it is written. The guide lists the keywords.", errors = "an unknown keyword or format, a bad pattern, a `$ref` that leads nowhere; with the place in the schema" },
+  { name = "schema:json", where = all, returns = { { "string", "JSON, keys sorted" } }, doc = "The JSON Schema that is published. `ml.json.encode` of a schema, or of a value that holds one, writes the same." },
+  { name = "schema:validate", where = all, args = { { "value", "any", "" } }, returns = { { "boolean?", "true, or nil" }, { "list?", "of `{ pointer, rule, message }`, at most 20" } },
+    doc = "Whether a value fits. `pointer` is a JSON pointer (`/items/0/name`), `rule` the keyword it breaks (`maxLength`; `json` when the value cannot be JSON).", errors = "a check that takes more than 20,000,000 steps, or goes deeper than 300 schemas" },
+
   { name = "ml.time.now", where = both, returns = { { "string", "ISO 8601, UTC" } }, doc = "The same as ml.now." },
   { name = "ml.time.parse", where = all, args = { { "time", "time", "" } }, returns = { { "integer", "nanoseconds since 1970" } }, doc = "A time as a number.", errors = "no time" },
   { name = "ml.time.format", where = all, args = { { "time", "time", "" } }, returns = { { "string", "ISO 8601, UTC" } }, doc = "A time as a text.", errors = "no time" },

@@ -139,6 +139,9 @@ local ml = {}
 ---@field stream? boolean read the body with res:chunks()
 ---@field timeout? string|number of the whole request; 60s, of a stream 10 minutes
 
+---@class moonloop.options.json_schema
+---@field lenient? boolean for a schema from elsewhere: unknown keywords, formats and patterns are left out, not refused
+
 ---@class moonloop.options.llm
 ---@field cache? boolean marks what stays the same (instructions, tools, the conversation so far) for the provider's prompt cache; OpenAI needs no mark
 ---@field extra? table put into the request's body as it is
@@ -340,6 +343,10 @@ local oauth2 = {}
 --- A language model, by its name.
 ---@class moonloop.model
 local model = {}
+
+--- A JSON Schema. `tostring` gives its JSON.
+---@class moonloop.schema
+local schema = {}
 
 --- Bytes that are carried as they are.
 ---@class moonloop.bytes
@@ -729,6 +736,31 @@ function ml.json.decode(text) end
 ---@param value any
 ---@return string #
 function ml.json.pretty(value) end
+
+--- A JSON Schema by its shorthand: `{ caption = "string<=280", tags = "string[]?", platform = { "x", "linkedin" } }`. The guide has the grammar.
+--- In: workflow, activity, top. Errors: an unknown type, a bad bound; with the property's name.
+---@param form table|string properties with their types; or one type
+---@return moonloop.schema #
+function ml.schema(form) end
+
+--- A JSON Schema as it is written. The guide lists the keywords.
+--- In: workflow, activity, top. Errors: an unknown keyword or format, a bad pattern, a `$ref` that leads nowhere; with the place in the schema.
+---@param schema table|string a JSON Schema 2020-12, or its text
+---@param options? moonloop.options.json_schema
+---@return moonloop.schema #
+function ml.json_schema(schema, options) end
+
+--- The JSON Schema that is published. `ml.json.encode` of a schema, or of a value that holds one, writes the same.
+--- In: workflow, activity, top.
+---@return string # JSON, keys sorted
+function schema:json() end
+
+--- Whether a value fits. `pointer` is a JSON pointer (`/items/0/name`), `rule` the keyword it breaks (`maxLength`; `json` when the value cannot be JSON).
+--- In: workflow, activity, top. Errors: a check that takes more than 20,000,000 steps, or goes deeper than 300 schemas.
+---@param value any
+---@return boolean? # true, or nil
+---@return any[]? # of `{ pointer, rule, message }`, at most 20
+function schema:validate(value) end
 
 ml.time = {}
 

@@ -2,8 +2,8 @@
  * the digest is the SHA-256 of the JSON bytes, the JSON names every text by its hash, and all that
  * decides how a run reads its modules is in it. */
 #include "base/mem.h"
-#include "script/json_text.h"
 #include "script/sandbox_impl.h"
+#include "json/text.h"
 
 #define JSON_BYTES_MAX (1u << 20)
 #define CODE_BYTES_MAX (64u << 20)
@@ -172,7 +172,7 @@ static void put_names(struct buf *j, const char *key, const struct bundle *b)
             buf_printf(j, "\"%s\":[", key);
         else
             buf_putc(j, ',');
-        value_json_put_string(j, str_of(m->name));
+        json_put_string(j, str_of(m->name));
         first = false;
     }
     if (!first) buf_puts(j, "],");
@@ -183,19 +183,19 @@ static int make_json(struct bundle *b, struct err *e)
     struct buf j;
     buf_init(&j, JSON_BYTES_MAX);
     buf_printf(&j, "{\"api\":%d,\"entry\":", BUNDLE_API);
-    value_json_put_string(&j, str_of(b->entry));
+    json_put_string(&j, str_of(b->entry));
     buf_printf(&j, ",\"format\":%d,", BUNDLE_FORMAT);
     put_names(&j, "lax", b);
     buf_puts(&j, "\"modules\":{");
     for (size_t i = 0; i < b->n_modules; i++) {
         if (i > 0) buf_putc(&j, ',');
-        value_json_put_string(&j, str_of(b->modules[i].name));
+        json_put_string(&j, str_of(b->modules[i].name));
         buf_printf(&j, ":\"%s\"", b->modules[i].sha);
     }
     buf_puts(&j, "},\"native\":[");
     for (size_t i = 0; i < b->n_native; i++) {
         if (i > 0) buf_putc(&j, ',');
-        value_json_put_string(&j, str_of(b->native[i]));
+        json_put_string(&j, str_of(b->native[i]));
     }
     buf_puts(&j, "]}");
     int code = j.code;
@@ -272,16 +272,16 @@ struct parser {
 
 static int punct(struct parser *p, char c)
 {
-    value_json_blanks(&p->in);
+    json_blanks(&p->in);
     if (p->in.p >= p->in.end || *p->in.p != c)
-        return value_json_fail(&p->in, "a bundle is not in its form");
+        return json_text_fail(&p->in, "a bundle is not in its form");
     p->in.p++;
     return 0;
 }
 
 static bool peek(struct parser *p, char c)
 {
-    value_json_blanks(&p->in);
+    json_blanks(&p->in);
     return p->in.p < p->in.end && *p->in.p == c;
 }
 
@@ -289,13 +289,13 @@ static int string(struct parser *p)
 {
     struct str raw;
     size_t n;
-    if (!peek(p, '"')) return value_json_fail(&p->in, "a bundle is not in its form");
-    int code = value_json_scan_string(&p->in, &raw, &n);
+    if (!peek(p, '"')) return json_text_fail(&p->in, "a bundle is not in its form");
+    int code = json_scan_string(&p->in, &raw, &n);
     if (code) return code;
     buf_reset(&p->word);
     if (buf_put(&p->word, raw.p, raw.n) || buf_putc(&p->word, 0))
         return err_set(p->in.e, ERR_NOMEM, "bundle: out of memory");
-    value_json_unescape(raw, p->word.p);
+    json_unescape(raw, p->word.p);
     p->word.p[n] = 0;
     p->word.n = n;
     return 0;
@@ -371,8 +371,8 @@ static int parse_member(struct parser *p, const char **lax)
     if (code || (code = punct(p, ':'))) return code;
     if (strcmp(p->word.p, "api") == 0 || strcmp(p->word.p, "format") == 0) {
         bool format = p->word.p[0] == 'f';
-        value_json_blanks(&p->in);
-        if ((code = value_json_scan_number(&p->in, &number))) return code;
+        json_blanks(&p->in);
+        if ((code = json_scan_number(&p->in, &number))) return code;
         if (!number.is_int || number.i > (format ? BUNDLE_FORMAT : BUNDLE_API))
             return err_set(p->in.e, ERR_NEWER, "bundle: made by a newer moonloop");
         return 0;
@@ -389,7 +389,7 @@ static int parse_member(struct parser *p, const char **lax)
         *lax = p->in.p; /* read again when the modules are known */
         return parse_names(p, skip_name);
     }
-    return value_json_fail(&p->in, "a bundle has an unknown member");
+    return json_text_fail(&p->in, "a bundle has an unknown member");
 }
 
 static int parse(struct parser *p)
@@ -400,9 +400,9 @@ static int parse(struct parser *p)
         if ((code = parse_member(p, &lax)) == 0 && !peek(p, '}')) code = punct(p, ',');
     }
     if (code == 0) code = punct(p, '}');
-    value_json_blanks(&p->in);
+    json_blanks(&p->in);
     if (code == 0 && p->in.p != p->in.end)
-        code = value_json_fail(&p->in, "a bundle is not in its form");
+        code = json_text_fail(&p->in, "a bundle is not in its form");
     if (code == 0 && lax) {
         p->in.p = lax;
         code = parse_names(p, each_lax);

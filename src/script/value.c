@@ -3,6 +3,7 @@
  * userdata that passes for one of ours. */
 #include "script/value.h"
 #include "base/mem.h"
+#include "script/schema_lib.h"
 #include <lauxlib.h>
 #include <stdio.h>
 
@@ -205,18 +206,24 @@ static int buf_gc(lua_State *L)
     return 0;
 }
 
-/* The value at 1 as JSON text. */
-static int push_json(lua_State *L, bool pretty, const char *fname)
+struct buf *value_push_buffer(lua_State *L, size_t max)
 {
-    struct err e = {0};
-    /* the buffer is the state's own, so an error while pushing the result leaks nothing */
     struct buf *b = lua_newuserdatauv(L, sizeof *b, 0);
-    buf_init(b, VALUE_BYTES_MAX + 1024);
+    buf_init(b, max);
     if (luaL_newmetatable(L, "moonloop.buffer")) {
         lua_pushcfunction(L, buf_gc);
         lua_setfield(L, -2, "__gc");
     }
     lua_setmetatable(L, -2);
+    return b;
+}
+
+/* The value at 1 as JSON text. */
+static int push_json(lua_State *L, bool pretty, const char *fname)
+{
+    struct err e = {0};
+    /* the buffer is the state's own, so an error while pushing the result leaks nothing */
+    struct buf *b = value_push_buffer(L, VALUE_BYTES_MAX + 1024);
     int code = (pretty ? value_encode_pretty : value_encode)(L, 1, b, "value", &e);
     charge(L, b->n);
     if (code) return luaL_error(L, "%s: %s", fname, e.text);
@@ -266,6 +273,7 @@ void value_install(lua_State *L, int idx)
     lua_pushvalue(L, idx);
     luaL_setfuncs(L, functions, 0);
     lua_pop(L, 1);
+    schema_install(L, idx);
 }
 
 /* ---- payloads ---- */

@@ -23,9 +23,11 @@ void value_set_list(lua_State *L,
                     int idx); /* gives the table at idx the list metatable (ml.list) */
 bool value_is_list(lua_State *L, int idx);
 
-/* Sets the fields null, list, bytes and json {encode, decode, pretty} of the table at idx: the
- * "moonloop" tables of both kinds of state. */
+/* Sets the fields null, list, bytes, json {encode, decode, pretty}, schema and json_schema of the
+ * table at idx: the "moonloop" tables of both kinds of state. */
 void value_install(lua_State *L, int idx);
+/* Pushes a buffer that the state frees: for text that must outlive a call that may raise. */
+struct buf *value_push_buffer(lua_State *L, size_t max);
 /* What this file is handed by a sandbox. charge(bytes) is called for long work on so much text and
  * may raise; text(value) is its tostring, which shows no addresses. Without them nothing is charged
  * and texts are the stock ones. */

@@ -1,8 +1,8 @@
 /* JSON text -> Lua value, and JSON text -> canonical text without a Lua state. One grammar
- * (json_text.c), two outputs. The Lua side holds no memory of ours while it calls Lua. */
+ * (json/text.c), two outputs. The Lua side holds no memory of ours while it calls Lua. */
 #include "base/mem.h"
-#include "script/json_text.h"
 #include "script/value.h"
+#include "json/text.h"
 #include <lauxlib.h>
 
 static int read_value(lua_State *L, struct json_in *in, int depth);
@@ -17,14 +17,14 @@ static int read_string(lua_State *L, struct json_in *in)
 {
     struct str raw;
     size_t n;
-    int code = value_json_scan_string(in, &raw, &n);
+    int code = json_scan_string(in, &raw, &n);
     if (code) return code;
     if (n == raw.n && !memchr(raw.p, '\\', raw.n)) {
         lua_pushlstring(L, raw.p, raw.n);
         return 0;
     }
     luaL_Buffer b;
-    value_json_unescape(raw, luaL_buffinitsize(L, &b, n));
+    json_unescape(raw, luaL_buffinitsize(L, &b, n));
     luaL_pushresultsize(&b, n);
     return 0;
 }
@@ -32,7 +32,7 @@ static int read_string(lua_State *L, struct json_in *in)
 /* After an element: 1 when another follows, 0 at the end, negative on junk. */
 static int more(struct json_in *in, char close)
 {
-    value_json_blanks(in);
+    json_blanks(in);
     if (in->p < in->end && *in->p == ',') {
         in->p++;
         return 1;
@@ -41,7 +41,7 @@ static int more(struct json_in *in, char close)
         in->p++;
         return 0;
     }
-    return value_json_fail(in, close == ']' ? "',' or ']' expected" : "',' or '}' expected");
+    return json_text_fail(in, close == ']' ? "',' or ']' expected" : "',' or '}' expected");
 }
 
 static int read_list(lua_State *L, struct json_in *in, int depth)
@@ -51,7 +51,7 @@ static int read_list(lua_State *L, struct json_in *in, int depth)
     lua_newtable(L);
     value_set_list(L, -1);
     in->p++;
-    value_json_blanks(in);
+    json_blanks(in);
     if (in->p < in->end && *in->p == ']') {
         in->p++;
         return 0;
@@ -66,14 +66,14 @@ static int read_list(lua_State *L, struct json_in *in, int depth)
 
 static int at_key(struct json_in *in)
 {
-    value_json_blanks(in);
-    return in->p < in->end && *in->p == '"' ? 0 : value_json_fail(in, "a key in quotes expected");
+    json_blanks(in);
+    return in->p < in->end && *in->p == '"' ? 0 : json_text_fail(in, "a key in quotes expected");
 }
 
 static int at_colon(struct json_in *in)
 {
-    value_json_blanks(in);
-    if (in->p >= in->end || *in->p != ':') return value_json_fail(in, "':' expected");
+    json_blanks(in);
+    if (in->p >= in->end || *in->p != ':') return json_text_fail(in, "':' expected");
     in->p++;
     return 0;
 }
@@ -83,7 +83,7 @@ static int read_object(lua_State *L, struct json_in *in, int depth)
     int code;
     lua_newtable(L);
     in->p++;
-    value_json_blanks(in);
+    json_blanks(in);
     if (in->p < in->end && *in->p == '}') {
         in->p++;
         return 0;
@@ -102,7 +102,7 @@ static int read_value(lua_State *L, struct json_in *in, int depth)
 {
     struct json_number number;
     int code;
-    value_json_blanks(in);
+    json_blanks(in);
     char c = in->p < in->end ? *in->p : 0;
     if (!lua_checkstack(L, 6)) return err_set(in->e, ERR_NOMEM, "JSON: out of memory");
     if (c == '{' || c == '[') {
@@ -111,14 +111,14 @@ static int read_value(lua_State *L, struct json_in *in, int depth)
     }
     if (c == '"') return read_string(L, in);
     if (c == '-' || (c >= '0' && c <= '9')) {
-        if ((code = value_json_scan_number(in, &number))) return code;
+        if ((code = json_scan_number(in, &number))) return code;
         if (number.is_int)
             lua_pushinteger(L, number.i);
         else
             lua_pushnumber(L, number.d);
         return 0;
     }
-    if ((code = value_json_scan_word(in)) < 0) return code;
+    if ((code = json_scan_word(in)) < 0) return code;
     if (code == 0)
         value_push_null(L);
     else
@@ -136,8 +136,8 @@ static int start_reading(struct json_in *in, struct str json, struct err *e)
 
 static int at_end(struct json_in *in)
 {
-    value_json_blanks(in);
-    return in->p == in->end ? 0 : value_json_fail(in, "something follows the value");
+    json_blanks(in);
+    return in->p == in->end ? 0 : json_text_fail(in, "something follows the value");
 }
 
 int value_decode(lua_State *L, struct str json, struct err *e)
@@ -228,13 +228,13 @@ static int canon_string(struct canon *c, struct str *name)
 {
     struct str raw;
     size_t n, from = c->names.n;
-    int code = value_json_scan_string(&c->in, &raw, &n);
+    int code = json_scan_string(&c->in, &raw, &n);
     if (code) return code;
     if (buf_put(&c->names, raw.p, raw.n)) /* room: decoded text is never longer than raw text */
         return err_set(c->in.e, ERR_NOMEM, "JSON: out of memory");
-    if (raw.n) value_json_unescape(raw, c->names.p + from);
+    if (raw.n) json_unescape(raw, c->names.p + from);
     c->names.n = from + n;
-    value_json_put_string(c->out, str_make(c->names.p ? c->names.p + from : "", n));
+    json_put_string(c->out, str_make(c->names.p ? c->names.p + from : "", n));
     if (name)
         *name = (struct str){NULL, from};
     else
@@ -272,7 +272,7 @@ static int canon_object(struct canon *c, int depth)
     buf_putc(c->out, '{');
     start = c->out->n;
     c->in.p++;
-    value_json_blanks(&c->in);
+    json_blanks(&c->in);
     if (c->in.p < c->in.end && *c->in.p == '}') {
         c->in.p++;
         buf_putc(c->out, '}');
@@ -295,7 +295,7 @@ static int canon_list(struct canon *c, int depth)
     int code;
     buf_putc(c->out, '[');
     c->in.p++;
-    value_json_blanks(&c->in);
+    json_blanks(&c->in);
     if (c->in.p < c->in.end && *c->in.p == ']') {
         c->in.p++;
         buf_putc(c->out, ']');
@@ -315,7 +315,7 @@ static int canon_value(struct canon *c, int depth)
     static const char *const words[] = {"null", "false", "true"};
     struct json_number number;
     int code;
-    value_json_blanks(&c->in);
+    json_blanks(&c->in);
     if (c->out->code)
         return err_set(c->in.e, c->out->code, "JSON: %s",
                        c->out->code == ERR_NOMEM ? "out of memory" : "too large");
@@ -326,14 +326,14 @@ static int canon_value(struct canon *c, int depth)
     }
     if (ch == '"') return canon_string(c, NULL);
     if (ch == '-' || (ch >= '0' && ch <= '9')) {
-        if ((code = value_json_scan_number(&c->in, &number))) return code;
+        if ((code = json_scan_number(&c->in, &number))) return code;
         if (number.is_int)
             buf_printf(c->out, "%lld", (long long)number.i);
         else
-            value_json_put_double(c->out, number.d);
+            json_put_double(c->out, number.d);
         return 0;
     }
-    if ((code = value_json_scan_word(&c->in)) >= 0) {
+    if ((code = json_scan_word(&c->in)) >= 0) {
         buf_puts(c->out, words[code]);
         code = 0;
     }

@@ -1,8 +1,9 @@
 /* Lua value -> JSON text. Raw access only, so no metamethod of a script runs; the walk is under
  * lua_pcall, so running out of memory comes back as a code. Called through value_encode. */
 #include "base/mem.h"
-#include "script/json_text.h"
+#include "script/schema_lib.h"
 #include "script/value.h"
+#include "json/text.h"
 #include <lauxlib.h>
 #include <math.h>
 #include <stddef.h>
@@ -80,7 +81,7 @@ static int write_string(struct writer *w, struct str s, bool key)
                  key ? "a key" : "text", ok + 1);
         return bad(w, ERR_ARG, text);
     }
-    value_json_put_string(w->out, s);
+    json_put_string(w->out, s);
     return 0;
 }
 
@@ -123,7 +124,7 @@ static int write_list(struct writer *w, int t, lua_Integer n)
 static int write_object(struct writer *w, int t, size_t base)
 {
     size_t n = w->n_keys - base;
-    value_json_sort_keys(w->keys + base, n);
+    json_sort_keys(w->keys + base, n);
     buf_putc(w->out, '{');
     w->path[w->depth++] = (struct step){0};
     for (size_t i = 0; i < n; i++) {
@@ -224,6 +225,8 @@ static int write_other(struct writer *w, int idx)
     char text[160];
     const char *name = luaL_typename(w->L, idx);
     struct str bytes;
+    const struct schema *schema = schema_at(w->L, idx);
+    if (schema) return buf_putstr(w->out, schema->text);
     if (value_to_bytes(w->L, idx, &bytes))
         return bad(w, ERR_ARG,
                    "ml.bytes inside a value cannot be JSON: pass it as a value of its own, or as "
@@ -258,7 +261,7 @@ static int write_value(struct writer *w, int idx)
             return bad(w, ERR_ARG,
                        isnan(lua_tonumber(L, idx)) ? "not-a-number cannot be JSON"
                                                    : "an infinite number cannot be JSON");
-        value_json_put_double(w->out, lua_tonumber(L, idx));
+        json_put_double(w->out, lua_tonumber(L, idx));
         return 0;
     case LUA_TSTRING:
         s.p = lua_tolstring(L, idx, &s.n);

@@ -45,6 +45,7 @@ local in_activity = [[
     result = ml.process.run { "true" }, run = ml.client.run("x"), schedule = ml.client.schedule("x"), tool = tool, model = ml.model("openai:x") }
   ml.saga(function(s) objects.saga = s end)]]
 local methods = [[
+  objects.schema = ml.schema("any")
   local found = {}
   for class, object in pairs(objects) do
     for _, method in ipairs(wanted[class] or {}) do

@@ -153,6 +153,62 @@ for _, level in ipairs { "debug", "info", "warn", "error" } do
   end)
 end
 
+describe("ml.schema", function()
+  it("is a JSON Schema by its shorthand, the same in workflows and activities", function()
+    same_in_both('{"additionalProperties":false,"properties":{"at":{"format":"date-time","type":"string"},"caption":{"maxLength":280,"type":"string"},"inner":{"additionalProperties":false,"properties":{"n":{"minimum":1,"type":"integer"}},"required":["n"],"type":"object"},"platform":{"enum":["x","linkedin"],"type":"string"},"tags":{"items":{"type":"string"},"type":"array"}},"required":["at","caption","inner","platform"],"type":"object"}',
+      [[local inner = ml.schema { n = "integer>=1" }
+      return ml.schema { platform = { "x", "linkedin" }, caption = "string<=280", at = "datetime", tags = "string[]?", inner = inner }:json()]])
+  end)
+  it("names the property and the type that is wrong", function()
+    same_in_both({ false, true }, [[local ok, e = pcall(ml.schema, { post = { caption = "strng" } })
+      return { ok, tostring(e):find('post.caption: unknown type "strng"', 1, true) ~= nil }]])
+  end)
+  it("may stand at the top of a file and be written into a value", function()
+    assert.equal('{"tool":{"type":"string"}}', t.workflow("return ml.json.encode { tool = s }", { top = "local s = ml.schema 'string'" }))
+  end)
+end)
+
+describe("ml.json_schema", function()
+  it("is a schema as it is written, also from its text", function()
+    same_in_both({ '{"minimum":1,"type":"integer"}', '{"minimum":1,"type":"integer"}', true },
+      [[local a, b = ml.json_schema { type = "integer", minimum = 1 }, ml.json_schema '{"type":"integer", "minimum":1}'
+      return { a:json(), tostring(b), ml.json_schema(a) == a }]])
+  end)
+  it("refuses what it does not know, unless it is from elsewhere", function()
+    same_in_both({ false, true, true }, [[local ok, e = pcall(ml.json_schema, { properties = { a = { minlength = 1 } } })
+      local lenient = ml.json_schema({ minlength = 1 }, { lenient = true })
+      return { ok, tostring(e):find('at #/properties/a: unknown keyword "minlength" (did you mean "minLength"?)', 1, true) ~= nil, lenient:validate("") }]])
+  end)
+end)
+
+describe("schema:json", function()
+  it("is the published text, keys sorted", function()
+    same_in_both('{"description":"d","type":"string"}', "return ml.json_schema({ type = 'string', description = 'd' }):json()")
+  end)
+end)
+
+describe("schema:validate", function()
+  it("is true for what fits, else nil and what does not", function()
+    same_in_both({ true, "nil", "/tags/1 type must be string, is number", "/who required is missing", "required" },
+      [[local s = ml.schema { who = "string", tags = "string[]?" }
+      local ok = s:validate { who = "a", tags = { "x" } }
+      local bad, errors = s:validate { tags = { "x", 2 } }
+      table.sort(errors, function(a, b) return a.pointer < b.pointer end)
+      local function text(e) return e.pointer .. " " .. e.rule .. " " .. e.message end
+      return { ok, tostring(bad), text(errors[1]), text(errors[2]), errors[2].rule }]])
+  end)
+  it("takes a value that cannot be JSON as one that does not fit", function()
+    same_in_both({ "json", true }, [[local _, errors = ml.schema({}):validate({ f = print })
+      return { errors[1].rule, errors[1].message:find("value.f", 1, true) ~= nil }]])
+  end)
+  it("ends a check that would take too long", function()
+    same_in_both(true, [[local s = ml.json_schema { anyOf = { { items = { ["$ref"] = "#" }, type = "array" }, { items = { ["$ref"] = "#" }, type = "array", minItems = 1 } } }
+      local v = ml.json.decode(("["):rep(60) .. "1" .. ("]"):rep(60))
+      local ok, e = pcall(s.validate, s, v)
+      return not ok and tostring(e):find("too many steps", 1, true) ~= nil]])
+  end)
+end)
+
 describe("ml.env", function()
   it("is resolved where activities run", function()
     assert.equal("here!", t.workflow("return get()", { env = { SPEC_ENV = "here" }, top = "local e = ml.env('SPEC_ENV'); local get = ml.activity('get', { timeout = '5s' }, function() return e .. '!' end)" }))

@@ -1,5 +1,5 @@
-/* Spelling of JSON: see json_text.h. Independent of the process locale. */
-#include "script/json_text.h"
+/* Spelling of JSON: see text.h. Independent of the process locale. */
+#include "json/text.h"
 #include <errno.h>
 #include <locale.h>
 #include <math.h>
@@ -7,12 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-int value_json_fail(struct json_in *in, const char *what)
+int json_text_fail(struct json_in *in, const char *what)
 {
     return err_set(in->e, ERR_PROTO, "JSON: %s at byte %zu", what, (size_t)(in->p - in->begin));
 }
 
-void value_json_blanks(struct json_in *in)
+void json_blanks(struct json_in *in)
 {
     while (in->p < in->end && (*in->p == ' ' || *in->p == '\t' || *in->p == '\n' || *in->p == '\r'))
         in->p++;
@@ -88,16 +88,16 @@ static size_t escape(const char *p, const char *end, char *out, size_t *n)
     return 12;
 }
 
-int value_json_scan_string(struct json_in *in, struct str *raw, size_t *decoded)
+int json_scan_string(struct json_in *in, struct str *raw, size_t *decoded)
 {
     const char *start = ++in->p;
     size_t n = 0;
     while (in->p < in->end && *in->p != '"') {
-        if ((unsigned char)*in->p < 0x20) return value_json_fail(in, "a control byte in a string");
+        if ((unsigned char)*in->p < 0x20) return json_text_fail(in, "a control byte in a string");
         if (*in->p == '\\') {
             char bytes[4];
             size_t k = 0, used = escape(in->p, in->end, bytes, &k);
-            if (!used) return value_json_fail(in, "a bad escape or a lone surrogate");
+            if (!used) return json_text_fail(in, "a bad escape or a lone surrogate");
             in->p += used;
             n += k;
         } else {
@@ -105,19 +105,19 @@ int value_json_scan_string(struct json_in *in, struct str *raw, size_t *decoded)
             n++;
         }
     }
-    if (in->p >= in->end) return value_json_fail(in, "a string without an end");
+    if (in->p >= in->end) return json_text_fail(in, "a string without an end");
     *raw = str_make(start, (size_t)(in->p - start));
     size_t ok = str_utf8_valid(*raw);
     if (ok != raw->n) {
         in->p = start + ok;
-        return value_json_fail(in, "text that is not UTF-8");
+        return json_text_fail(in, "text that is not UTF-8");
     }
     in->p++;
     *decoded = n;
     return 0;
 }
 
-void value_json_unescape(struct str raw, char *out)
+void json_unescape(struct str raw, char *out)
 {
     const char *p = raw.p, *end = raw.p + raw.n;
     while (p < end) {
@@ -168,7 +168,7 @@ static int number_value(struct json_in *in, const char *from, bool is_int, struc
     char long_text[1024];
     if (n >= sizeof long_text) {
         in->p = from;
-        return value_json_fail(in, "a number that is too long");
+        return json_text_fail(in, "a number that is too long");
     }
     memcpy(long_text, from, n);
     long_text[n] = 0;
@@ -176,13 +176,13 @@ static int number_value(struct json_in *in, const char *from, bool is_int, struc
     double d = c_locale ? strtod_l(long_text, NULL, c_locale) : strtod(long_text, NULL);
     if (!isfinite(d)) {
         in->p = from;
-        return value_json_fail(in, "a number out of range");
+        return json_text_fail(in, "a number out of range");
     }
     *out = (struct json_number){false, 0, d};
     return 0;
 }
 
-int value_json_scan_number(struct json_in *in, struct json_number *out)
+int json_scan_number(struct json_in *in, struct json_number *out)
 {
     const char *from = in->p;
     bool is_int = true;
@@ -190,22 +190,22 @@ int value_json_scan_number(struct json_in *in, struct json_number *out)
     if (in->p < in->end && *in->p == '0')
         in->p++;
     else if (!digits(in))
-        return value_json_fail(in, "a bad number");
+        return json_text_fail(in, "a bad number");
     if (in->p < in->end && *in->p == '.') {
         in->p++;
         is_int = false;
-        if (!digits(in)) return value_json_fail(in, "a bad number");
+        if (!digits(in)) return json_text_fail(in, "a bad number");
     }
     if (in->p < in->end && (*in->p == 'e' || *in->p == 'E')) {
         in->p++;
         is_int = false;
         if (in->p < in->end && (*in->p == '+' || *in->p == '-')) in->p++;
-        if (!digits(in)) return value_json_fail(in, "a bad number");
+        if (!digits(in)) return json_text_fail(in, "a bad number");
     }
     return number_value(in, from, is_int, out);
 }
 
-int value_json_scan_word(struct json_in *in)
+int json_scan_word(struct json_in *in)
 {
     static const struct {
         const char *text;
@@ -217,10 +217,10 @@ int value_json_scan_word(struct json_in *in)
             in->p += words[i].n;
             return i;
         }
-    return value_json_fail(in, left ? "an unexpected character" : "the text ends too early");
+    return json_text_fail(in, left ? "an unexpected character" : "the text ends too early");
 }
 
-void value_json_put_string(struct buf *out, struct str s)
+void json_put_string(struct buf *out, struct str s)
 {
     static const char hex[] = "0123456789abcdef";
     size_t from = 0;
@@ -264,7 +264,7 @@ void value_json_put_string(struct buf *out, struct str s)
     buf_putc(out, '"');
 }
 
-void value_json_put_double(struct buf *out, double d)
+void json_put_double(struct buf *out, double d)
 {
     char text[40];
     /* 15 digits always come back as written; the smallest numbers have fewer to begin with */
@@ -292,7 +292,7 @@ static void sift(struct str *a, size_t i, size_t n)
     a[i] = v;
 }
 
-void value_json_sort_keys(struct str *a, size_t n)
+void json_sort_keys(struct str *a, size_t n)
 {
     bool sorted = true;
     for (size_t i = 1; sorted && i < n; i++)
