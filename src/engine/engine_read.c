@@ -116,6 +116,7 @@ static void read_history(struct engine *g, struct msg *m)
         reply.status = (enum backend_run_status)r->status;
         reply.events = p.events;
         reply.n_events = p.n;
+        reply.arena = &m->arena;
         reply.next_page =
             more ? arena_printf(&m->arena, "%lld", (long long)p.last) : (struct str){NULL, 0};
     }
@@ -528,9 +529,12 @@ void eng_waiters_closed(struct engine *g, struct run *r)
             m->run_id = arena_str(&m->arena, r->run_id);
             m->reply = w->fn;
             m->ud = w->ud;
+        }
+        if (m && !arena_failed(&m->arena)) {
             eng_post(g, m);
         } else {
             struct backend_reply reply = {.guard = -1};
+            eng_msg_free(m);
             err_set(&reply.err, ERR_NOMEM, "out of memory");
             w->fn(w->ud, &reply);
         }
