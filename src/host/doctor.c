@@ -1,7 +1,7 @@
 /* Facts about the file, the machine and the linked libraries, with warnings. */
 #include "base/mem.h"
 #include "host/host_internal.h"
-#include <curl/curl.h>
+#include "http/client.h"
 #include <lua.h>
 #include <openssl/crypto.h>
 #include <stdarg.h>
@@ -53,7 +53,9 @@ static void libraries(cJSON *list)
     else
         check(list, "sqlite", true, "SQLite %s", sqlite);
     check(list, "lua", true, "%s", LUA_RELEASE);
-    check(list, "curl", true, "%s", curl_version());
+    struct err e;
+    const char *curl = http_library_version(&e);
+    check(list, "curl", curl != NULL, "%s", curl ? curl : e.text);
     check(list, "uv", true, "libuv %s", uv_version_string());
     check(list, "openssl", true, "%s", OpenSSL_version(OPENSSL_VERSION));
 }

@@ -44,6 +44,11 @@ static CURLcode global_init(void)
     return code;
 }
 
+const char *http_library_version(struct err *e)
+{
+    return curl_lib_load(e) ? NULL : curl_version();
+}
+
 /* ---- telling owners ---- */
 
 void client_due(struct http_transfer *t)
@@ -280,6 +285,8 @@ static bool open_multi(struct http_client *c)
 int http_client_open(struct loop *l, const struct http_client_opts *o, struct http_client **out,
                      struct err *e)
 {
+    int rc = curl_lib_load(e);
+    if (rc) return rc;
     CURLcode code = global_init();
     if (code != CURLE_OK)
         return err_set(e, code == CURLE_OUT_OF_MEMORY ? ERR_NOMEM : ERR_IO,

@@ -95,6 +95,8 @@ int http_multipart_add(struct buf *out, struct str boundary, const struct http_p
 void http_multipart_end(struct buf *out, struct str boundary);
 /* Scheme, host and port of two URLs are the same. */
 bool http_same_origin(const char *a, const char *b);
+/* Of libcurl, which is loaded for it; NULL and why when that fails. */
+const char *http_library_version(struct err *e);
 /* The URL without user, query and fragment, for messages. */
 void http_url_redacted(struct buf *out, struct str url);
 

@@ -4,8 +4,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "http/client.h"
-
-#include <curl/curl.h>
+#include "http/curl_lib.h"
 
 struct http_client {
     struct loop *loop;

@@ -1,8 +1,7 @@
 /* What may be written into a request: header checks, percent encoding, forms, origins. Pure. Called
  * by client.c and by the bindings that build requests. */
 #include "http/client.h"
-
-#include <curl/curl.h>
+#include "http/curl_lib.h"
 
 static bool unreserved(unsigned char c)
 {
@@ -114,6 +113,8 @@ static bool same_part(CURLU *a, CURLU *b, CURLUPart part, unsigned flags)
 
 bool http_same_origin(const char *a, const char *b)
 {
+    struct err e;
+    if (curl_lib_load(&e)) return false;
     CURLU *x = curl_url(), *y = curl_url();
     bool same = x && y && curl_url_set(x, CURLUPART_URL, a, 0) == CURLUE_OK &&
                 curl_url_set(y, CURLUPART_URL, b, 0) == CURLUE_OK &&
