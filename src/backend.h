@@ -179,6 +179,9 @@ struct backend_reply {
     struct str json;                /* describe, list, count: JSON for people and tools */
     struct rec *const *events;
     size_t n_events; /* history */
+    /* Holds the events and next_page: who keeps them adopts it (arena_adopt) in the callback. NULL:
+     * they must be copied. */
+    struct arena *arena;
     struct str next_page;
     int guard; /* ERR_GUARD: which */
 };

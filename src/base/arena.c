@@ -47,6 +47,24 @@ void arena_free(struct arena *a)
     arena_init(a, a->max);
 }
 
+void arena_adopt(struct arena *to, struct arena *from)
+{
+    size_t max = to->max ? to->max : ARENA_MAX_DEFAULT;
+    struct arena_block *last = from->head;
+    while (last && last->next)
+        last = last->next;
+    if (last && to->head) { /* behind the block in use, so the room left in that is not lost */
+        last->next = to->head->next;
+        to->head->next = from->head;
+    } else if (last) {
+        to->head = from->head;
+    }
+    to->failed = to->failed || from->failed || from->used > max || max - from->used < to->used;
+    to->used += from->used;
+    from->head = NULL;
+    arena_init(from, from->max);
+}
+
 static struct arena_block *block_new(struct arena *a, size_t cap)
 {
     struct arena_block *b = mem_alloc(sizeof *b + cap);

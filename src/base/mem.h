@@ -43,6 +43,9 @@ struct arena {
 };
 void arena_init(struct arena *a, size_t max);
 void arena_free(struct arena *a); /* frees all; the arena may be used again */
+/* What `from` holds belongs to `to` from now on, where it is; `from` is empty after. More than
+ * `to` may hold: failed (sticky), nothing is lost before it is freed. */
+void arena_adopt(struct arena *to, struct arena *from);
 void *arena_alloc(struct arena *a,
                   size_t n);                 /* zeroed, 16-byte aligned; NULL on failure (sticky) */
 void *arena_take(struct arena *a, size_t n); /* the same, not cleared */

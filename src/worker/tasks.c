@@ -383,6 +383,7 @@ static void on_history(void *ud, const struct backend_reply *r)
         task_end(k, false);
         return;
     }
+    if (r->arena) arena_adopt(&k->history, r->arena);
     for (size_t i = 0; i < r->n_events && !e.code; i++) {
         int64_t id = event_id(r->events[i]);
         if (first && id >= first) break;
@@ -391,7 +392,7 @@ static void on_history(void *ud, const struct backend_reply *r)
                     STR_ARG(k->t->run_id), k->n_events, (long long)id);
             break;
         }
-        int rc = add_event(k, rec_clone(&k->history, r->events[i]));
+        int rc = add_event(k, r->arena ? r->events[i] : rec_clone(&k->history, r->events[i]));
         if (rc || arena_failed(&k->history))
             err_set(&e, rc ? rc : ERR_NOMEM,
                     "the history of run " STR_FMT " does not fit in memory", STR_ARG(k->t->run_id));

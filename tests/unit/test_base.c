@@ -200,6 +200,34 @@ static void test_mem(void)
     CHECK(!mem_alloc(SIZE_MAX) && !mem_zalloc(SIZE_MAX - 100));
 }
 
+static void test_arena_adopt(void)
+{
+    CASE("an arena adopts another's things where they are");
+    struct arena a, b;
+    arena_init(&a, 1 << 20);
+    arena_init(&b, 0);
+    char *first = arena_str(&a, STR("first")).p ? (char *)arena_alloc(&a, 8) : NULL;
+    struct str small = arena_str(&b, STR("small"));
+    char *large = arena_alloc(&b, 100000);
+    memset(large, 'l', 100000);
+    size_t both = a.used + b.used;
+    arena_adopt(&a, &b);
+    CHECK_INT(a.used, both);
+    CHECK(b.head == NULL && b.used == 0 && !arena_failed(&a));
+    arena_free(&b);
+    CHECK(str_eqz(small, "small") && large[99999] == 'l');
+    char *next = arena_alloc(&a, 8);
+    CHECK(next > first && next - first < 64); /* the block in use still is */
+    CASE("into an empty one, from an empty one, more than it may hold");
+    arena_adopt(&b, &a);
+    arena_adopt(&b, &a);
+    CHECK(b.used == both + 8 && !arena_failed(&b));
+    arena_init(&a, 1000);
+    arena_adopt(&a, &b);
+    CHECK(arena_failed(&a) && str_eqz(small, "small"));
+    arena_free(&a);
+}
+
 static void test_arena(void)
 {
     CASE("arena");
@@ -397,6 +425,7 @@ int main(void)
     test_mem();
     test_tidy();
     test_arena();
+    test_arena_adopt();
     test_rng();
     test_hash();
     test_log();
