@@ -134,6 +134,7 @@ int store_open_writer(struct store *s, bool whole, struct err *e)
         conn_i64(&s->writer, "PRAGMA page_size", &page);
         s->page_size = (int)page;
         s->wal_frames = 0;
+        s->wal_room = 0;
         s->wal_done = true;
         if (!s->memory) {
             sqlite3_wal_hook(s->writer.db, on_wal, s);

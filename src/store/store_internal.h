@@ -15,6 +15,9 @@
 #define STORE_POOL_MAX 128                 /* batches kept for the next ones */
 #define STORE_POOL_BYTES_MAX (64u << 10)   /* a kept batch's buffer */
 #define STORE_WAL_BYTES_MAX (4 << 20)      /* checkpoint at once past this */
+#define STORE_WAL_ROOM_FROM (64 << 10)     /* bytes in the log from which on room is made */
+#define STORE_WAL_ROOM_STEP (256 << 10)    /* at most so many at once */
+#define STORE_WAL_ROOM_LEFT (32 << 10)     /* make more when less is left */
 #define STORE_WAL_BYTES_IDLE (1 << 20)     /* checkpoint when idle past this */
 #define STORE_IDLE_NS (20 * NS_PER_MS)
 #define STORE_HERE_NS NS_PER_MS         /* a commit that takes longer is the thread's */
@@ -118,7 +121,8 @@ struct store {
     bool writer_suspect;     /* the writer's: damage was seen, look before going on */
     int wal_frames, ckpt_at; /* the writer's: frames in the WAL, frames at which to checkpoint */
     int page_size;
-    bool wal_done; /* the writer's: all frames are in the file */
+    int64_t wal_room; /* the writer's: bytes that the log has on disk, as far as known */
+    bool wal_done;    /* the writer's: all frames are in the file */
 
     struct conn reader; /* in-memory stores read through `writer` */
     struct store_read *reads_free;
@@ -149,7 +153,12 @@ static inline struct conn *store_read_conn(struct store *s)
 
 /* ---- the writer (store_writer.c) ---- */
 void writer_apply(struct store *s, struct store_batch *group); /* answers each, nothing else */
-void writer_tidy(struct store *s, bool idle);                  /* checkpoints when it is time */
+/* Ends a transaction that failed; closes the connection when it is not to be trusted any more. */
+void writer_undo(struct store *s, int rc, bool at_commit);
+/* ---- its log (store_log.c) ---- */
+void writer_tidy(struct store *s, bool idle); /* checkpoints when it is time, or makes room */
+bool writer_log_due(const struct store *s);   /* should the thread do that now? */
+bool writer_log_short(const struct store *s); /* too little in it to be worth a checkpoint */
 int writer_start(struct store *s, struct err *e);
 void writer_stop(struct store *s);
 /* store.c: opens (again) the writing connection and migrates; `whole`: check all of the file first.

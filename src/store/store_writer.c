@@ -101,7 +101,7 @@ static bool is_batchs_own_fault(struct store *s, int rc)
 }
 
 /* Ends a transaction that failed; closes the connection when it is not to be trusted any more. */
-static void undo(struct store *s, int rc, bool at_commit)
+void writer_undo(struct store *s, int rc, bool at_commit)
 {
     int code = conn_code(s->writer.db, rc);
     bool reopen = code == ERR_IO || code == ERR_CORRUPT || (rc & 0xff) == SQLITE_IOERR || at_commit;
@@ -179,7 +179,7 @@ static bool apply_run(struct store *s, struct store_batch *group, struct store_b
     int code = conn_code(c->db, rc);
     bool retry = n > 1 && is_batchs_own_fault(s, rc) && !at_commit;
     snprintf(why, sizeof why, "%s", detail ? detail : sqlite3_errmsg(c->db));
-    undo(s, rc, at_commit);
+    writer_undo(s, rc, at_commit);
     if (!retry) {
         answer_all(group, end, code, why);
     }
@@ -224,39 +224,6 @@ void writer_apply(struct store *s, struct store_batch *group)
         b->guard = 0;
         b->changes = 0;
         try_run(s, b, b->next, 1);
-    }
-}
-
-/* ---- checkpoints ---- */
-
-static int frames_of(int bytes, int page_size)
-{
-    return bytes / (page_size > 0 ? page_size : 4096);
-}
-
-static void checkpoint(struct store *s)
-{
-    int in_log = 0, done = 0;
-    FAULT("store.checkpoint.before");
-    int rc =
-        sqlite3_wal_checkpoint_v2(s->writer.db, NULL, SQLITE_CHECKPOINT_PASSIVE, &in_log, &done);
-    FAULT("store.checkpoint.after");
-    s->wal_done = rc == SQLITE_OK && in_log == done;
-    /* a reader or an error held some back: not again before as much has been written once more */
-    s->ckpt_at = (s->wal_done ? 0 : s->wal_frames) + frames_of(STORE_WAL_BYTES_MAX, s->page_size);
-    if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY && (rc & 0xff) != SQLITE_LOCKED) {
-        undo(s, rc, false);
-    }
-}
-
-void writer_tidy(struct store *s, bool idle)
-{
-    if (s->memory || !s->writer.db || s->wal_done) {
-        return;
-    }
-    if (s->wal_frames >= s->ckpt_at ||
-        (idle && s->wal_frames >= frames_of(STORE_WAL_BYTES_IDLE, s->page_size))) {
-        checkpoint(s);
     }
 }
 
@@ -332,11 +299,6 @@ static void tidy_unlocked(struct store *s, bool idle)
     s->tidying = false;
 }
 
-static bool log_is_short(const struct store *s)
-{
-    return s->wal_done || s->wal_frames < frames_of(STORE_WAL_BYTES_IDLE, s->page_size);
-}
-
 static void *writer_main(void *ud)
 {
     struct store *s = ud;
@@ -356,7 +318,7 @@ static void *writer_main(void *ud)
             pthread_mutex_lock(&s->lock);
         }
         tidy_unlocked(s, idle);
-        tried_idle = idle || log_is_short(s);
+        tried_idle = idle || writer_log_short(s);
         seen = s->n_done;
     }
     pthread_mutex_unlock(&s->lock);
@@ -385,11 +347,6 @@ void store_hold(struct store *s, bool on)
     s->held = on && s->threaded;
 }
 
-static bool log_wants_thread(const struct store *s)
-{
-    return !s->wal_done && (s->wal_frames >= s->ckpt_at || (!s->watching && !log_is_short(s)));
-}
-
 bool store_commit(struct store *s)
 {
     if (!s->held || store_idle(s)) {
@@ -403,7 +360,7 @@ bool store_commit(struct store *s)
         s->here = true;
         commit_group(s);
         s->here = false;
-        s->tidy_due = log_wants_thread(s);
+        s->tidy_due = writer_log_due(s);
         signal = s->tidy_due || s->pending.first;
     }
     s->sleeping = s->sleeping && !signal;

@@ -220,6 +220,58 @@ static void storm(void)
     empty_folder();
 }
 
+static size_t slurp(const char *path, char *to, size_t max)
+{
+    FILE *f = fopen(path, "rb");
+    CHECK(f != NULL);
+    size_t n = fread(to, 1, max, f);
+    fclose(f);
+    return n;
+}
+
+static void spill(const char *path, const char *from, size_t n)
+{
+    FILE *f = fopen(path, "wb");
+    CHECK(f != NULL);
+    CHECK_INT(fwrite(from, 1, n, f), n);
+    fclose(f);
+}
+
+static void room(void)
+{
+    CASE("the log is longer than what is in it, before that is needed");
+    static char wal_copy[4 << 20], db_copy[1 << 20];
+    struct store_opts o = options(false);
+    struct store *s = must_open(&o);
+    char large[3000], wal[200];
+    memset(large, 'y', sizeof large);
+    snprintf(wal, sizeof wal, "%s-wal", db_path);
+    for (int i = 0; i < 60; i++) {
+        struct store_batch *b = store_batch_new(s);
+        struct note n = {0};
+        store_batch_add(b, "INSERT INTO t(part,text) VALUES(?,?)", "is", (int64_t)i,
+                        str_make(large, sizeof large));
+        store_submit(s, b, on_note, &n);
+        store_drain(s);
+        CHECK_INT(n.kind, STORE_DURABLE);
+    }
+    size_t size = slurp(wal, wal_copy, sizeof wal_copy), zeros = 0;
+    while (zeros < size && wal_copy[size - 1 - zeros] == 0)
+        zeros++;
+    CHECK(zeros > 32 << 10);
+    CHECK(size < 60 * 3 * 4120 + (600 << 10)); /* and not much longer */
+    size_t db_size = slurp(db_path, db_copy, sizeof db_copy);
+    CASE("and a process that died left it so: what was committed is there");
+    store_close(s);
+    empty_folder();
+    spill(db_path, db_copy, db_size);
+    spill(wal, wal_copy, size);
+    s = must_open(&o);
+    CHECK_INT(must_read_i64(s, "SELECT count(*) FROM t"), 60);
+    store_close(s);
+    empty_folder();
+}
+
 int main(void)
 {
     vfs_fault_register();
@@ -229,6 +281,7 @@ int main(void)
     slow();
     faults();
     storm();
+    room();
     drop_folder();
     return CHECK_DONE();
 }
