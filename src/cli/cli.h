@@ -150,6 +150,8 @@ int verb_terminate(struct cli *c, int argc, char **argv);
 int verb_result(struct cli *c, int argc, char **argv);
 int verb_delete(struct cli *c, int argc, char **argv);
 int verb_count(struct cli *c, int argc, char **argv);
+int verb_token(struct cli *c, int argc, char **argv);
+int verb_audit(struct cli *c, int argc, char **argv);
 int verb_reset(struct cli *c, int argc, char **argv);
 int verb_replay(struct cli *c, int argc, char **argv);
 int verb_doctor(struct cli *c, int argc, char **argv);

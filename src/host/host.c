@@ -1,6 +1,7 @@
 /* Opening and closing, in one visible order. Opening: loop, lock, store, engine, worker, socket.
  * Closing: socket, worker (its attempts are told), engine (they are recorded as WorkerShutdown),
  * HTTP, store, lock, loop. Called by the embedding program. */
+#include "api/api.h"
 #include "base/fault.h"
 #include "base/hash.h"
 #include "base/mem.h"
@@ -150,14 +151,23 @@ static void on_script_error(void *ud, struct str workflow_id, struct str text)
     mem_free(t);
 }
 
+/* The steps of all rooms, in the order in which they came. */
+static size_t migrations(ml_host *h)
+{
+    size_t n = engine_migrations_n;
+    memcpy(h->migrations, engine_migrations, n * sizeof *h->migrations);
+    h->migrations[n] = (struct store_migration){(int)n + 1, api_schema_sql};
+    return n + 1;
+}
+
 static int open_store(ml_host *h, struct store **out, struct err *e)
 {
     bool threaded = !h->snapshot && !(h->cfg.flags & ML_NO_THREADS);
     struct store_opts o = {.path = h->snapshot ? ":memory:" : h->path,
                            .fast = h->cfg.durability != ML_DURABILITY_FULL,
                            .threaded = threaded,
-                           .migrations = engine_migrations,
-                           .n_migrations = engine_migrations_n,
+                           .n_migrations = migrations(h),
+                           .migrations = h->migrations,
                            .wake = host_store_wake,
                            .wake_ud = h,
                            .log = &h->log};
@@ -190,6 +200,8 @@ static int open_engine(ml_host *h, struct err *e)
     int rc = engine_on(h, h->store, &h->engine, e);
     if (rc) return rc;
     h->b = engine_backend(h->engine);
+    rc = host_open_api(h, e);
+    if (rc) return rc;
     engine_on_commit(h->engine, host_on_commit, h);
     if (h->drive_all) engine_drive_all(h->engine);
     return 0;
@@ -280,6 +292,7 @@ void host_close_engine(ml_host *h, bool orderly)
     }
     if (h->worker) worker_close(h->worker);
     h->worker = NULL;
+    host_close_api(h);
     if (h->engine) engine_close(h->engine);
     h->engine = NULL;
     h->b = NULL;
@@ -465,6 +478,7 @@ int host_reopen_engine(ml_host *h, const char *snapshot, struct err *e)
     store_flush(h->store);
     store_drain(h->store);
     worker_unbind(h->worker);
+    host_close_api(h);
     engine_close(h->engine);
     h->engine = NULL;
     h->b = NULL;

@@ -143,7 +143,9 @@ struct ml_host {
     struct store *store;
     struct engine *engine;
     struct backend *b;
+    struct store_migration migrations[8];
     struct worker *worker;
+    struct api *api; /* the boundary; NULL: no file here */
     struct http_client *http;
     struct server *server;
     struct backend
@@ -257,7 +259,11 @@ cJSON *arg_object(const char *text, const char *what, struct err *e);
 void arg_add(cJSON *args, const char *name, const char *value); /* nothing when NULL */
 void arg_add_true(cJSON *args, const char *name);
 const struct verb *verb_find(const char *name);
-const struct verb *verb_find_cluster(const char *name);          /* cluster.c */
+const struct verb *verb_find_cluster(const char *name);  /* cluster.c */
+const struct verb *verb_find_boundary(const char *name); /* boundary.c */
+int host_open_api(ml_host *h, struct err *e);
+void host_close_api(ml_host *h);
+int host_intents_batch(void *ud, struct str json, struct store_batch **out, struct err *e);
 void host_answer_plain(void *ud, const struct backend_reply *r); /* ends the call */
 void host_answer_update(void *ud, const struct backend_reply *r);
 void host_answer_completed(void *ud, const struct backend_answer *a);

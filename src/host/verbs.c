@@ -480,7 +480,8 @@ const struct verb *verb_find(const char *name)
 {
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
         if (strcmp(verbs[i].name, name) == 0) return &verbs[i];
-    return verb_find_cluster(name);
+    const struct verb *v = verb_find_boundary(name);
+    return v ? v : verb_find_cluster(name);
 }
 
 /* ---- the public functions ---- */
@@ -627,6 +628,13 @@ int ml_replay(ml_host *h, const char *history_json, const char *script_path, ml_
     arg_add(a, "history", history_json);
     arg_add(a, "script", script_path);
     return host_verb(h, "replay", a, fn, ud);
+}
+
+int ml_ask(ml_host *h, const char *verb, const char *args_json, ml_reply_fn fn, void *ud)
+{
+    struct err e = {0};
+    cJSON *a = arg_object(args_json ? args_json : "{}", "the arguments", &e);
+    return a ? host_verb(h, verb, a, fn, ud) : host_fail(h, &e);
 }
 
 int ml_doctor(ml_host *h, ml_reply_fn fn, void *ud)

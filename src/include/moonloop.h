@@ -292,6 +292,10 @@ ML_API int ml_reset(ml_host *h, const char *id, const char *run_id, int64_t even
  * match. */
 ML_API int ml_replay(ml_host *h, const char *history_json, const char *script_path, ml_reply_fn fn,
                      void *ud);
+/* A verb by its name, with its arguments as a JSON object (NULL: none): those of the boundary.
+ * token_create {name, scopes, rate, credits}, token_list, token_revoke {id}, token_credits {id,
+ * amount}, audit_list {after, limit}, audit_verify. ML_E_ARG: there is no such verb. */
+ML_API int ml_ask(ml_host *h, const char *verb, const char *args_json, ml_reply_fn fn, void *ud);
 /* Facts about the file, the machine and the libraries, with warnings: {checks: [{name, ok, text}],
  * ...}. */
 ML_API int ml_doctor(ml_host *h, ml_reply_fn fn, void *ud);

@@ -1,6 +1,8 @@
 /* Connections: opening them the same way everywhere, looking at a file before trusting it, and the
  * cache of prepared statements keyed by the address of their text. Until a file is trusted nothing
  * that this file does writes to it. */
+#include "base/buf.h"
+#include "base/hash.h"
 #include "store/store_internal.h"
 #include <errno.h>
 #include <stdio.h>
@@ -80,6 +82,33 @@ static int64_t wal_bytes(const char *path)
     return n > 0 && (size_t)n < sizeof name && stat(name, &st) == 0 ? (int64_t)st.st_size : 0;
 }
 
+/* ml_sha256(...): 64 hex digits over all its values, each with its length before it, so that no two
+ * lists of values give the same bytes. For chains of rows, which only the writer knows the end of.
+ */
+static void sql_sha256(sqlite3_context *x, int n, sqlite3_value **v)
+{
+    struct buf b;
+    char hex[SHA256_HEX];
+    buf_init(&b, STORE_BATCH_BYTES_MAX);
+    for (int i = 0; i < n; i++) {
+        if (sqlite3_value_type(v[i]) == SQLITE_NULL) {
+            buf_puts(&b, "-:");
+            continue;
+        }
+        const void *p = sqlite3_value_text(v[i]);
+        int len = sqlite3_value_bytes(v[i]);
+        buf_printf(&b, "%d:", len);
+        buf_put(&b, p, p ? (size_t)len : 0);
+    }
+    if (b.code) {
+        sqlite3_result_error_nomem(x);
+    } else {
+        hash_sha256_hex(buf_str(&b), hex);
+        sqlite3_result_text(x, hex, SHA256_HEX - 1, SQLITE_TRANSIENT);
+    }
+    buf_free(&b);
+}
+
 int conn_open(struct conn *c, const struct conn_opts *o, struct err *e)
 {
     struct stat st;
@@ -104,6 +133,8 @@ int conn_open(struct conn *c, const struct conn_opts *o, struct err *e)
     sqlite3_db_config(c->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     sqlite3_db_config(c->db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
     sqlite3_db_config(c->db, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
+    sqlite3_create_function_v2(c->db, "ml_sha256", -1, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL,
+                               sql_sha256, NULL, NULL, NULL);
     sqlite3_wal_autocheckpoint(c->db, 0);
     /* what a reader has cached is out of date after the next commit */
     rc = conn_exec(c, o->write ? "PRAGMA cell_size_check=ON; PRAGMA temp_store=MEMORY; PRAGMA "

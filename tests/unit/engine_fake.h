@@ -179,6 +179,10 @@ static void on_wake(void *ud)
     loop_post(f->loop, on_drain, f);
 }
 
+#ifndef FAKE_MIGRATIONS
+#define FAKE_MIGRATIONS engine_migrations
+#define FAKE_MIGRATIONS_N engine_migrations_n
+#endif
 static void fake_open(struct fake *f)
 {
     struct err e = {0};
@@ -187,8 +191,8 @@ static void fake_open(struct fake *f)
                             .vfs = f->vfs,
                             .threaded = f->threaded,
                             .fast = f->fast,
-                            .migrations = engine_migrations,
-                            .n_migrations = engine_migrations_n,
+                            .migrations = FAKE_MIGRATIONS,
+                            .n_migrations = FAKE_MIGRATIONS_N,
                             .log = &fake_logger,
                             .wake = f->threaded ? on_wake : NULL,
                             .wake_ud = f};
@@ -276,7 +280,7 @@ static inline int64_t find_event(struct rec *const *e, size_t n, int type, int n
         if (event_type(e[i]) == type && --nth == 0) return event_id(e[i]);
     return 0;
 }
-static int count_events(struct rec *const *e, size_t n, int type)
+static inline int count_events(struct rec *const *e, size_t n, int type)
 {
     int c = 0;
     for (size_t i = 0; i < n; i++)
@@ -441,7 +445,7 @@ static void clear(struct got *g)
 
 static struct got hist;
 /* The whole history of a run, checked. */
-static void history(struct fake *f, const char *id, const char *run)
+static inline void history(struct fake *f, const char *id, const char *run)
 {
     clear(&hist);
     struct backend_target t = {str_of(id), str_of(run)};
