@@ -111,7 +111,8 @@ typedef struct ml_codec {
 } ml_codec;
 
 /* A Temporal server in place of the file. A NULL member is taken from the environment variables of
- * Temporal's own tools (TEMPORAL_ADDRESS ...), else it is the default. */
+ * Temporal's own tools (TEMPORAL_ADDRESS ...), else from the profile that TEMPORAL_PROFILE names in
+ * their TEMPORAL_CONFIG_FILE, else it is the default. */
 typedef struct ml_temporal {
     const char *address;    /* host:port; localhost:7233 */
     const char *name_space; /* "default" */

@@ -1,11 +1,11 @@
 /* How to reach a server: from flags and from the environment variables of the official tools
  * (TEMPORAL_ADDRESS, _NAMESPACE, _API_KEY, _TLS, _TLS_CLIENT_CERT_PATH and _DATA,
  * _TLS_CLIENT_KEY_PATH and _DATA, _TLS_SERVER_CA_CERT_PATH and _DATA, _TLS_SERVER_NAME,
- * _TLS_DISABLE_HOST_VERIFICATION, _GRPC_META_*). Flags win. The configuration file of those tools
- * is not read: TEMPORAL_CONFIG_FILE and TEMPORAL_PROFILE are an error that says so, unless a flag
- * gives the address. Codec keys come from a file (the flag, or MOONLOOP_CODEC_KEYS_FILE) or as text
- * (MOONLOOP_CODEC_KEYS); MOONLOOP_CODEC_FAILURES=plain leaves failures' messages readable. Secrets
- * (API key, keys, password, metadata) are never in a message. */
+ * _TLS_DISABLE_HOST_VERIFICATION, _GRPC_META_*), and from a profile of their configuration file
+ * (profile.h). Flags beat variables, and these the profile. Codec keys come from a file (the flag,
+ * or MOONLOOP_CODEC_KEYS_FILE) or as text (MOONLOOP_CODEC_KEYS); MOONLOOP_CODEC_FAILURES=plain
+ * leaves failures' messages readable. Secrets (API key, keys, password, metadata) are never in a
+ * message. */
 #ifndef ML_TEMPORAL_SETTINGS_H
 #define ML_TEMPORAL_SETTINGS_H
 #include "base/mem.h"
@@ -35,5 +35,7 @@ struct settings {
 int settings_read(const struct settings_flags *f, char *const *env, struct settings *out,
                   struct err *e);
 void settings_free(struct settings *s);
+/* The value of a variable; absent when it is not set, or empty. */
+struct str settings_variable(char *const *env, const char *name);
 
 #endif

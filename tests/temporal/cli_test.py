@@ -67,6 +67,28 @@ class CliTest(unittest.IsolatedAsyncioTestCase):
         self.assertEqual(json.loads(await self.cli("result", id, "--wait")), {"n": 23, "log": []})
         self.assertEqual((await self.client.get_workflow_handle(id).describe()).status, WorkflowExecutionStatus.COMPLETED)
 
+    async def test_profile(self):
+        """A profile that Temporal's own command wrote: its address, namespace and metadata are used; a wrong one says where."""
+        path = os.path.join(self.folder.name, "t.toml")
+        temporal = os.path.join(os.environ.get("MOONLOOP_TEST_TOOLS") or os.path.join(harness.ROOT, "build", "tools"), "venv", "bin", "temporal")
+        for name, value in (("address", harness.address), ("namespace", "no such namespace"), ("grpc_meta.x-a", "one \\ \"two\"")):
+            done = await asyncio.create_subprocess_exec(temporal, "config", "set", "--profile", "mine", "--prop", name, "--value", value, "--config-file", path, env=ENV,
+                                                        stdout=subprocess.DEVNULL)
+            self.assertEqual(await done.wait(), 0)
+        env = {"TEMPORAL_CONFIG_FILE": path, "TEMPORAL_PROFILE": "mine"}
+        code, out, err = await self.run_cli("list", "--temporal", "", env=env)
+        self.assertNotEqual(code, 0, out)
+        self.assertIn("no such namespace", err)
+        code, out, err = await self.run_cli("list", "--temporal", "", "--namespace", "default", "--json", env=env)
+        self.assertEqual(code, 0, err)
+        with open(path, "a") as f:
+            f.write("[profile.mine.tls]\ncert = 1\n")
+        code, out, err = await self.run_cli("list", "--temporal", "", env=env)
+        self.assertNotEqual(code, 0, out)
+        self.assertRegex(err, f"{path}: line [0-9]+: tls has no setting 'cert'")
+        code, out, err = await self.run_cli("list", "--temporal", "", env={**env, "TEMPORAL_PROFILE": "yours"})
+        self.assertIn('are: "mine"', err)
+
     async def test_start(self):
         script = os.path.join(self.folder.name, "mine.lua")
         with open(script, "w") as f:

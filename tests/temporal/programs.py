@@ -117,7 +117,10 @@ class Program:
             if self.kill and not self.killed and not ended:
                 time.sleep(chance.random() * 0.3)
                 worker = self.again(worker)
-            waits.join()
+            while waits.is_alive():
+                waits.join(0.5)
+                if self.args.restarts and worker.poll() is not None:  # the server was away when it came: it says so and ends, as it should
+                    worker = self.worker()
             if ended[0] is None:
                 shown = self.call("show", self.id)
                 return self.bad(f"does not end: {shown and shown.stdout[-3000:]}")

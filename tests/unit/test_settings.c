@@ -66,8 +66,7 @@ static void test_good(void)
                                      .n_metadata = 3};
     CHECK_INT(read(&f, ENV("TEMPORAL_ADDRESS=a:1", "TEMPORAL_NAMESPACE=ns", "TEMPORAL_API_KEY=k",
                            "TEMPORAL_TLS=true", "TEMPORAL_TLS_CLIENT_CERT_DATA=c",
-                           "TEMPORAL_TLS_CLIENT_KEY_DATA=k", "TEMPORAL_GRPC_META_X_ONE=1",
-                           "TEMPORAL_PROFILE=p")),
+                           "TEMPORAL_TLS_CLIENT_KEY_DATA=k", "TEMPORAL_GRPC_META_X_ONE=1")),
               0);
     CHECK_STR(s.channel.address.p, "b:2");
     CHECK_STR(s.ns.p, "n2");
@@ -99,8 +98,6 @@ static void test_bad(void)
             "both set");
     refused(NULL, ENV("TEMPORAL_GRPC_META_A=s3cret\nx"), "TEMPORAL_GRPC_META_A");
     refused(NULL, ENV("TEMPORAL_GRPC_META_GRPC_X=s3cret"), "gRPC's own");
-    refused(NULL, ENV("TEMPORAL_CONFIG_FILE=/x"), "TEMPORAL_CONFIG_FILE");
-    refused(NULL, ENV("TEMPORAL_PROFILE=/x"), "TEMPORAL_ADDRESS");
     const struct str meta[] = {STR("s3cret")};
     const struct settings_flags f = {.metadata = meta, .n_metadata = 1};
     refused(&f, NULL, "name=value");
