@@ -5,7 +5,8 @@
 static const struct {
     const char *left, *help;
 } lines[] = {
-    {"--temporal ADDR", "runs are on this Temporal server, not in a file (\"\": TEMPORAL_ADDRESS, or the profile's)"},
+    {"--temporal ADDR",
+     "runs are on this Temporal server, not in a file (\"\": TEMPORAL_ADDRESS, or the profile's)"},
     {"--namespace NS", "namespace there (default: TEMPORAL_NAMESPACE, else default)"},
     {"--task-queue Q", "task queue of what is started (default: default)"},
     {"--api-key KEY", "API key (better: TEMPORAL_API_KEY)"},
@@ -64,7 +65,8 @@ int cli_temporal_metadata(struct cli *c, const char *value)
 const char *cli_where(const struct cli *c)
 {
     if (!c->temporal.address) return c->db;
-    return *c->temporal.address ? c->temporal.address : "the server of TEMPORAL_ADDRESS or the profile";
+    return *c->temporal.address ? c->temporal.address
+                                : "the server of TEMPORAL_ADDRESS or the profile";
 }
 
 void cli_temporal_config(struct cli *c, ml_config *cfg, ml_temporal *t)

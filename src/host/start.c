@@ -178,7 +178,8 @@ static cJSON *described(const struct backend_reply *r, struct err *e)
     return j;
 }
 
-/* An open run goes on; a blocked one is tried on the text on disk first. */
+/* An open run goes on; a blocked one is tried on the text on disk first. (A server gives a failing
+ * task again by itself, with the text that is here now.) */
 static void on_open_described(void *ud, const struct backend_reply *r)
 {
     struct hcall *c = ud;
@@ -188,7 +189,7 @@ static void on_open_described(void *ud, const struct backend_reply *r)
     struct str tree = arg_view(j, "tree");
     if (e.code || drive(c, tree.n ? tree : s->run_id, &e))
         hcall_fail_err(c, &e);
-    else if (arg_bool(j, "blocked"))
+    else if (arg_bool(j, "blocked") && !c->h->remote)
         mend_run(c, s->id, s->run_id, s->type, on_mended);
     else
         reply_existing(c, "Running", "");

@@ -170,10 +170,10 @@ class CliTest(unittest.IsolatedAsyncioTestCase):
         self.assertEqual(code, 6)
         self.assertIn("127.0.0.1:1", err)
 
-    def lua(self, body):
+    def lua(self, body, text=None):
         path = os.path.join(self.folder.name, "flow.lua")
         with open(path, "w") as f:
-            f.write(f"""local ml = require "moonloop"
+            f.write(text or f"""local ml = require "moonloop"
 local step = ml.activity("step", {{ timeout = "20s" }}, function(n) return n + 1 end)
 ml.workflow("flow", {{ task_queue = "lua-{self.queue}" }}, function(n)
   local x = step(n or 0)
@@ -216,6 +216,13 @@ end)
             self.assertIn(word, err)
         self.assertEqual((await self.client.get_workflow_handle(id).describe()).status, WorkflowExecutionStatus.RUNNING)
         self.lua("")
+        self.assertEqual(await self.cli("run", "flow.lua", "--id", id), "2")
+        id = self.new_id()
+        text = open(self.lua("")).read()
+        self.lua("", text.replace("local x =", "local t = nil; n = t.y; local x ="))
+        await self.cli("run", "flow.lua", "--id", id, code=3)
+        self.assertIn("(attempt 2)", await self.cli("show", id), "the server tells of it as blocked")
+        self.lua("", text)
         self.assertEqual(await self.cli("run", "flow.lua", "--id", id), "2")
 
     async def test_run_stopped(self):
