@@ -238,6 +238,8 @@ static size_t leave_escaped(void *cls, struct MHD_Connection *conn, char *s)
 
 static int start(struct http_server *s, struct err *e)
 {
+    int rc = mhd_lib_load(e);
+    if (rc) return rc;
     struct MHD_OptionItem more_options[8];
     int n = 0;
     unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME;

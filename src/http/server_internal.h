@@ -9,9 +9,8 @@
 #define ML_HTTP_SERVER_INTERNAL_H
 #include "base/map.h"
 #include "base/mem.h"
+#include "http/mhd_lib.h"
 #include "http/server.h"
-
-#include <microhttpd.h>
 
 #if MHD_VERSION >= 0x00097002
 typedef enum MHD_Result mhd_result;
