@@ -115,9 +115,10 @@ end
 local function reference()
   local out = { "# Reference", "", "Made by `scripts/gen_docs.lua` from `lua/api`: do not edit. The guide is [README.md](README.md).", "",
     "A *duration* is a text such as `\"90s\"`, `\"1h30m\"`, `\"2d\"`, or seconds. A *time* is an ISO 8601 text or integer nanoseconds since 1970.",
-    "`W`: in a workflow. `A`: in an activity, `ml.setup` or a plain script. `T`: at the top of a file.", "" }
+    "`W`: in a workflow. `A`: in an activity, `ml.setup` or a plain script. `T`: at the top of a file.",
+    "`H`: in a handler of `moonloop serve`, where also what has `A` works.", "" }
   local function add(...) for _, line in ipairs { ... } do out[#out + 1] = line end end
-  local letters = { workflow = "W", activity = "A", top = "T" }
+  local letters = { workflow = "W", activity = "A", top = "T", handler = "H" }
   local function entry(e)
     local where = {}
     for i, w in ipairs(e.where) do where[i] = letters[w] end

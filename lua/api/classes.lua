@@ -18,6 +18,15 @@ return {
   { name = "model", doc = "A language model, by its name." },
   { name = "schema", doc = "A JSON Schema. `tostring` gives its JSON." },
   { name = "bytes", doc = "Bytes that are carried as they are." },
+  { name = "api", doc = "Routes that `moonloop serve` answers." },
+  { name = "request", doc = "What a handler is given.", fields = {
+    { "method", "string", "" }, { "path", "string", "as it was sent" }, { "pattern", "string", "the route's path" }, { "params", "table<string, string>", "what stood for {name}" },
+    { "query", "table<string, string>", "of a repeated name the first" }, { "query_string", "string", "as it was sent" }, { "headers", "table<string, string>", "by lower-case name" },
+    { "body", "string", "" }, { "input", "any", "of a route with `input`: JSON, form or query, and the path's parameters" }, { "principal", "any", "who calls" },
+    { "remote", "string", "address and port" }, { "host", "string", "" } } },
+  { name = "response_out", doc = "An answer with a status and headers." },
+  { name = "problem", doc = "An error as an answer (RFC 9457).", fields = { { "status", "integer", "" }, { "type", "string", "" }, { "title", "string", "" }, { "detail", "string?", "" } } },
+  { name = "stream", doc = "An answer that is sent piece by piece." },
   { name = "response", doc = "The answer to an HTTP request.", fields = {
     { "status", "integer", "the status" }, { "headers", "table<string, string>", "by lower-case name" },
     { "body", "string?", "absent when streamed" }, { "url", "string", "after redirects" }, { "method", "string", "that was sent" } } },

@@ -50,6 +50,17 @@ return {
     scope = "what the caller's key must have: a text or a list", rate = "how often a key may call it: `30/min`", cost = "credits that a durable call reserves",
     timeout = "of one attempt in a workflow; the deadline and 5s", retry = "the retry policy in a workflow", task_queue = queue, remote = "the URL of the API that has the tool", auth = "credentials for it",
   },
+  api = {
+    prefix = "before each path: `/v1`", cors = "{ origins = list or \"*\", headers = list, credentials = boolean, max_age = duration }: which other origins' pages may call; off by default",
+    timeout = "of its routes", max_body = "bytes of a request's body, of its routes", auth = "who may call its routes", scope = "what a caller's key must have", rate = "how often a key may call: `30/min`",
+  },
+  route = {
+    input = "the schema of req.input", output = "the schema of the answer", timeout = "from the request to the answer (of a stream: to its begin); 30s, then 504", max_body = "bytes of the body; 1 MiB, then 413",
+    summary = "a few words for lists", description = description, auth = "who may call", scope = "what the caller's key must have", rate = "how often a key may call: `30/min`",
+    cost = "credits that a call reserves", idempotency = "where the key of a repeated call is",
+  },
+  response = { status = "200", headers = "by name; a list gives one several times", body = "a text, or ml.bytes", json = "a value, sent as JSON" },
+  stream = { status = "200", headers = "by name", type = "the content type; `text/event-stream` or `text/plain` by what is sent first" },
   external = { run_id = "this run of the id only", child_only = "refuse what is not a child of this run", reason = "for people" },
   continue_as_new = {
     workflow = "another workflow type", task_queue = queue, run_timeout = "of the new run", task_timeout = "of one workflow task", retry = "the retry policy", memo = "the new run's notes", search_attributes = "what the new run can be found by",

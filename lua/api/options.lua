@@ -29,6 +29,13 @@ return {
     deadline = "duration?", scope = "any?", rate = "string?", cost = "integer?", timeout = "duration?", retry = "options:retry?", task_queue = "string?",
     remote = "any?", auth = "any?",
   },
+  api = { prefix = "string?", cors = "table?", timeout = "duration?", max_body = "integer?", auth = "any?", scope = "any?", rate = "string?" },
+  route = {
+    input = "any?", output = "any?", timeout = "duration?", max_body = "integer?", summary = "string?", description = "string?", auth = "any?",
+    scope = "any?", rate = "string?", cost = "integer?", idempotency = "any?",
+  },
+  response = { status = "integer?", headers = "table?", body = "any?", json = "any?" },
+  stream = { status = "integer?", headers = "table?", type = "string?" },
   external = { run_id = "string?", child_only = "boolean?", reason = "string?" },
   continue_as_new = {
     workflow = "string?", task_queue = "string?", run_timeout = "duration?", task_timeout = "duration?",

@@ -17,6 +17,15 @@ local ml = {}
 ---@field task_queue? string where workers take it from; the run's own by default
 ---@field timeout? string|number of one attempt
 
+---@class moonloop.options.api
+---@field auth? any who may call its routes
+---@field cors? table { origins = list or "*", headers = list, credentials = boolean, max_age = duration }: which other origins' pages may call; off by default
+---@field max_body? integer bytes of a request's body, of its routes
+---@field prefix? string before each path: `/v1`
+---@field rate? string how often a key may call: `30/min`
+---@field scope? any what a caller's key must have
+---@field timeout? string|number of its routes
+
 ---@class moonloop.options.await
 ---@field summary? string a few words for people, shown with the event
 ---@field till? string|integer until a time
@@ -219,12 +228,31 @@ local ml = {}
 ---@field till? string|integer until a time
 ---@field timeout? string|number how long
 
+---@class moonloop.options.response
+---@field body? any a text, or ml.bytes
+---@field headers? table by name; a list gives one several times
+---@field json? any a value, sent as JSON
+---@field status? integer 200
+
 ---@class moonloop.options.retry
 ---@field backoff? number each wait is this many times the one before; 2
 ---@field initial? string|number the wait before the second attempt; 1s
 ---@field max? string|number the longest wait, also of the first; 100 times the first
 ---@field max_attempts? integer how many in all; 0 (default): no limit. 1 never runs twice, also when the process is killed
 ---@field non_retryable? any[] failure types that end the attempts
+
+---@class moonloop.options.route
+---@field auth? any who may call
+---@field cost? integer credits that a call reserves
+---@field description? string for people and for lists of tools
+---@field idempotency? any where the key of a repeated call is
+---@field input? any the schema of req.input
+---@field max_body? integer bytes of the body; 1 MiB, then 413
+---@field output? any the schema of the answer
+---@field rate? string how often a key may call: `30/min`
+---@field scope? any what the caller's key must have
+---@field summary? string a few words for lists
+---@field timeout? string|number from the request to the answer (of a stream: to its begin); 30s, then 504
 
 ---@class moonloop.options.sleep
 ---@field summary? string a few words for people, shown with the event
@@ -236,6 +264,11 @@ local ml = {}
 
 ---@class moonloop.options.store_set
 ---@field ttl? string|number it is forgotten after this
+
+---@class moonloop.options.stream
+---@field headers? table by name
+---@field status? integer 200
+---@field type? string the content type; `text/event-stream` or `text/plain` by what is sent first
 
 ---@class moonloop.options.tool
 ---@field auth? any credentials for it
@@ -351,6 +384,42 @@ local schema = {}
 --- Bytes that are carried as they are.
 ---@class moonloop.bytes
 local bytes = {}
+
+--- Routes that `moonloop serve` answers.
+---@class moonloop.api
+local api = {}
+
+--- What a handler is given.
+---@class moonloop.request
+---@field method string
+---@field path string as it was sent
+---@field pattern string the route's path
+---@field params table<string, string> what stood for {name}
+---@field query table<string, string> of a repeated name the first
+---@field query_string string as it was sent
+---@field headers table<string, string> by lower-case name
+---@field body string
+---@field input any of a route with `input`: JSON, form or query, and the path's parameters
+---@field principal any who calls
+---@field remote string address and port
+---@field host string
+local request = {}
+
+--- An answer with a status and headers.
+---@class moonloop.response_out
+local response_out = {}
+
+--- An error as an answer (RFC 9457).
+---@class moonloop.problem
+---@field status integer
+---@field type string
+---@field title string
+---@field detail string?
+local problem = {}
+
+--- An answer that is sent piece by piece.
+---@class moonloop.stream
+local stream = {}
 
 --- The answer to an HTTP request.
 ---@class moonloop.response
@@ -1389,5 +1458,96 @@ function ml.llm.stream(request) end
 ---@param name string of a model
 ---@return table? # {input, cached, cache_write, output}: USD for a million tokens
 function ml.llm.price(name) end
+
+--- Routes that `moonloop serve` answers.
+--- In: top.
+---@param options? moonloop.options.api
+---@return moonloop.api # its methods define routes
+function ml.api(options) end
+
+--- A route for GET. What the handler returns is the answer: a table is JSON, a text is text, nil is 204; or ml.response, ml.problem, ml.stream.
+--- In: top.
+---@param path string `/posts/{id}`; `{rest...}` at the end takes all that is left
+---@param options? moonloop.options.route
+---@param handler function|moonloop.tool fn(req), or a tool
+---@return moonloop.api # itself
+function api:get(path, options, handler) end
+
+--- A route for POST. What the handler returns is the answer: a table is JSON, a text is text, nil is 204; or ml.response, ml.problem, ml.stream.
+--- In: top.
+---@param path string `/posts/{id}`; `{rest...}` at the end takes all that is left
+---@param options? moonloop.options.route
+---@param handler function|moonloop.tool fn(req), or a tool
+---@return moonloop.api # itself
+function api:post(path, options, handler) end
+
+--- A route for PUT. What the handler returns is the answer: a table is JSON, a text is text, nil is 204; or ml.response, ml.problem, ml.stream.
+--- In: top.
+---@param path string `/posts/{id}`; `{rest...}` at the end takes all that is left
+---@param options? moonloop.options.route
+---@param handler function|moonloop.tool fn(req), or a tool
+---@return moonloop.api # itself
+function api:put(path, options, handler) end
+
+--- A route for PATCH. What the handler returns is the answer: a table is JSON, a text is text, nil is 204; or ml.response, ml.problem, ml.stream.
+--- In: top.
+---@param path string `/posts/{id}`; `{rest...}` at the end takes all that is left
+---@param options? moonloop.options.route
+---@param handler function|moonloop.tool fn(req), or a tool
+---@return moonloop.api # itself
+function api:patch(path, options, handler) end
+
+--- A route for DELETE. What the handler returns is the answer: a table is JSON, a text is text, nil is 204; or ml.response, ml.problem, ml.stream.
+--- In: top.
+---@param path string `/posts/{id}`; `{rest...}` at the end takes all that is left
+---@param options? moonloop.options.route
+---@param handler function|moonloop.tool fn(req), or a tool
+---@return moonloop.api # itself
+function api:delete(path, options, handler) end
+
+--- A route for another method.
+--- In: top.
+---@param method string any method
+---@param path string
+---@param options? moonloop.options.route
+---@param handler function|moonloop.tool
+---@return moonloop.api # itself
+function api:route(method, path, options, handler) end
+
+--- Serves the files of a folder, with ETag and Last-Modified. Hidden files and links are not there.
+--- In: top.
+---@param path string
+---@param folder string beside the script
+---@return moonloop.api # itself
+function api:static(path, folder) end
+
+--- An answer with a status, headers and a body of one's own.
+--- In: activity.
+---@param options moonloop.options.response
+---@return moonloop.response_out #
+function ml.response(options) end
+
+--- An error as an answer, `application/problem+json`.
+--- In: activity.
+---@param problem table status, and as RFC 9457 has them: type, title, detail; headers; other members go along
+---@return moonloop.problem # to return, or to raise with error()
+function ml.problem(problem) end
+
+--- An answer that is sent piece by piece; send waits while the reader is behind. A function that a handler returns is the same.
+--- In: activity.
+---@param fn function fn(send): send(text), or send { event =, data =, id = } for server-sent events
+---@param options? moonloop.options.stream
+---@return moonloop.stream #
+function ml.stream(fn, options) end
+
+--- The body, decoded.
+--- In: handler. Errors: a problem 400, `bad-json`.
+---@return any #
+function request:json() end
+
+--- The fields of a form (`application/x-www-form-urlencoded`).
+--- In: handler. Errors: a problem 415, `not-a-form`.
+---@return table # by name; of a repeated name the first
+function request:form() end
 
 return ml

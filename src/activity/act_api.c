@@ -566,6 +566,7 @@ static void open_core(lua_State *L)
     lua_getfield(L, -1, "moonloop.core");
     luaL_setfuncs(L, functions, 0);
     api_open_core(L);
+    act_open_serve(L);
     lua_pop(L, 2);
 }
 

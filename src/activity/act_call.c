@@ -47,7 +47,7 @@ void act_call_free(struct act_call_state *c)
 
 /* ---- time-outs and heartbeats ---- */
 
-static void set_timer(struct act_call_state *c)
+void act_call_set_timer(struct act_call_state *c)
 {
     int64_t due = 0, all[] = {c->due_ns, c->beat_due_ns, c->send_due_ns, c->grace_ns};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
@@ -101,7 +101,12 @@ static void on_timer(void *ud)
         act_call_force_end(c);
         return;
     }
-    set_timer(c);
+    act_call_set_timer(c);
+}
+
+int act_call_open_timer(struct act_call_state *c)
+{
+    return loop_timer_open(c->h->env.loop, on_timer, c, &c->timer);
 }
 
 static int64_t beat_interval(const struct act_call_state *c)
@@ -132,7 +137,7 @@ void act_call_beat(struct act_call_state *c, lua_State *L, int first, int n)
         send_beat(c, now);
     else
         c->send_due_ns = c->sent_ns + beat_interval(c);
-    set_timer(c);
+    act_call_set_timer(c);
 }
 
 /* ---- starting ---- */
@@ -211,8 +216,7 @@ int act_start(struct act_host *h, const struct act_call *s, act_done_fn fn, void
     struct act_state *st = h->st;
     struct act_call_state *c = act_call_new(h, st, CALL_ACTIVITY);
     struct act_co *co = c ? act_co_new(c, st) : NULL;
-    if (!co || copy_info(c, s) < 0 || loop_timer_open(h->env.loop, on_timer, c, &c->timer) < 0)
-        goto nomem;
+    if (!co || copy_info(c, s) < 0 || act_call_open_timer(c) < 0) goto nomem;
     struct push p = {.d = d, .input = s->input, .to = co->co};
     lua_pushcfunction(st->sb.L, push_call);
     lua_pushlightuserdata(st->sb.L, &p);
@@ -236,7 +240,7 @@ int act_start(struct act_host *h, const struct act_call *s, act_done_fn fn, void
     int64_t now = clock_mono(h->env.clock);
     if (s->start_to_close_ns > 0) c->due_ns = now + s->start_to_close_ns;
     if (s->heartbeat_ns > 0) c->beat_due_ns = now + s->heartbeat_ns;
-    set_timer(c);
+    act_call_set_timer(c);
     act_co_ready(co);
     *id = c->id;
     return 0;
@@ -255,6 +259,10 @@ size_t act_running(const struct act_host *h)
 
 static const char *reason_text(const struct act_call_state *c)
 {
+    if (c->kind == CALL_REQUEST)
+        return c->reason == BACKEND_CANCEL_TIMED_OUT  ? "the request took longer than its timeout"
+               : c->reason == BACKEND_CANCEL_SHUTDOWN ? "the server is stopping"
+                                                      : "the peer has left";
     switch (c->reason) {
     case BACKEND_CANCEL_REQUESTED:
         return "the activity was cancelled";
@@ -286,8 +294,9 @@ void act_call_cancel(struct act_call_state *c, enum backend_cancel_reason why)
         c->beat_due_ns = 0;
         struct act_co *main = idmap_get(&c->h->cos, c->main_id);
         if (main) act_co_cancel(main, reason_text(c));
+        if (c->kind == CALL_REQUEST) act_serve_canceled(c);
     }
-    set_timer(c);
+    act_call_set_timer(c);
 }
 
 void act_cancel(struct act_host *h, uint64_t id, enum backend_cancel_reason why)
@@ -410,6 +419,10 @@ void act_call_force_end(struct act_call_state *c)
 {
     while (c->cos)
         act_co_free(c->cos);
+    if (c->kind == CALL_REQUEST) {
+        act_serve_complete(c);
+        return;
+    }
     if (!c->main_done) canceled_outcome(c);
     complete(c);
 }
@@ -434,7 +447,9 @@ void act_call_co_ended(struct act_call_state *c, struct act_co *co, enum sandbox
         status == SANDBOX_ERROR && c->kind == CALL_LOAD && sandbox_exit_code(&st->sb, &exit_code);
     if (main) {
         c->main_done = true;
-        if (c->kind != CALL_ACTIVITY) {
+        if (c->kind == CALL_REQUEST) {
+            act_serve_ended(c, co, status, nres);
+        } else if (c->kind != CALL_ACTIVITY) {
             if (status == SANDBOX_ERROR && !exited)
                 act_error_text(st, co->co, &c->error,
                                c->h->mode == MODE_PROGRAM || c->kind == CALL_SETUP);
@@ -469,6 +484,8 @@ void act_call_co_ended(struct act_call_state *c, struct act_co *co, enum sandbox
     }
     if (c->kind == CALL_ACTIVITY)
         complete(c);
+    else if (c->kind == CALL_REQUEST)
+        act_serve_complete(c);
     else if (c->kind == CALL_LOAD)
         act_load_ended(c, false, c->error.code ? 1 : 0);
     else

@@ -429,6 +429,7 @@ int act_open(const struct act_env *env, const char *path, bool allow_program,
     idmap_init(&h->cos);
     idmap_init(&h->calls);
     map_init(&h->sqlfiles);
+    http_router_init(&h->router);
     entropy_fill(env->entropy, seed, sizeof seed);
     rng_seed(&h->rng, str_make(seed, sizeof seed));
     h->path = str_dup(str_of(path));
@@ -471,6 +472,7 @@ void act_close(struct act_host *h)
     act_sqlfiles_close(h);
     act_tokens_free(h);
     map_free(&h->sqlfiles);
+    http_router_free(&h->router);
     idmap_free(&h->cos);
     idmap_free(&h->calls);
     arena_free(&h->defs_arena);

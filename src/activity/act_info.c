@@ -29,7 +29,10 @@ static int ml_info(lua_State *L)
     struct act_call_state *c = act_current(L);
     lua_newtable(L);
     if (!c || c->kind != CALL_ACTIVITY) {
-        set_str(L, "kind", c && c->kind == CALL_SETUP ? STR("setup") : STR("program"));
+        set_str(L, "kind",
+                c && c->kind == CALL_SETUP     ? STR("setup")
+                : c && c->kind == CALL_REQUEST ? STR("request")
+                                               : STR("program"));
         set_str(L, "script", str_of(act_host_of(L)->path));
         return 1;
     }

@@ -2,9 +2,9 @@
  *
  * host   one entry script. Has the current state, and old ones that end with their last coroutine
  * (draining). state  one Lua state (a sandbox) with the script loaded. call   a root of work: the
- * load of the script, a setup function, or an activity attempt. Owns its coroutines' time-outs. co
- * one coroutine of a call: its main function or something spawned. op     what a coroutine waits
- * for: a userdata whose push function makes the results once it is done.
+ * load of the script, a setup function, an activity attempt, or a request to a route. Owns its
+ * coroutines' time-outs. co one coroutine of a call: its main function or something spawned. op
+ * what a coroutine waits for: a userdata whose push function makes the results once it is done.
  *
  * Callbacks of other rooms only fill an op in and call act_op_done. Lua runs in act_step alone. */
 #ifndef ML_ACTIVITY_INTERNAL_H
@@ -27,7 +27,7 @@
 #define ACT_NO_RESULTS 50 /* values an activity may return */
 
 enum act_mode { MODE_UNDECIDED, MODE_DEFINITIONS, MODE_PROGRAM };
-enum call_kind { CALL_LOAD, CALL_SETUP, CALL_ACTIVITY };
+enum call_kind { CALL_LOAD, CALL_SETUP, CALL_ACTIVITY, CALL_REQUEST };
 
 struct act_module {
     struct act_module *next;
@@ -40,7 +40,7 @@ struct act_state {
     struct act_host *h;
     struct act_state *next;
     struct sandbox sb;
-    size_t n_co;
+    size_t n_co, n_routes;
     bool draining, loading, sealed;
     int setups_left; /* calls wait until 0 */
     struct act_co *held_first, *held_last;
@@ -80,6 +80,7 @@ struct act_host {
     struct act_call_state *first_call;
     struct map sqlfiles;       /* path -> struct sqlfile */
     struct act_tokens *tokens; /* oauth2 */
+    struct http_router router; /* of the first load; its strings are in defs_arena */
     struct rng rng;
 };
 
@@ -93,6 +94,7 @@ struct act_call_state {
     void *ud;
     struct act_call info; /* copied into the arena */
     struct arena arena;
+    struct act_serve *serve; /* CALL_REQUEST: in the arena */
     uint64_t main_id;
     struct act_co *cos; /* all of this call */
     size_t n_co;
@@ -183,6 +185,14 @@ void act_call_cancel(struct act_call_state *c, enum backend_cancel_reason why);
 void act_call_beat(struct act_call_state *c, lua_State *L, int first, int n);
 void act_call_force_end(struct act_call_state *c);
 void act_future_settle(struct act_co *co, enum sandbox_status status, int nres);
+void act_call_set_timer(struct act_call_state *c);
+int act_call_open_timer(struct act_call_state *c);
+/* act_serve.c: the handler has ended (its answer is told), is over its time, has ended by force. */
+void act_serve_ended(struct act_call_state *c, struct act_co *co, enum sandbox_status status,
+                     int nres);
+void act_serve_canceled(struct act_call_state *c);
+void act_serve_complete(struct act_call_state *c); /* frees */
+void act_open_serve(lua_State *L);                 /* moonloop.core is on top */
 
 /* ---- states and loading ---- */
 int act_state_open(struct act_host *h, struct act_state **out, struct err *e);

@@ -42,7 +42,8 @@ void act_co_ready(struct act_co *co)
     if (co->queued) return;
     struct act_host *h = co->call->h;
     co->blocked = false;
-    if (co->st->setups_left > 0 && co->call->kind == CALL_ACTIVITY) {
+    if (co->st->setups_left > 0 &&
+        (co->call->kind == CALL_ACTIVITY || co->call->kind == CALL_REQUEST)) {
         enqueue(&co->st->held_first, &co->st->held_last, co);
         return;
     }

@@ -7,6 +7,8 @@
 #include "backend.h"
 #include "base/loop.h"
 #include "base/rng.h"
+#include "http/route.h"
+#include "http/server.h"
 #include "script/bundle.h"
 #include "store/store.h"
 
@@ -93,7 +95,34 @@ int act_start(struct act_host *h, const struct act_call *c, act_done_fn fn, void
 /* Delivers a cancellation once, at the call's blocking point (and to ml.cancel_requested()).
  * TIMED_OUT and GONE end it without a report being useful. */
 void act_cancel(struct act_host *h, uint64_t id, enum backend_cancel_reason why);
-size_t act_running(const struct act_host *h);
+size_t act_running(const struct act_host *h); /* calls and requests */
+
+/* ---- routes ---- */
+/* What ml.api defined: an http_route's value is its struct act_route. */
+struct act_route {
+    size_t index;       /* from 1 */
+    int64_t timeout_ns; /* from the request to its answer (a stream: to its head) */
+    size_t body_max;    /* 0: the server's */
+    struct str folder;  /* of static files; absent: a handler answers */
+    const char *path;   /* of the script */
+};
+const struct http_router *act_routes(const struct act_host *h);
+
+/* How a request goes out. From act_step and from timers, never inside act_request_start. */
+struct act_request_fns {
+    int (*head)(void *ud, const struct http_answer *a); /* a stream begins; 0 or a code */
+    int (*push)(void *ud, struct str bytes); /* of it: 0, ERR_BUSY (act_request_room tells when),
+                                                ERR_STALE; at most ACT_PUSH_MAX bytes */
+    /* Once, unless the host state is closed. answer NULL: the stream has ended, complete or not. */
+    void (*done)(void *ud, const struct http_answer *answer, bool complete);
+};
+#define ACT_PUSH_MAX ((size_t)16 << 10)
+/* Runs the route's handler for the request (borrowed for the call). *id: for act_cancel (GONE: the
+ * peer has left) and act_request_room. */
+int act_request_start(struct act_host *h, const struct act_route *route,
+                      const struct http_incoming *in, const struct http_route_match *m,
+                      const struct act_request_fns *fns, void *ud, uint64_t *id, struct err *e);
+void act_request_room(struct act_host *h, uint64_t id);
 /* Runs coroutines that are ready for at most budget_ns; true when some remain. Called every loop
  * turn while act_ready. */
 bool act_step(struct act_host *h, int64_t budget_ns);

@@ -49,6 +49,7 @@ struct cli {
     const char *db, *clock, *durability, *until;
     struct cli_temporal temporal;
     bool json, quiet, help;
+    bool blocked_shown; /* runs that block are told, without other progress */
     ml_host *host;
     const char *driven; /* the run that this command drives; NULL: not known yet */
     /* That run, or the last one while it is not known, when it was blocked here, and why. */
@@ -138,6 +139,7 @@ void progress_end(struct cli *c);
 const char *progress_word(const char *event_type);
 
 int verb_run(struct cli *c, int argc, char **argv);
+int verb_serve(struct cli *c, int argc, char **argv);
 int verb_worker(struct cli *c, int argc, char **argv);
 int verb_start(struct cli *c, int argc, char **argv);
 int verb_list(struct cli *c, int argc, char **argv);

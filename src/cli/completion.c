@@ -12,7 +12,8 @@ static const char options[] =
     "--db --json --quiet --help --workflow --input --id --clock --durability --until --wait-all "
     "--run --reason --status --type --limit --wait --query --temporal --namespace --task-queue "
     "--api-key --tls --tls-ca --tls-cert --tls-key --tls-server-name --proxy --codec-keys "
-    "--grpc-meta --scope --rate --credits --name --after";
+    "--grpc-meta --scope --rate --credits --name --after --port --host "
+    "--watch";
 
 int verb_completion(struct cli *c, int argc, char **argv)
 {

@@ -112,7 +112,8 @@ void progress_event(void *ud, const ml_event *ev)
         c->blocked = strdup(ev->text);
         c->blocked_id = strdup(ev->workflow_id);
     }
-    if (!state.on || (ev->kind == ML_EVENT_BLOCKED && c->temporal.address))
+    bool told = ev->kind != ML_EVENT_HISTORY && c->blocked_shown && !c->quiet;
+    if ((!state.on && !told) || (ev->kind == ML_EVENT_BLOCKED && c->temporal.address))
         return; /* a server's run is told when the command ends; others may be on its queue */
     if (c->json) {
         write_json(ev);

@@ -7,6 +7,8 @@ const struct cli_verb cli_verbs[] = {
      "run a workflow to its end (or go on with it), or a plain script", verb_run, true},
     {"start", "start [SCRIPT] [--workflow NAME] [--input JSON|@FILE|-] [--id ID]",
      "start a workflow and return", verb_start, true},
+    {"serve", "serve SCRIPT... [--port N] [--host ADDR] [--watch]",
+     "serve the routes of scripts over HTTP, and run their workflows", verb_serve, true},
     {"worker", "worker SCRIPT...",
      "serve a task queue of a Temporal server (--temporal). SIGUSR1: it says what it holds",
      verb_worker, true},

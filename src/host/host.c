@@ -424,8 +424,11 @@ void ml_close(ml_host *h)
     if (h->attach) attach_close(h->attach);
     attach_free_list(h->drives);
     programs_free(h);
+    serve_stop(h->serving);
     remote_close(h, true);
     host_close_engine(h, true);
+    serve_free(h->serving);
+    h->serving = NULL;
     if (h->http) http_client_close(h->http);
     owner_unlock(h);
     if (h->stop_io) loop_io_close(h->stop_io);

@@ -178,7 +178,8 @@ struct ml_host {
     struct loop_timer *quiet; /* rings a second after there was work, and until there was none */
     bool quiet_runs, worked;
     uint64_t did; /* tasks, attempts and batches of the store, when they were looked at last */
-    int64_t open_count; /* ml_run without a condition: -1 not asked, -2 asked */
+    struct host_http *serving; /* NULL: no HTTP is served */
+    int64_t open_count;        /* ml_run without a condition: -1 not asked, -2 asked */
 };
 
 /* host.c */
@@ -304,6 +305,11 @@ int payloads_of_value(struct arena *a, const char *json, struct rec **out,
 struct rec *payload_map(struct arena *a, const struct rec_type *type, int tag, const cJSON *object);
 const char *status_name(enum backend_run_status s);
 int64_t duration_of(const cJSON *j, struct err *e, const char *what);
+/* serve.c */
+struct host_http;
+void serve_routes_changed(ml_host *h);
+void serve_stop(struct host_http *x); /* requests under way are cancelled */
+void serve_free(struct host_http *x); /* after the worker has closed */
 /* load.c */
 void host_act_env(ml_host *h, struct act_env *env);
 void host_register_all(ml_host *h, struct err *e);

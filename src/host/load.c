@@ -150,6 +150,7 @@ static void on_loaded(void *ud, const struct act_load_result *r, const char *pat
         out.definitions_json = "[]";
     }
     struct err kept = {0};
+    serve_routes_changed(h);
     if (!r->err.code && !program && keeper_keep(h, &kept))
         log_printf(&h->log, LOG_WARN, "the text of %s is not kept: %s", path, kept.text);
     if (!r->err.code && !program && h->drive_all) mend_all(h);

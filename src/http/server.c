@@ -344,10 +344,8 @@ void http_server_drain(struct http_server *s, int64_t time_ns, void (*fn)(void *
         s->listen_fd = -1;
     }
     end_idle(s);
-    if (!s->tick_runs) {
-        s->tick_runs = true;
-        loop_timer_start(s->tick, 0);
-    }
+    s->tick_runs = true;
+    loop_timer_start(s->tick, 0);
 }
 
 void http_server_close(struct http_server *s)

@@ -231,6 +231,22 @@ ML_API int ml_register_activity(ml_host *h, const char *name, ml_activity_fn fn,
 ML_API int ml_activity_done(ml_host *h, uint64_t call, const char *json, const char *failure_type,
                             int retryable);
 
+/* ---- serving HTTP: the routes that scripts define with ml.api ---- */
+typedef struct ml_http_options {
+    const char *address;              /* IPv4 or IPv6; NULL: 127.0.0.1 */
+    int port;                         /* 0: a free one */
+    const char *cert_file, *key_file; /* PEM; NULL: no TLS */
+    size_t connections_max;           /* open at once; 0: 12000 */
+    size_t body_max_bytes;            /* of a request, where its route says nothing; 0: 1 MiB */
+} ml_http_options;
+/* Listens from now on, for the scripts that are loaded and those to come. *port (may be NULL):
+ * where.
+ */
+ML_API int ml_http_open(ml_host *h, const ml_http_options *o, int *port);
+/* Accepts nothing more and lets what runs end; fn is called once, when no connection is left or the
+ * time is over: `left` requests are then without an answer. */
+ML_API int ml_http_drain(ml_host *h, int64_t time_ns, void (*fn)(void *ud, int left), void *ud);
+
 /* ---- verbs: asynchronous; the reply comes during a later ml_step, exactly once ---- */
 typedef struct ml_reply {
     int code;         /* ML_OK or a negative code */

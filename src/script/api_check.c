@@ -336,9 +336,20 @@ static int core_seconds(lua_State *L)
     return 1;
 }
 
+/* core.class_name(value): what its metatable calls it ("moonloop.tool"), also where scripts do not
+ * see the metatable; nil when it is plain. */
+static int core_class_name(lua_State *L)
+{
+    luaL_checkany(L, 1);
+    if (luaL_getmetafield(L, 1, "__name") != LUA_TSTRING) lua_pushnil(L);
+    return 1;
+}
+
 void api_open_core(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"check_options", core_check_options}, {"seconds", core_seconds}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"check_options", core_check_options},
+                                         {"seconds", core_seconds},
+                                         {"class_name", core_class_name},
+                                         {NULL, NULL}};
     luaL_setfuncs(L, functions, 0);
 }

@@ -175,6 +175,26 @@ static int find_conflict(struct worker *w, const struct w_script *s, struct err 
     return 0;
 }
 
+/* Another file's route for the same requests. */
+static int find_route_conflict(struct worker *w, const struct w_script *s, struct err *e)
+{
+    struct http_router all;
+    int code = 0;
+    http_router_init(&all);
+    for (struct w_script *o = w->scripts; o && code == 0; o = o->next) {
+        if (o == s || o->loading || o->failed || o->retired || same_file(o, s)) continue;
+        const struct http_router *r = act_routes(o->act);
+        for (size_t i = 0; i < r->n && code == 0; i++)
+            code = http_router_add(&all, r->routes[i].method, r->routes[i].pattern, NULL, e);
+    }
+    const struct http_router *mine = act_routes(s->act);
+    for (size_t i = 0; i < mine->n && code == 0; i++)
+        code = http_router_add(&all, mine->routes[i].method, mine->routes[i].pattern, NULL, e);
+    if (code == ERR_EXISTS) err_prefix(e, "%s: another script has the route", s->path);
+    http_router_free(&all);
+    return code;
+}
+
 static void on_loaded(void *ud, const struct act_load_result *r)
 {
     struct w_script *s = ud;
@@ -183,7 +203,7 @@ static void on_loaded(void *ud, const struct act_load_result *r)
     s->loading = false;
     if (res.err.code || res.kind == ACT_LOAD_PROGRAM) {
         s->failed = true;
-    } else if (find_conflict(w, s, &res.err)) {
+    } else if (find_conflict(w, s, &res.err) || find_route_conflict(w, s, &res.err)) {
         s->failed = true;
     } else if ((s->bundle = act_bundle(s->act)) == NULL || w_serve(w)) {
         err_set(&res.err, ERR_NOMEM, "out of memory loading %s", s->path);
@@ -320,6 +340,17 @@ void worker_definitions(struct worker *w,
         size_t n = act_definitions(s->act, &d);
         for (size_t i = 0; i < n; i++)
             each(ud, &d[i], s->path, s->bundle ? s->bundle->digest : "");
+    }
+}
+
+void worker_routes(struct worker *w,
+                   void (*each)(void *ud, struct act_host *act, const struct http_route *route),
+                   void *ud)
+{
+    for (struct w_script *s = w->scripts; s; s = s->next) {
+        const struct http_router *r = usable(s) ? act_routes(s->act) : NULL;
+        for (size_t i = 0; r && i < r->n; i++)
+            each(ud, s->act, &r->routes[i]);
     }
 }
 

@@ -48,6 +48,11 @@ void worker_definitions(struct worker *w,
                         void (*each)(void *ud, const struct act_definition *d, const char *path,
                                      const char *digest),
                         void *ud);
+/* Routes over all scripts; act_request_start runs one. They are valid until the next script is
+ * loaded. */
+void worker_routes(struct worker *w,
+                   void (*each)(void *ud, struct act_host *act, const struct http_route *route),
+                   void *ud);
 /* The newest bundle that defines a workflow type: digest and path; ERR_NOTFOUND with the known
  * ones. */
 int worker_find_workflow(struct worker *w, struct str type, struct str *digest, struct str *path,

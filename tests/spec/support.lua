@@ -285,6 +285,50 @@ function M.get(url)
   return text
 end
 
+-- `moonloop serve s.lua` on a free port. body is the script's text without its first line. Returns { url, dir, bg, ask, stop }:
+-- ask(method, path, { body, headers, flags }) gives { status, headers (lower-case), body, value (of JSON) }; stop(signal) waits for the end.
+function M.serve(body, options)
+  options = options or {}
+  local d = M.dir { ["s.lua"] = 'local ml = require "moonloop"\n' .. body }
+  for name, text in pairs(options.files or {}) do d:write(name, text) end
+  local args = { "serve", "s.lua", "--port", "0", "--json" }
+  for _, a in ipairs(options.args or {}) do args[#args + 1] = a end
+  local s = { dir = d, bg = d:spawn(args, "serve") }
+  s.url = M.eventually("serve tells its address", function()
+    local err = d:read("serve.err")
+    if err:find('"error"', 1, true) then error(err, 0) end
+    return d:read("serve.out"):match('"url":"([^"]+)"')
+  end)
+  function s.ask(method, path, o)
+    o = o or {}
+    local parts = { "curl -sS -i -m 20 --path-as-is -X", method }
+    if method == "HEAD" then parts = { "curl -sS -i -m 20 --head" } end
+    for _, h in ipairs(o.headers or {}) do parts[#parts + 1] = "-H " .. quote(h) end
+    if o.body then
+      d:write(".body", o.body)
+      parts[#parts + 1] = "--data-binary @" .. quote(d.path .. "/.body")
+    end
+    parts[#parts + 1] = o.flags or ""
+    parts[#parts + 1] = quote(s.url .. path) .. " 2>&1"
+    local p = io.popen(table.concat(parts, " "))
+    local text = p:read("a")
+    p:close()
+    text = text:gsub("^HTTP/1.1 100 Continue\r\n\r\n", "")
+    local head, rest = text:match("^(.-)\r\n\r\n(.*)$")
+    local r = { status = tonumber((head or ""):match("^HTTP/1.1 (%d+)")), headers = {}, body = rest, text = text }
+    for name, value in (head or ""):gmatch("\n([^:\r\n]+): ([^\r\n]*)") do r.headers[name:lower()] = value end
+    local ok, v = pcall(decode, rest or "")
+    if ok then r.value = v end
+    return r
+  end
+  function s.stop(signal)
+    s.bg:kill(signal or "TERM")
+    M.eventually("serve ends", function() return not os.execute("kill -0 " .. s.bg.pid .. " 2>/dev/null") end, 20)
+    d:remove()
+  end
+  return s
+end
+
 -- The data of lua/api: every public name.
 function M.names()
   return assert(loadfile(M.root .. "/lua/api/names.lua"))(M.root .. "/lua/api")

@@ -13,3 +13,4 @@ ml_unit_test(http_server ${CMAKE_SOURCE_DIR}/tests/unit/test_http_server.c room_
 foreach(test problem webhook jwt)
   ml_unit_test(${test} ${CMAKE_SOURCE_DIR}/tests/unit/test_${test}.c room_http)
 endforeach()
+ml_unit_test(http_route ${CMAKE_SOURCE_DIR}/tests/unit/test_http_route.c room_http)

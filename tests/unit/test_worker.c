@@ -216,6 +216,13 @@ void act_close(struct act_host *h)
 {
     free(h);
 }
+const struct http_router *act_routes(const struct act_host *h)
+{
+    static struct http_router none;
+    (void)h;
+    return &none;
+}
+
 size_t act_definitions(const struct act_host *h, const struct act_definition **out)
 {
     *out = h->defs;

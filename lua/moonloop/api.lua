@@ -1,0 +1,78 @@
+-- run-side: api
+-- ml.api: routes for `moonloop serve`. A run loads the top of the file too: there the same calls define nothing, so that the top
+-- says the same in both. What happens with a request is in serve.lua.
+local core = require "moonloop.core"
+
+local M = {}
+local api = {}
+M.classes = { api = api }
+local class = { __index = api, __name = "moonloop.api", __metatable = false, __tostring = function() return "api" end }
+
+local function misuse(level, text, ...) error(text:format(...), level) end
+
+local function is_tool(value)
+  local meta = type(value) == "table" and core.class_name(value)
+  return meta == "moonloop.tool"
+end
+
+--- An object whose methods define routes.
+function M.api(options)
+  options = options or {}
+  if type(options) ~= "table" then misuse(3, "ml.api: a table of options expected, not a %s", type(options)) end
+  core.check_options(options, "api", "ml.api")
+  local prefix = options.prefix or ""
+  if prefix ~= "" and not prefix:find("^/.*[^/]$") then misuse(3, "ml.api: prefix begins with '/' and does not end with one, as in \"/v1\"") end
+  return setmetatable({ options = options, prefix = prefix, preflights = {} }, class)
+end
+
+-- A browser asks first (OPTIONS) where an api has cors; each path gets its answer once.
+local function preflight(self, path, level)
+  if not self.options.cors or self.preflights[path] then return end
+  self.preflights[path] = true
+  core.route("OPTIONS", path, {}, { api = self, path = path, options = {}, preflight = true }, level + 1)
+end
+
+local function define(self, name, method, path, options, handler, level)
+  core.defining(name)
+  if handler == nil then options, handler = nil, options end
+  options = options or {}
+  if type(path) ~= "string" then misuse(level, "%s: the path is a text, as in \"/posts/{id}\"", name) end
+  if type(options) ~= "table" then misuse(level, "%s: the options are a table", name) end
+  core.check_options(options, "route", name)
+  local tool = is_tool(handler)
+  if type(handler) ~= "function" and not tool then misuse(level, "%s %s: a handler (a function, or a tool) is missing", name, path) end
+  path = self.prefix .. path
+  if core.in_run then return end
+  local entry = { api = self, path = path, method = method, options = options, handler = not tool and handler or nil, tool = tool and handler or nil }
+  local limits = { timeout = options.timeout or self.options.timeout, max_body = options.max_body or self.options.max_body }
+  core.route(method, path, limits, entry, level)
+  if method ~= "OPTIONS" then preflight(self, path, level) end
+end
+
+for _, name in ipairs { "get", "post", "put", "patch", "delete" } do
+  api[name] = function(self, path, options, handler)
+    define(self, "api:" .. name, name:upper(), path, options, handler, 4)
+    return self
+  end
+end
+
+--- Any method: api:route("PROPFIND", "/x", handler).
+function api:route(method, path, options, handler)
+  if type(method) ~= "string" then misuse(3, "api:route: the method is a text, as in \"GET\"") end
+  define(self, "api:route", method:upper(), path, options, handler, 4)
+  return self
+end
+
+--- Files of a folder (beside the script), read as they are.
+function api:static(path, folder)
+  core.defining("api:static")
+  if type(path) ~= "string" or type(folder) ~= "string" or folder == "" then
+    misuse(3, "api:static: a path and a folder, as in api:static(\"/assets\", \"public\")")
+  end
+  if core.in_run then return self end
+  path = (self.prefix .. path):gsub("/$", "")
+  core.route("GET", path .. "/{path...}", { folder = folder }, { api = self, path = path, options = {} }, 3)
+  return self
+end
+
+return M

@@ -1,0 +1,355 @@
+-- `moonloop serve`: the real program, asked over HTTP by curl.
+local t = require "support"
+
+local server
+local function serve(body, options)
+  server = t.serve(body, options)
+  return server
+end
+
+local function ended() -- what a spec that failed left
+  if server then server.bg:kill("KILL") end
+  server = nil
+end
+
+local function problem(r, status, kind)
+  assert.equal(status, r.status, r.text)
+  assert.equal("application/problem+json", r.headers["content-type"])
+  assert.equal(status, r.value.status)
+  assert.equal("urn:moonloop:" .. kind, r.value.type)
+  return r.value
+end
+
+local function refused(body)
+  local d = t.dir { ["s.lua"] = 'local ml = require "moonloop"\n' .. body }
+  local r = d:exec { "serve", "s.lua", "--port", "0" }
+  d:remove()
+  assert.equal(2, r.code, r.err)
+  return r.err
+end
+
+describe("ml.api", function()
+  after_each(ended)
+  it("gives routes a prefix and their limits", function()
+    local s = serve [[
+      local api = ml.api { prefix = "/v1", max_body = 10, timeout = "100ms" }
+      api:post("/x", function(req) return req.body end)
+      api:post("/wide", { max_body = 100, timeout = "5s" }, function(req) ml.sleep(0.3) return #req.body end)
+      api:get("/slow", function() ml.sleep(5) end)]]
+    assert.equal("0123456789", s.ask("POST", "/v1/x", { body = "0123456789" }).body)
+    assert.equal(413, s.ask("POST", "/v1/x", { body = "0123456789a" }).status)
+    assert.equal("11", s.ask("POST", "/v1/wide", { body = "0123456789a" }).body)
+    problem(s.ask("GET", "/v1/slow"), 504, "timeout")
+    problem(s.ask("POST", "/x"), 404, "not-found")
+    s.stop()
+  end)
+  it("lets other origins in where it says so", function()
+    local s = serve [[
+      local api = ml.api { cors = { origins = { "https://a.example" }, headers = { "X-Y" }, credentials = true, max_age = "1m" } }
+      api:get("/x", function() return "x" end)
+      api:get("/bad", function() error("no") end)
+      ml.api():get("/own", function() return "x" end)]]
+    local r = s.ask("GET", "/x", { headers = { "Origin: https://a.example" } })
+    assert.equal("https://a.example", r.headers["access-control-allow-origin"])
+    assert.equal("true", r.headers["access-control-allow-credentials"])
+    assert.equal("Origin", r.headers.vary)
+    assert.is_nil(s.ask("GET", "/x", { headers = { "Origin: https://b.example" } }).headers["access-control-allow-origin"])
+    r = s.ask("GET", "/bad", { headers = { "Origin: https://a.example" } })
+    problem(r, 500, "internal")
+    assert.equal("https://a.example", r.headers["access-control-allow-origin"])
+    r = s.ask("OPTIONS", "/x", { headers = { "Origin: https://a.example", "Access-Control-Request-Method: GET" } })
+    assert.equal(204, r.status)
+    assert.equal("X-Y", r.headers["access-control-allow-headers"])
+    assert.equal("60", r.headers["access-control-max-age"])
+    assert.equal("GET, HEAD, OPTIONS", r.headers["access-control-allow-methods"])
+    assert.is_nil(s.ask("GET", "/own", { headers = { "Origin: https://a.example" } }).headers["access-control-allow-origin"])
+    s.stop()
+  end)
+  it("refuses what is no route, at its line", function()
+    assert.matches("s.lua:2: api:get /x: a handler", refused 'ml.api():get("/x")')
+    assert.matches("s.lua:2: GET x: a path begins with '/'", refused 'ml.api():get("x", function() end)')
+    assert.matches("is there already, as /{a}", refused 'local a = ml.api()\na:get("/{a}", function() end)\na:get("/{b}", function() end)')
+    assert.matches("unknown option 'timout' %(did you mean 'timeout'%?%)", refused 'ml.api():get("/x", { timout = 1 }, function() end)')
+    assert.matches("prefix begins with '/'", refused 'ml.api { prefix = "v1" }')
+    assert.matches("definitions belong to the top", refused 'local a = ml.api()\nml.setup(function() a:get("/x", function() end) end)')
+  end)
+  it("may be at the top of a script whose workflows run", function()
+    local v = t.workflow("return 1", { top = 'local api = ml.api { prefix = "/a" }\napi:get("/x", function() end):static("/s", ".")' })
+    assert.equal(1, v)
+  end)
+end)
+
+local function method(name, verb, path)
+  describe("api:" .. name, function()
+    after_each(ended)
+    it("answers " .. verb, function()
+      local s = serve(('ml.api():%s("%s", function(req) return { req.method, req.params.id, req.pattern } end)'):format(name, path))
+      assert.same({ verb, "a/ö", path }, s.ask(verb, "/p/a%2F%C3%B6").value)
+      local r = s.ask("SEARCH", "/p/1")
+      problem(r, 405, "method-not-allowed")
+      assert.equal(verb == "GET" and "GET, HEAD" or verb, r.headers.allow)
+      s.stop()
+    end)
+  end)
+end
+method("get", "GET", "/p/{id}")
+method("post", "POST", "/p/{id}")
+method("put", "PUT", "/p/{id}")
+method("patch", "PATCH", "/p/{id}")
+method("delete", "DELETE", "/p/{id}")
+
+describe("api:route", function()
+  after_each(ended)
+  it("answers any method, and the closest path", function()
+    local s = serve [[
+      local api = ml.api()
+      api:route("REPORT", "/x", function(req) return req.method end)
+      api:get("/a/{rest...}", function(req) return "rest " .. req.params.rest end):get("/a/{one}", function(req) return "one " .. req.params.one end)
+        :get("/a/b", function() return "b" end)]]
+    assert.equal("REPORT", s.ask("REPORT", "/x").body)
+    assert.equal("b", s.ask("GET", "/a/b").body)
+    assert.equal("one c", s.ask("GET", "/a/c").body)
+    assert.equal("rest c/d", s.ask("GET", "/a/c/d").body)
+    local head = s.ask("HEAD", "/a/b")
+    assert.same({ 200, "1", "" }, { head.status, head.headers["content-length"], head.body })
+    assert.equal("REPORT", s.ask("OPTIONS", "/x").headers.allow)
+    s.stop()
+  end)
+end)
+
+describe("api:static", function()
+  after_each(ended)
+  it("serves files, and nothing outside of the folder", function()
+    local s = serve('ml.api():static("/files", "public")', { files = { ["public/a.txt"] = "hello", ["public/sub/index.html"] = "<p>", ["secret.txt"] = "no",
+      ["public/.hidden"] = "no" } })
+    os.execute("ln -s ../secret.txt " .. s.dir.path .. "/public/link.txt && ln -s .. " .. s.dir.path .. "/public/up && mkdir " .. s.dir.path .. "/public/empty")
+    local r = s.ask("GET", "/files/a.txt")
+    assert.same({ 200, "hello", "text/plain; charset=utf-8" }, { r.status, r.body, r.headers["content-type"] })
+    assert.equal(304, s.ask("GET", "/files/a.txt", { headers = { "If-None-Match: " .. r.headers.etag } }).status)
+    assert.equal(304, s.ask("GET", "/files/a.txt", { headers = { "If-Modified-Since: " .. r.headers["last-modified"] } }).status)
+    s.dir:write("public/a.txt", "hello again")
+    assert.equal("hello again", s.ask("GET", "/files/a.txt", { headers = { "If-None-Match: " .. r.headers.etag } }).body)
+    assert.equal("<p>", s.ask("GET", "/files/sub/").body)
+    for _, path in ipairs { "/files/../secret.txt", "/files/%2e%2e/secret.txt", "/files/..%2Fsecret.txt", "/files/link.txt", "/files/up/secret.txt", "/files/.hidden",
+      "/files/%2Fetc%2Fpasswd", "/files//etc/passwd", "/files/nope", "/files/empty", "/files/empty/", "/files/sub", "/files/a.txt/", "/files/a%00.txt" } do
+      local wrong = s.ask("GET", path)
+      assert.is_true(wrong.status == 404 or wrong.status == 400, path .. " " .. tostring(wrong.status))
+    end
+    s.stop()
+  end)
+end)
+
+describe("ml.response", function()
+  after_each(ended)
+  it("is an answer of one's own", function()
+    local s = serve [[
+      local api = ml.api()
+      api:get("/json", function() return ml.response { status = 201, json = { n = 9007199254740993 }, headers = { ["X-A"] = "b", ["Set-Cookie"] = { "a=1", "b=2" } } } end)
+      api:get("/text", function() return ml.response { body = "<p>", headers = { ["Content-Type"] = "text/html" } } end)
+      api:get("/bytes", function() return ml.response { body = ml.bytes("\0\255") } end)
+      api:get("/none", function() return ml.response { status = 304 } end)
+      api:get("/nil", function() end)
+      api:get("/number", function() return 5 end)
+      api:get("/list", function() return ml.list {} end)
+      api:get("/inject", function() return ml.response { headers = { ["X-A"] = "a\r\nX-B: c" } } end)
+      api:get("/status", function() return ml.response { status = 99 } end)
+      api:get("/unsendable", function() return { f = print } end)]]
+    local r = s.ask("GET", "/json")
+    assert.same({ 201, '{"n":9007199254740993}', "b" }, { r.status, r.body, r.headers["x-a"] })
+    assert.matches("Set%-Cookie: a=1\r\n.*Set%-Cookie: b=2\r\n", r.text)
+    assert.equal("text/html", s.ask("GET", "/text").headers["content-type"])
+    assert.equal("\0\255", s.ask("GET", "/bytes").body)
+    assert.equal(304, s.ask("GET", "/none").status)
+    assert.equal(204, s.ask("GET", "/nil").status)
+    assert.equal("5", s.ask("GET", "/number").body)
+    assert.equal("[]", s.ask("GET", "/list").body)
+    problem(s.ask("GET", "/inject"), 500, "internal")
+    problem(s.ask("GET", "/status"), 500, "internal")
+    problem(s.ask("GET", "/unsendable"), 500, "internal")
+    assert.matches("status is a number from 200 to 599", s.dir:read("serve.err"))
+    s.stop()
+  end)
+end)
+
+describe("ml.problem", function()
+  after_each(ended)
+  it("is returned or raised, and what else is raised is told to the log only", function()
+    local s = serve [[
+      local api = ml.api()
+      local function out() return ml.problem { status = 409, type = "taken", detail = "it is taken", field = "name", headers = { ["Retry-After"] = 7 } } end
+      api:get("/returned", function() return out() end)
+      api:get("/raised", function() error(out()) end)
+      api:get("/url", function() return ml.problem { status = 402, type = "https://x.example/broke", title = "Broke" } end)
+      api:get("/plain", function() return ml.problem { status = 410 } end)
+      api:get("/boom", function() local x = nil; return x.password_is_hunter2 end)
+      api:get("/fail", function() ml.fail("hunter2", { type = "Odd" }) end)
+      api:get("/exit", function() os.exit(3) end)]]
+    for _, path in ipairs { "/returned", "/raised" } do
+      local r = s.ask("GET", path)
+      local p = problem(r, 409, "taken")
+      assert.same({ "it is taken", "name", "Conflict", "7" }, { p.detail, p.field, p.title, r.headers["retry-after"] })
+    end
+    assert.same({ status = 402, type = "https://x.example/broke", title = "Broke" }, s.ask("GET", "/url").value)
+    assert.same({ status = 410, type = "about:blank", title = "Gone" }, s.ask("GET", "/plain").value)
+    for _, path in ipairs { "/boom", "/fail", "/exit" } do
+      local r = s.ask("GET", path)
+      problem(r, 500, "internal")
+      assert.is_nil(r.text:find("hunter2", 1, true))
+    end
+    local err = s.dir:read("serve.err")
+    assert.matches("GET /boom: s.lua:8: attempt to index a nil value", err)
+    assert.matches("stack traceback", err)
+    assert.matches("Odd: hunter2", err)
+    s.stop()
+  end)
+end)
+
+describe("ml.stream", function()
+  after_each(ended)
+  it("sends texts and events as they come", function()
+    local s = serve [[
+      local api = ml.api()
+      api:get("/text", function() return ml.stream(function(send) for i = 1, 3 do send("part " .. i .. "\n") end end, { status = 203, headers = { ["X-A"] = "b" } }) end)
+      api:get("/events", function() return function(send)
+        send { event = "token", data = { text = "a\nb" }, id = 1 }
+        send { data = "two\nlines" }
+        send "plain"
+      end end)
+      api:get("/typed", function() return ml.stream(function(send) send("{}\n") end, { type = "application/x-ndjson" }) end)
+      api:get("/empty", function() return ml.stream(function() end) end)
+      api:get("/early", function() return ml.stream(function(send) error("before") end) end)
+      api:get("/late", function() return ml.stream(function(send) send("x") ml.sleep(0.05) error("after") end) end)
+      api:get("/big", function() return ml.stream(function(send) for i = 1, 50 do send(("x"):rep(100000)) end end) end)]]
+    local r = s.ask("GET", "/text")
+    assert.same({ 203, "part 1\npart 2\npart 3\n", "b" }, { r.status, r.body, r.headers["x-a"] })
+    r = s.ask("GET", "/events")
+    assert.equal("text/event-stream", r.headers["content-type"])
+    assert.equal('id: 1\nevent: token\ndata: {"text":"a\\nb"}\n\ndata: two\ndata: lines\n\ndata: plain\n\n', r.body)
+    assert.equal("application/x-ndjson", s.ask("GET", "/typed").headers["content-type"])
+    assert.same({ 200, "" }, { s.ask("GET", "/empty").status, s.ask("GET", "/empty").body })
+    problem(s.ask("GET", "/early"), 500, "internal")
+    assert.matches("curl: %(18%)", s.ask("GET", "/late").text) -- cut, not ended
+    assert.equal(5000000, #s.ask("GET", "/big").body)
+    assert.equal(5000000, #s.ask("GET", "/big", { flags = "--limit-rate 20M" }).body)
+    s.stop()
+  end)
+  it("ends the handler when its listener leaves", function()
+    local s = serve [[
+      ml.api():get("/x", function() return ml.stream(function(send)
+        local f <close> = setmetatable({}, { __close = function() ml.log.info("the listener has left") end })
+        while true do send { data = "tick" } ml.sleep(0.05) end
+      end) end):get("/y", function()
+        local f <close> = setmetatable({}, { __close = function() ml.log.info("nobody waits") end })
+        ml.sleep(20)
+      end)]]
+    assert.matches("curl: %(28%)", s.ask("GET", "/x", { flags = "-m 0.5" }).text)
+    t.eventually("the handler ended", function() return s.dir:read("serve.err"):find("the listener has left", 1, true) end)
+    assert.matches("curl: %(28%)", s.ask("GET", "/y", { flags = "-m 0.5" }).text)
+    t.eventually("the handler ended", function() return s.dir:read("serve.err"):find("nobody waits", 1, true) end)
+    s.stop()
+  end)
+end)
+
+describe("request:json", function()
+  after_each(ended)
+  it("decodes the body, or answers what is wrong with it", function()
+    local s = serve [[
+      ml.api():post("/x", function(req) return req:json() end):post("/input", { input = { type = "object" } }, function(req) return req.input end)
+        :get("/input/{id}", { input = { type = "object" } }, function(req) return req.input end)]]
+    assert.equal('{"a":9007199254740993,"b":1.0}', s.ask("POST", "/x", { body = '{"b":1.0,"a":9007199254740993}' }).body)
+    assert.matches("the body is not JSON", problem(s.ask("POST", "/x", { body = "{a" }), 400, "bad-json").detail)
+    problem(s.ask("POST", "/x", { body = "" }), 400, "bad-json")
+    assert.same({ a = 1 }, s.ask("POST", "/input", { body = '{"a":1}', headers = { "Content-Type: application/json" } }).value)
+    assert.same({ a = "1" }, s.ask("POST", "/input", { body = "a=1" }).value) -- curl's content type is a form's
+    assert.same({ a = "1", id = "7" }, s.ask("GET", "/input/7?a=1").value)
+    s.stop()
+  end)
+end)
+
+describe("request:form", function()
+  after_each(ended)
+  it("reads a form", function()
+    local s = serve 'ml.api():post("/x", function(req) return { req:form(), req.query, req.headers["x-y"], req.query_string } end)'
+    local r = s.ask("POST", "/x?q=%C3%B6&q=2&e", { body = "a=1&b=x+y%26&a=2&c", headers = { "X-Y: one", "X-Y: two" } })
+    assert.same({ { a = "1", b = "x y&", c = "" }, { q = "ö", e = "" }, "one, two", "q=%C3%B6&q=2&e" }, r.value)
+    problem(s.ask("POST", "/x", { body = "a=1", headers = { "Content-Type: text/plain" } }), 415, "not-a-form")
+    s.stop()
+  end)
+end)
+
+describe("moonloop serve", function()
+  after_each(ended)
+  it("runs the workflows that handlers start, and tells its health", function()
+    local s = serve [[
+      local double = ml.activity("double", { timeout = "5s" }, function(n) return n * 2 end)
+      ml.workflow("w", function(n) return double(n) end)
+      ml.api():post("/w", function(req) return { ml.client.start("w", { input = req:json() }):result() } end)]]
+    assert.same({ 42 }, s.ask("POST", "/w", { body = "21" }).value)
+    assert.same({ status = "ok" }, s.ask("GET", "/healthz").value)
+    assert.same({ status = "ready" }, s.ask("GET", "/readyz").value)
+    problem(s.ask("POST", "/healthz"), 405, "method-not-allowed")
+    assert.equal(1, #s.dir:exec({ "list", "--json" }).value)
+    s.stop()
+  end)
+  it("serves a tool as a route", function()
+    local s = serve [[
+      local add = ml.tool { name = "add", run = function(args) return { sum = args.a + args.b } end }
+      ml.api():post("/add", add):get("/add/{a}/{b}", add)]]
+    assert.same({ sum = 3 }, s.ask("POST", "/add", { body = '{"a":1,"b":2}', headers = { "Content-Type: application/json" } }).value)
+    assert.same({ sum = 7 }, s.ask("GET", "/add/3/4").value)
+    s.stop()
+  end)
+  it("finishes what runs when it is asked to stop", function()
+    local s = serve 'ml.api():get("/x", function() ml.sleep(1) return "done" end)'
+    local d = s.dir
+    os.execute(("cd %s && { curl -s -m 20 %s/x >x.out 2>&1 & } && sleep 0.4"):format(d.path, s.url))
+    s.bg:kill("TERM")
+    t.eventually("the answer came", function() return d:read("x.out") == "done" end, 5)
+    t.eventually("serve ends", function() return not os.execute("kill -0 " .. s.bg.pid .. " 2>/dev/null") end)
+    d:remove()
+  end)
+  it("loads changed scripts again, and keeps the text that worked", function()
+    local s = serve('local m = require "m"\nml.api():get("/x", function() return m end)', { files = { ["m.lua"] = 'return "one"' }, args = { "--watch" } })
+    assert.equal("one", s.ask("GET", "/x").body)
+    s.dir:write("m.lua", 'return "two"')
+    t.eventually("the new text answers", function() return s.ask("GET", "/x").body == "two" end)
+    s.dir:write("s.lua", 'local ml = require "moonloop"\nml.api():get("/y", function() return "y" end')
+    os.execute("sleep 1")
+    assert.equal("two", s.ask("GET", "/x").body)
+    s.dir:write("s.lua", 'local ml = require "moonloop"\nml.api():get("/y", function() return "y" end)')
+    t.eventually("the new route is there", function() return s.ask("GET", "/y").body == "y" end)
+    assert.equal(404, s.ask("GET", "/x").status)
+    s.stop()
+  end)
+  it("says what is wrong with how it is called", function()
+    local d = t.dir { ["s.lua"] = 'local ml = require "moonloop"\nml.api():get("/x", function() end)', ["p.lua"] = 'print("hello")',
+      ["two.lua"] = 'local ml = require "moonloop"\nml.api():get("/x", function() end)' }
+    local function says(code, text, ...)
+      local r = d:exec({ "serve", ... }, { timeout = 10 })
+      assert.equal(code, r.code, r.err)
+      assert.matches(text, r.err)
+    end
+    says(2, "SCRIPT is missing")
+    says(2, "no script nope.lua", "nope.lua")
+    says(2, "%-%-port is a number from 0", "s.lua", "--port", "x")
+    says(2, "%-%-port is a number from 0", "s.lua", "--port", "65536")
+    says(2, "belong together", "s.lua", "--tls-cert", "x")
+    says(2, "cannot be read", "s.lua", "--tls-cert", "nope", "--tls-key", "nope")
+    says(2, "is not an address", "s.lua", "--host", "example.com")
+    says(2, "p.lua defines nothing", "p.lua")
+    says(2, "another script has the route: GET /x is there already", "s.lua", "two.lua")
+    d:exec { "run", "s.lua", "--clock", "virtual" }
+    d:remove()
+  end)
+  it("serves HTTPS", function()
+    local d = t.dir {}
+    os.execute(("cd %s && openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 2 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1 2>/dev/null")
+      :format(d.path))
+    local s = serve('ml.api():post("/x", function(req) return req:json() end)', { args = { "--tls-cert", d.path .. "/cert.pem", "--tls-key", d.path .. "/key.pem" } })
+    assert.matches("^https://127", s.url)
+    assert.same({ 1, 2 }, s.ask("POST", "/x", { body = "[1,2]", flags = "--cacert " .. d.path .. "/cert.pem" }).value)
+    assert.matches("curl: %(60%)", s.ask("POST", "/x", { body = "[1,2]" }).text)
+    d:remove()
+    s.stop()
+  end)
+end)
