@@ -1,8 +1,21 @@
 -- Models, agents and people: what is written in lua/moonloop over the other names.
 local w, a, all = { "workflow" }, { "activity" }, { "workflow", "activity", "top" }
 local model_errors = "`RateLimited`, `Overloaded`, `ServerError`, `StreamCut`, `BadResponse`, `EmptyAnswer`: retryable, Retry-After kept; `ContextTooLong`, `Refused`, `BadRequest`, `AuthError`, `UnknownModel`, `OutOfCredit`: not"
-local _ = w
+local both = { "workflow", "activity" }
+local input = { "input", "string|list", "a text, or messages { role, content }" }
+local agent_errors = "`LimitReached` (live, or rejected by a person), `BadOutput`, `BadToolCalls`, and the model's own"
 return {
+  { name = "ml.agent", where = { "top" }, options = "agent", args = { { "spec", "options:agent", "`name` and `model` are needed" } }, returns = { { "agent", "" } },
+    doc = "Defines an agent: a model, instructions and tools, in a loop (`lua/moonloop/agent.lua`, to be read and copied)." },
+  { name = "agent:run", where = both, options = "agent_run", args = { input, { "options?", "options:agent_run", "" } },
+    returns = { { "any", "its answer: a text, or with `output` a value" }, { "table", "{usage, turns, tool_calls, messages, agent}" } },
+    doc = "Runs until the agent has answered. In a workflow each model call (`moonloop.model`) and each tool call is an activity, recorded once; elsewhere it is live.", errors = agent_errors },
+  { name = "agent:stream", where = a, options = "agent_run", args = { input, { "options?", "options:agent_run", "" } },
+    returns = { { "function", "for event in agent:stream(messages): {type = text|reasoning|tool_call|tool_result|agent|repair|compacted|restarted|done}" } },
+    doc = "Runs live and gives what happens as it comes; the last event is {type = `done`, result, usage, turns, messages}.", errors = agent_errors },
+  { name = "ml.approve", where = w, options = "approve", args = { { "what", "options:approve", "" } },
+    returns = { { "table", "{approved, args, edited, reason, by, expired, digest}" } },
+    doc = "Asks a person and waits for the decision: `moonloop approvals`, or the update `moonloop.decide` {id, decision = approve|reject|edit, digest, args, reason, by}." },
   { name = "ml.model", where = all, options = "model", args = { { "name", "string|env", "`provider:name`: openai, responses (OpenAI's newer interface), anthropic, openrouter, mistral, groq, deepseek, ollama; any name with a base_url" }, { "options?", "options:model", "" } },
     returns = { { "model", "" } }, doc = "A model: which one, where, with which key. Made at the top of a file; nothing is asked yet." },
   { name = "model:chat", where = a, options = "llm", args = { { "request", "options:llm", "" } }, returns = { { "table", "as ml.llm.chat" } }, doc = "ml.llm.chat with this model.", errors = model_errors },

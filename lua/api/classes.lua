@@ -15,6 +15,7 @@ return {
   { name = "env", doc = "A variable of the environment, resolved where it is used: a text in activities, an error in a workflow." },
   { name = "secret", doc = "A secret, by its name. Only the HTTP layer (and ml.crypto.hmac_sha256, ml.crypto.equal) reads its value." },
   { name = "oauth2", doc = "Credentials whose token is fetched, kept and refreshed in the process." },
+  { name = "agent", doc = "A model, instructions and tools, in a loop." },
   { name = "model", doc = "A language model, by its name." },
   { name = "schema", doc = "A JSON Schema. `tostring` gives its JSON." },
   { name = "bytes", doc = "Bytes that are carried as they are." },

@@ -20,6 +20,31 @@ return {
     tools = "a list of { name, description, input = JSON Schema }", tool_choice = "`auto`, `none`, `required`, or a tool's name", output = "a JSON Schema that the answer's text shall match",
     max_tokens = max_tokens, temperature = temperature, top_p = top_p, reasoning = reasoning, cache = cache, stop = stop, extra = extra,
     retries = "how often a retryable failure is tried again here, waiting as the provider asks (30s at most); 0", on_event = "fn(event) for each piece as it comes: {type = `text`, text}, {type = `reasoning`, text}, {type = `tool_call`, id, name}, {type = `restarted`}",
+    need_price = "refuse a model whose price is not known",
+  },
+  agent = {
+    name = "up to 50 letters, digits, _ and -", model = "`provider:name`, ml.env or ml.model", instructions = "what it is told first: a text, or fn(state) that returns one",
+    description = "for people, and for the agents whose tool it is", tools = "tools, and agents (children in a workflow)", handoffs = "agents that the conversation may be handed over to",
+    output = "a schema: the answer is a value that matches it, not a text", repairs = "how often an output that breaks its schema is asked for again; 2",
+    limits = "of one run of the loop. Live a limit that is reached is a failure, in a workflow it pauses the run and asks", hooks = "functions before and after each call",
+    compact = "makes the older part of a long conversation a summary, as a recorded step", on_tool_error = "`tell` the model (default), or `fail`",
+    stream = "false: model calls in a workflow do not stream", retry = "of a model call in a workflow; 10 attempts", timeout = "of one model call in a workflow; 10m",
+    max_tokens = max_tokens, temperature = temperature, reasoning = reasoning, cache = cache,
+  },
+  agent_limits = {
+    turns = "model calls; 20", tool_calls = "100", tokens = "input and output together", cost = "money: \"0.50 USD\"; the model's price must be known", time = "how long, without the time that people took to decide",
+  },
+  agent_hooks = {
+    before_model = "fn(request, messages, state): may return other messages", after_model = "fn(answer, state)",
+    before_tool = "fn(call, state): may return other arguments, or false and a reason to refuse the call", after_tool = "fn(call, value, state): may return another result",
+  },
+  agent_compact = {
+    after = "input tokens of a call from which on it is done", keep = "how many messages stay as they are; 6", instructions = "how the summary is asked for", max_tokens = "of the summary",
+  },
+  agent_run = { limits = "put over those of the definition", context = "of the caller, for the tools' boundary" },
+  approve = {
+    name = "what is to be approved", text = "for the person who decides", args = "what it would be done with: bound by its digest, may be edited", deadline = "how long the decision may take; for ever",
+    remind = "when `notify` is called again", default = "what holds when nobody decided in time; `reject`", notify = "an activity or function that is called with the item, and again as a reminder",
   },
   retry = {
     max_attempts = "how many in all; 0 (default): no limit. 1 never runs twice, also when the process is killed", initial = "the wait before the second attempt; 1s",
@@ -49,6 +74,7 @@ return {
     effects = "true: it changes something in the world; such a tool cannot be live", deadline = "of one call; 15s, of a live tool at most 60s; durable 60s",
     scope = "what the caller's key must have: a text or a list", rate = "how often a key may call it: `30/min`", cost = "credits that a durable call reserves",
     timeout = "of one attempt in a workflow; the deadline and 5s", retry = "the retry policy in a workflow", task_queue = queue, remote = "the URL of the API that has the tool", auth = "credentials for it",
+    approval = "a person decides each call in a workflow: true, or { deadline, remind, default, notify, text }, or fn(args) that returns one of these or false",
   },
   api = {
     prefix = "before each path: `/v1`", cors = "{ origins = list or \"*\", headers = list, credentials = boolean, max_age = duration }: which other origins' pages may call; off by default",

@@ -27,7 +27,7 @@ return {
   tool = {
     name = "string", description = "string?", mode = "enum:live|durable?", input = "any?", output = "any?", run = "function?", effects = "boolean?",
     deadline = "duration?", scope = "any?", rate = "string?", cost = "integer?", timeout = "duration?", retry = "options:retry?", task_queue = "string?",
-    remote = "any?", auth = "any?",
+    remote = "any?", auth = "any?", approval = "any?",
   },
   api = { prefix = "string?", cors = "table?", timeout = "duration?", max_body = "integer?", auth = "any?", scope = "any?", rate = "string?" },
   route = {
@@ -80,7 +80,19 @@ return {
   llm = {
     model = "any?", messages = "any?", instructions = "string?", tools = "list?", tool_choice = "string?", output = "table?", max_tokens = "integer?",
     temperature = "number?", top_p = "number?", reasoning = "any?", cache = "boolean?", stop = "list?", extra = "table?", retries = "integer?",
-    on_event = "function?",
+    on_event = "function?", need_price = "boolean?",
+  },
+  agent = {
+    name = "string", model = "any", instructions = "any?", description = "string?", tools = "list?", handoffs = "list?", output = "any?", repairs = "integer?",
+    limits = "options:agent_limits?", hooks = "options:agent_hooks?", compact = "options:agent_compact?", on_tool_error = "enum:tell|fail?", stream = "boolean?",
+    retry = "options:retry?", timeout = "duration?", max_tokens = "integer?", temperature = "number?", reasoning = "any?", cache = "boolean?",
+  },
+  agent_limits = { turns = "integer?", tool_calls = "integer?", tokens = "integer?", cost = "any?", time = "duration?" },
+  agent_hooks = { before_model = "function?", after_model = "function?", before_tool = "function?", after_tool = "function?" },
+  agent_compact = { after = "integer", keep = "integer?", instructions = "string?", max_tokens = "integer?" },
+  agent_run = { limits = "options:agent_limits?", context = "any?" },
+  approve = {
+    name = "string", text = "string?", args = "any?", deadline = "duration?", remind = "duration?", default = "enum:approve|reject?", notify = "any?",
   },
   client_overlap = { overlap = "enum:skip|buffer_one|buffer_all|cancel_other|terminate_other|allow_all?" },
   client_version = { force = "boolean?" },

@@ -17,6 +17,50 @@ local ml = {}
 ---@field task_queue? string where workers take it from; the run's own by default
 ---@field timeout? string|number of one attempt
 
+---@class moonloop.options.agent
+---@field cache? boolean marks what stays the same (instructions, tools, the conversation so far) for the provider's prompt cache; OpenAI needs no mark
+---@field compact? moonloop.options.agent_compact makes the older part of a long conversation a summary, as a recorded step
+---@field description? string for people, and for the agents whose tool it is
+---@field handoffs? any[] agents that the conversation may be handed over to
+---@field hooks? moonloop.options.agent_hooks functions before and after each call
+---@field instructions? any what it is told first: a text, or fn(state) that returns one
+---@field limits? moonloop.options.agent_limits of one run of the loop. Live a limit that is reached is a failure, in a workflow it pauses the run and asks
+---@field max_tokens? integer the most that an answer may have
+---@field model any `provider:name`, ml.env or ml.model
+---@field name string up to 50 letters, digits, _ and -
+---@field on_tool_error? "tell"|"fail" `tell` the model (default), or `fail`
+---@field output? any a schema: the answer is a value that matches it, not a text
+---@field reasoning? any how much it thinks: a word (`low`, `medium`, `high`), or with Anthropic a number of tokens
+---@field repairs? integer how often an output that breaks its schema is asked for again; 2
+---@field retry? moonloop.options.retry of a model call in a workflow; 10 attempts
+---@field stream? boolean false: model calls in a workflow do not stream
+---@field temperature? number how free it is; the provider's own default
+---@field timeout? string|number of one model call in a workflow; 10m
+---@field tools? any[] tools, and agents (children in a workflow)
+
+---@class moonloop.options.agent_compact
+---@field after integer input tokens of a call from which on it is done
+---@field instructions? string how the summary is asked for
+---@field keep? integer how many messages stay as they are; 6
+---@field max_tokens? integer of the summary
+
+---@class moonloop.options.agent_hooks
+---@field after_model? function fn(answer, state)
+---@field after_tool? function fn(call, value, state): may return another result
+---@field before_model? function fn(request, messages, state): may return other messages
+---@field before_tool? function fn(call, state): may return other arguments, or false and a reason to refuse the call
+
+---@class moonloop.options.agent_limits
+---@field cost? any money: "0.50 USD"; the model's price must be known
+---@field time? string|number how long, without the time that people took to decide
+---@field tokens? integer input and output together
+---@field tool_calls? integer 100
+---@field turns? integer model calls; 20
+
+---@class moonloop.options.agent_run
+---@field context? any of the caller, for the tools' boundary
+---@field limits? moonloop.options.agent_limits put over those of the definition
+
 ---@class moonloop.options.api
 ---@field auth? any who may call its routes
 ---@field cors? table { origins = list or "*", headers = list, credentials = boolean, max_age = duration }: which other origins' pages may call; off by default
@@ -25,6 +69,15 @@ local ml = {}
 ---@field rate? string how often a key may call: `30/min`
 ---@field scope? any what a caller's key must have
 ---@field timeout? string|number of its routes
+
+---@class moonloop.options.approve
+---@field args? any what it would be done with: bound by its digest, may be edited
+---@field deadline? string|number how long the decision may take; for ever
+---@field default? "approve"|"reject" what holds when nobody decided in time; `reject`
+---@field name string what is to be approved
+---@field notify? any an activity or function that is called with the item, and again as a reminder
+---@field remind? string|number when `notify` is called again
+---@field text? string for the person who decides
 
 ---@class moonloop.options.await
 ---@field summary? string a few words for people, shown with the event
@@ -158,6 +211,7 @@ local ml = {}
 ---@field max_tokens? integer the most that an answer may have
 ---@field messages? any a text, or a list of { role, content, tool_calls, tool_call_id }
 ---@field model? any `provider:name`, ml.env or ml.model
+---@field need_price? boolean refuse a model whose price is not known
 ---@field on_event? function fn(event) for each piece as it comes: {type = `text`, text}, {type = `reasoning`, text}, {type = `tool_call`, id, name}, {type = `restarted`}
 ---@field output? table a JSON Schema that the answer's text shall match
 ---@field reasoning? any how much it thinks: a word (`low`, `medium`, `high`), or with Anthropic a number of tokens
@@ -271,6 +325,7 @@ local ml = {}
 ---@field type? string the content type; `text/event-stream` or `text/plain` by what is sent first
 
 ---@class moonloop.options.tool
+---@field approval? any a person decides each call in a workflow: true, or { deadline, remind, default, notify, text }, or fn(args) that returns one of these or false
 ---@field auth? any credentials for it
 ---@field cost? integer credits that a durable call reserves
 ---@field deadline? string|number of one call; 15s, of a live tool at most 60s; durable 60s
@@ -372,6 +427,10 @@ local secret = {}
 --- Credentials whose token is fetched, kept and refreshed in the process.
 ---@class moonloop.oauth2
 local oauth2 = {}
+
+--- A model, instructions and tools, in a loop.
+---@class moonloop.agent
+local agent = {}
 
 --- A language model, by its name.
 ---@class moonloop.model
@@ -1425,6 +1484,33 @@ function ml.client.search_attributes() end
 ---@param name string
 ---@param type string Keyword, KeywordList, Text, Int, Double, Bool or Datetime
 function ml.client.add_search_attribute(name, type) end
+
+--- Defines an agent: a model, instructions and tools, in a loop (`lua/moonloop/agent.lua`, to be read and copied).
+--- In: top.
+---@param spec moonloop.options.agent `name` and `model` are needed
+---@return moonloop.agent #
+function ml.agent(spec) end
+
+--- Runs until the agent has answered. In a workflow each model call (`moonloop.model`) and each tool call is an activity, recorded once; elsewhere it is live.
+--- In: workflow, activity. Errors: `LimitReached` (live, or rejected by a person), `BadOutput`, `BadToolCalls`, and the model's own.
+---@param input string|any[] a text, or messages { role, content }
+---@param options? moonloop.options.agent_run
+---@return any # its answer: a text, or with `output` a value
+---@return table # {usage, turns, tool_calls, messages, agent}
+function agent:run(input, options) end
+
+--- Runs live and gives what happens as it comes; the last event is {type = `done`, result, usage, turns, messages}.
+--- In: activity. Errors: `LimitReached` (live, or rejected by a person), `BadOutput`, `BadToolCalls`, and the model's own.
+---@param input string|any[] a text, or messages { role, content }
+---@param options? moonloop.options.agent_run
+---@return function # for event in agent:stream(messages): {type = text|reasoning|tool_call|tool_result|agent|repair|compacted|restarted|done}
+function agent:stream(input, options) end
+
+--- Asks a person and waits for the decision: `moonloop approvals`, or the update `moonloop.decide` {id, decision = approve|reject|edit, digest, args, reason, by}.
+--- In: workflow.
+---@param what moonloop.options.approve
+---@return table # {approved, args, edited, reason, by, expired, digest}
+function ml.approve(what) end
 
 --- A model: which one, where, with which key. Made at the top of a file; nothing is asked yet.
 --- In: workflow, activity, top.

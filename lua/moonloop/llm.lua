@@ -335,6 +335,10 @@ function llm.chat(request)
   local r = M.resolve(request.model, "ml.llm.chat")
   local o = {}
   for k, v in pairs(request) do o[k] = v end
+  if o.need_price and not (r.price or prices.find(r.model)) then
+    local text = "a limit in money needs the price of %s:%s: ml.model(name, { price = { input = ..., output = ... } })"
+    fail("UnknownPrice", text:format(r.provider, r.model), false)
+  end
   o.messages = normal(request.messages, request.instructions)
   for _, key in ipairs { "max_tokens", "temperature", "top_p", "reasoning", "cache", "stop" } do
     if o[key] == nil then o[key] = r[key] end

@@ -56,13 +56,20 @@ end
 
 --- Runs the tool here, through its boundary. context: {principal, key}; absent, those of the activity that calls.
 function M.call(self, args, context)
-  if core.in_run then return self.activity(args) end
+  if core.in_run then
+    if self.approval then args = require("moonloop.approve").gate(self, args) end
+    return self.activity(args)
+  end
+  if self.approval and ml.info().activity_type ~= self.name then -- a run's call has passed the gate there
+    local text = ("tool %s needs a person's approval, which only a workflow can wait for"):format(self.name)
+    ml.fail(text, { type = "ApprovalNeeded", retryable = false })
+  end
   local boundary = "moonloop.boundary" -- not part of a run's text
   return require(boundary).call(self, args, context)
 end
 
 function tool:async(args)
-  if core.in_run then return self.activity:async(args) end
+  if core.in_run and not self.approval then return self.activity:async(args) end
   return ml.spawn(M.call, self, args)
 end
 

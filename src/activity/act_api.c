@@ -286,6 +286,13 @@ static int core_activity(lua_State *L)
     return new_activity(L);
 }
 
+/* core.workflow(name, options, fn): likewise. */
+static int core_workflow(lua_State *L)
+{
+    define(L, "workflow", OWN, true);
+    return 0;
+}
+
 /* core.defining(fname): raises where nothing may be defined any more. */
 static int core_defining(lua_State *L)
 {
@@ -367,6 +374,8 @@ static void add_workflow_only(lua_State *L)
          "here nothing changes but by your own waiting calls; use ml.spawn and future:await()"},
         {"every", "use ml.sleep here (it is not durable), or loop in the workflow"},
         {"child", "start children from the workflow"},
+        {"approve",
+         "a person's decision may take days; ask from the workflow, and pass what was decided"},
         {"external", "signal and cancel other runs from a workflow"},
         {"side_effect", "an activity may simply call the function"},
         {"patched", "activities always run the newest text"},
@@ -559,6 +568,7 @@ static int ml_index(lua_State *L)
 static void open_core(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"activity", core_activity},
+                                         {"workflow", core_workflow},
                                          {"defining", core_defining},
                                          {"define_tool", core_define_tool},
                                          {NULL, NULL}};

@@ -48,6 +48,8 @@ static void look(void *ud, const struct act_definition *d, const char *path, con
     char base[512];
     (void)digest;
     if (strcmp(d->kind, "workflow") != 0 || (x->script && !same_file(x->script, path))) return;
+    if (str_starts(d->name, STR("moonloop.")) && !(x->wanted && str_eqz(d->name, x->wanted)))
+        return; /* an agent that is a tool: started by name only */
     buf_printf(&x->names, "%s" STR_FMT, x->n++ ? ", " : "", STR_ARG(d->name));
     base_name(path, base, sizeof base);
     bool named = x->wanted ? str_eqz(d->name, x->wanted) : str_eqz(d->name, base);

@@ -1,7 +1,9 @@
 /* Argument checks of bindings by the generated options table. Everything here raises for the
  * script; nothing is kept. */
+#include "base/hash.h"
 #include "script/api_table.h"
 #include "script/sandbox_impl.h"
+#include "script/value.h"
 #include <math.h>
 
 static const struct api_option *options_of(const char *name)
@@ -345,11 +347,24 @@ static int core_class_name(lua_State *L)
     return 1;
 }
 
+/* core.digest(value): the SHA-256 of its JSON (keys are sorted there), 64 hex digits. */
+static int core_digest(lua_State *L)
+{
+    char hex[SHA256_HEX];
+    struct err e = {0};
+    struct buf *b = value_push_buffer(L, VALUE_BYTES_MAX);
+    if (value_encode(L, 1, b, "value", &e) != 0) return luaL_error(L, "%s", e.text);
+    hash_sha256_hex(buf_str(b), hex);
+    lua_pushstring(L, hex);
+    return 1;
+}
+
 void api_open_core(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"check_options", core_check_options},
                                          {"seconds", core_seconds},
                                          {"class_name", core_class_name},
+                                         {"digest", core_digest},
                                          {NULL, NULL}};
     luaL_setfuncs(L, functions, 0);
 }

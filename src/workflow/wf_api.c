@@ -332,6 +332,13 @@ static struct def *define(lua_State *L, enum def_kind kind, struct str name, con
     return &s->defs[s->n_defs++];
 }
 
+/* core.workflow(name, options, fn): one of moonloop's own, with a reserved name. */
+int core_workflow(lua_State *L)
+{
+    define(L, DEF_WORKFLOW, api_str(L, 1), "workflow", lua_tostring(L, 1), true);
+    return 0;
+}
+
 static int ml_workflow(lua_State *L)
 {
     struct def *d =

@@ -505,6 +505,7 @@ void api_open_flow(lua_State *L)
                                     {"warn", core_warn},
                                     {"is_future", core_is_future},
                                     {"activity", core_activity},
+                                    {"workflow", core_workflow},
                                     {"defining", core_defining},
                                     {"define_tool", core_define_tool},
                                     {NULL, NULL}};

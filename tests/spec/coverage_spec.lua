@@ -33,16 +33,16 @@ end
 ]]
 
 -- Objects of each class, for its methods.
-local a_tool = "local tool = ml.tool { name = 'tool', run = function() end }\n"
+local a_tool = "local tool = ml.tool { name = 'tool', run = function() end }\nlocal agent = ml.agent { name = 'agent', model = 'openai:x' }\n"
 local in_workflow = [[
   local objects = { activity = act, future = ml.spawn(function() end), child = ml.child("inner"), handle = ml.child("inner"):start(),
-    external = ml.external("x"), channel = ml.channel("x"), random = ml.random("x"), tool = tool, model = ml.model("openai:x") }
+    external = ml.external("x"), channel = ml.channel("x"), random = ml.random("x"), tool = tool, model = ml.model("openai:x"), agent = agent }
   ml.saga(function(s) objects.saga = s end)]]
 local in_activity = [[
   local file = input .. "/own.db"
   local res = ml.http.get(ml.env("URL"), { stream = true })
   local objects = { activity = other, future = ml.spawn(function() end), secret = ml.secret("X"), sql = ml.store.sql(file), response = res,
-    result = ml.process.run { "true" }, run = ml.client.run("x"), schedule = ml.client.schedule("x"), tool = tool, model = ml.model("openai:x") }
+    result = ml.process.run { "true" }, run = ml.client.run("x"), schedule = ml.client.schedule("x"), tool = tool, model = ml.model("openai:x"), agent = agent }
   ml.saga(function(s) objects.saga = s end)]]
 local methods = [[
   objects.schema = ml.schema("any")
