@@ -78,7 +78,7 @@ return {
   },
   price = { input = "number?", cached = "number?", cache_write = "number?", output = "number?" },
   llm = {
-    model = "any?", messages = "any?", instructions = "string?", tools = "list?", tool_choice = "string?", output = "table?", max_tokens = "integer?",
+    model = "any?", messages = "any?", instructions = "string?", tools = "list?", tool_choice = "string?", output = "any?", max_tokens = "integer?",
     temperature = "number?", top_p = "number?", reasoning = "any?", cache = "boolean?", stop = "list?", extra = "table?", retries = "integer?",
     on_event = "function?", need_price = "boolean?",
   },

@@ -213,7 +213,7 @@ local ml = {}
 ---@field model? any `provider:name`, ml.env or ml.model
 ---@field need_price? boolean refuse a model whose price is not known
 ---@field on_event? function fn(event) for each piece as it comes: {type = `text`, text}, {type = `reasoning`, text}, {type = `tool_call`, id, name}, {type = `restarted`}
----@field output? table a JSON Schema that the answer's text shall match
+---@field output? any a JSON Schema that the answer's text shall match
 ---@field reasoning? any how much it thinks: a word (`low`, `medium`, `high`), or with Anthropic a number of tokens
 ---@field retries? integer how often a retryable failure is tried again here, waiting as the provider asks (30s at most); 0
 ---@field stop? any[] texts that end the answer

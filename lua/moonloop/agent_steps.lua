@@ -2,6 +2,7 @@
 -- The steps of an agent's loop (moonloop.agent): definition, limits, model calls, tool calls, output, compaction. The state `s` of
 -- a loop is plain data and the two ways to act: live (in the process, while a caller waits) and durable (in a run).
 local core = require "moonloop.core"
+local fit = require "moonloop.fit"
 local ml = require "moonloop"
 local M = {}
 
@@ -25,10 +26,10 @@ local function fail(kind, message, details) ml.fail(message, { type = kind, retr
 
 -- ---- the definition ----
 
--- The JSON Schema of a schema: ml.schema's value, or a table in JSON Schema.
-local function json_of(schema)
-  if schema == nil then return nil end
-  if type(schema) == "userdata" or type(schema) == "table" and getmetatable(schema) and schema.json then return schema:json() end
+-- The schema, or an error that names the agent.
+local function schema_of(name, what, given)
+  local ok, schema = pcall(fit.schema, given)
+  if not ok then error(("ml.agent: %s: %s: %s"):format(name, what, tostring(schema):gsub("^[%w_/]+%.lua:%d+: ", "")), 5) end
   return schema
 end
 
@@ -59,7 +60,8 @@ local function define_tools(self, spec)
       add_tool(self, t.name, { agent = t }, { name = t.name, description = t.description, input = task })
     elseif type(t) == "table" and t.name then
       if not t.activity then t = ml.tool(t) end
-      add_tool(self, t.name, { tool = t }, { name = t.name, description = t.description, input = json_of(t.input) or object })
+      local input = schema_of(self.name, "input of " .. t.name, t.input)
+      add_tool(self, t.name, { tool = t, input = input }, { name = t.name, description = t.description, input = input or object })
     else
       misuse("%s: tools[%d] is neither a tool nor an agent", self.name, i)
     end
@@ -100,7 +102,7 @@ function M.define(spec)
   self.limits = limits_of(spec.limits or {}, name)
   self.hooks = spec.hooks or {}
   self.description = spec.description or ""
-  self.output_json = json_of(spec.output)
+  self.output = schema_of(name, "output", spec.output)
   if not model_activity then
     model_activity = core.activity("moonloop.model", model_options, function(request, messages) return M.model(request, messages) end)
   end
@@ -208,7 +210,7 @@ local function request_of(s)
   local instructions = self.instructions
   if type(instructions) == "function" then instructions = instructions(s) end
   return {
-    agent = self.name, instructions = instructions, tools = #self.schemas > 0 and self.schemas or nil, output = self.output_json,
+    agent = self.name, instructions = instructions, tools = #self.schemas > 0 and self.schemas or nil, output = self.output,
     options = {
       max_tokens = self.max_tokens, temperature = self.temperature, reasoning = self.reasoning, cache = self.cache,
       stream = s.way.streams and self.stream ~= false or nil, need_price = s.limits.nano_usd and true or nil, retries = s.way.retries,
@@ -266,11 +268,8 @@ local function unusable(s, call)
   if call.error then
     return told("BrokenArguments", ("the arguments of %s are not JSON: %s. Call it again with a JSON object"):format(call.name, call.error))
   end
-  local tool = entry.tool
-  if tool and core.schema_errors and tool.input then
-    local errors = core.schema_errors(tool.input, call.arguments)
-    if errors then return told("InvalidArguments", errors) end
-  end
+  local errors = entry.input and fit.errors(entry.input, call.arguments)
+  if errors then return told("InvalidArguments", errors) end
 end
 
 -- The failure that a tool's activity ended with.
@@ -343,17 +342,12 @@ local function value_in(text)
   return false, "it is no JSON"
 end
 
-local function output_errors(self, value)
-  if core.schema_errors then return core.schema_errors(self.output, value) end
-  if self.output_json.type == "object" and type(value) ~= "table" then return "it must be an object" end
-end
-
 --- true and the agent's value; or false, after the model was asked again.
 function M.finish(s, answer)
   local text = answer.message.content
   if not s.agent.output then return true, text end
   local ok, value = value_in(text)
-  local errors = not ok and value or output_errors(s.agent, value)
+  local errors = not ok and value or fit.errors(s.agent.output, value)
   if not errors then return true, value end
   if s.repairs >= (s.agent.repairs or REPAIRS) then
     fail("BadOutput", ("agent %s: the model's output breaks its schema: %s"):format(s.agent.name, errors), { output = cut(text), errors = errors })

@@ -3,6 +3,7 @@
 -- arguments by their digest. It is shown as the run's memo "moonloop_approvals" (lists need not ask the run) and as the query
 -- "moonloop.approvals"; the update or signal "moonloop.decide" decides it. Nothing is run again: the run waits where it is.
 local core = require "moonloop.core"
+local fit = require "moonloop.fit"
 local ml = require "moonloop"
 local M = {}
 
@@ -43,7 +44,7 @@ local function check(d)
   if d.digest ~= nil and d.digest ~= item.digest then refuse("the digest is of other arguments than those that wait") end
   if d.decision == "edit" then
     if type(d.args) ~= "table" then refuse("edit gives the arguments anew: args is a table") end
-    local errors = item.schema and core.schema_errors and core.schema_errors(item.schema, d.args)
+    local errors = item.schema and fit.errors(item.schema, d.args)
     if errors then refuse("the edited arguments break the schema: " .. errors) end
   end
 end
@@ -141,7 +142,7 @@ function M.gate(tool, args)
   if how == true then how = {} end
   local d = M.ask {
     kind = "tool", name = tool.name, text = how.text or tool.description, args = args, deadline = how.deadline, remind = how.remind, default = how.default,
-    notify = how.notify, schema = tool.input,
+    notify = how.notify, schema = fit.schema(tool.input),
   }
   if d.approved then return d.args, d end
   local text = ("%s was rejected%s"):format(tool.name, d.reason and ": " .. d.reason or "")

@@ -24,7 +24,7 @@ local function check(spec)
     misuse("name is up to 64 letters, digits, _ and -, as models want it") -- OpenAI and Anthropic: ^[a-zA-Z0-9_-]{1,64}$
   end
   if not spec.run and not spec.remote then misuse("%s has no run = function(args, call) ... end", name) end
-  if spec.input ~= nil and type(spec.input) ~= "table" then misuse("%s: input is a schema", name) end
+  if spec.input ~= nil and type(spec.input) ~= "table" and type(spec.input) ~= "userdata" then misuse("%s: input is a schema", name) end
   if mode == "live" then
     if spec.effects then
       misuse("%s declares side effects (effects = true), so it cannot be live: one that is cut off may have had them and nobody knows. " ..

@@ -12,6 +12,8 @@ local fixtures = [==[ [
   {"match":{"userMessage":"unknown tool"},"response":{"toolCalls":[{"id":"u1","name":"fly","arguments":{}}]}},
   {"match":{"userMessage":"broken once","hasToolResult":false},"response":{"toolCalls":[{"id":"b1","name":"get_weather","arguments":"{\"city\""}]}},
   {"match":{"userMessage":"broken once","hasToolResult":true},"response":{"content":"Sorry."}},
+  {"match":{"userMessage":"wrong arguments","hasToolResult":false},"response":{"toolCalls":[{"id":"w1","name":"get_weather","arguments":{"town":"Oslo"}}]}},
+  {"match":{"userMessage":"wrong arguments","hasToolResult":true},"response":{"content":"Right."}},
   {"match":{"userMessage":"always broken"},"response":{"toolCalls":[{"id":"b2","name":"get_weather","arguments":"{\"city\""}]}},
   {"match":{"userMessage":"endless"},"response":{"toolCalls":[{"id":"e1","name":"get_weather","arguments":{"city":"Oslo"}}]}},
   {"match":{"userMessage":"fails","hasToolResult":false},"response":{"toolCalls":[{"id":"f1","name":"fails","arguments":{}}]}},
@@ -83,6 +85,7 @@ describe("ml.agent", function()
     assert.matches('"a" is defined twice', refused "ml.agent { name = 'a', model = M }\nml.agent { name = 'a', model = M }")
     assert.matches("tools%[1%] is neither a tool nor an agent", refused "ml.agent { name = 'a', model = M, tools = { 7 } }")
     assert.matches("two tools are named x", refused "local x = ml.tool { name = 'x', run = function() end }\nml.agent { name = 'a', model = M, tools = { x, x } }")
+    assert.matches("a: output: .*", refused "ml.agent { name = 'a', model = M, output = { type = 'objekt' } }")
     assert.matches('limits.cost is an amount such as "0.50 USD"', refused "ml.agent { name = 'a', model = M, limits = { cost = '5 EUR' } }")
     local r = t.run("ml.workflow('w', function() ml.agent { name = 'a', model = 'openai:x' } end)")
     assert.matches("definitions belong to the top of the file", r.err)
@@ -117,7 +120,7 @@ describe("agent:run", function()
     for _, way in ipairs { live, function(body) return value(run(body)) end } do
       local v = way [[
         local out = {}
-        for _, word in ipairs { "unknown tool", "broken once", "fails" } do
+        for _, word in ipairs { "unknown tool", "broken once", "fails", "wrong arguments" } do
           local text, took = a:run(word)
           out[word] = { text = text, told = took.messages[3].content, is_error = took.messages[3].is_error }
         end
@@ -125,6 +128,9 @@ describe("agent:run", function()
       assert.equal("I see.", v["unknown tool"].text)
       assert.matches('there is no tool \\"fly\\"; there are: get_weather, fails', v["unknown tool"].told, 1, true)
       assert.matches("BrokenArguments", v["broken once"].told)
+      assert.equal("Right.", v["wrong arguments"].text)
+      assert.matches("InvalidArguments", v["wrong arguments"].told)
+      assert.matches("city", v["wrong arguments"].told)
       assert.equal("It failed.", v.fails.text)
       assert.matches('"DiskFull"', v.fails.told)
       assert.is_true(v.fails.is_error)
@@ -190,13 +196,13 @@ describe("agent:run", function()
     local planner = [[
       local M = ml.model("openai:gpt-4.1-mini", { base_url = ml.env("URL") })
       local p = ml.agent { name = "p", model = M, output = { type = "object", properties = { ideas = { type = "array", items = { type = "string" } } }, required = ml.list { "ideas" } } }
-      local q = ml.agent { name = "q", model = M, output = { type = "object" }, repairs = 0 }
+      local q = ml.agent { name = "q", model = M, output = ml.schema { ideas = "string[]" }, repairs = 0 }
     ]]
     for _, way in ipairs { function(b) return live(b, { top = planner }) end, function(b) return value(run(b, { top = planner })) end } do
       local v = way [[
         local mended, took = p:run("bad plan")
         local ok, e = pcall(q.run, q, "bad plan")
-        return { p:run("plan it").ideas[1], p:run("fenced plan").ideas[1], mended.ideas[1], took.turns, e.type, e.details.output }]]
+        return { q:run("plan it").ideas[1], p:run("fenced plan").ideas[1], mended.ideas[1], took.turns, e.type, e.details.output }]]
       assert.same({ "tides", "fences", "mended", 2, "BadOutput", "no plan at all" }, v)
     end
   end)

@@ -3,7 +3,7 @@ local t = require "support"
 
 local top = [[
   local notify = ml.activity("notify", { timeout = "5s" }, function(item) ml.log.info("told", { id = item.id, reminder = item.reminder }) end)
-  local publish = ml.tool { name = "publish", input = { type = "object" }, approval = true, run = function(args) return "published " .. args.text end }
+  local publish = ml.tool { name = "publish", input = ml.schema { text = "string" }, approval = true, run = function(args) return "published " .. args.text end }
 ]]
 
 local function open(body)
@@ -69,7 +69,9 @@ describe("ml.approve", function()
     assert.equal("publish", item.name)
     o.decide '{"id":"1","decision":"reject","reason":"not today"}'
     assert.equal(3, o.run().code)
-    o.decide '{"id":"2","decision":"edit","args":{"text":"three"}}'
+    o.decide '{"id":"2","decision":"edit","args":{"txt":"three"}}'
+  assert.matches("the edited arguments break the schema: .*text", o.run().err)
+  o.decide '{"id":"2","decision":"edit","args":{"text":"three"}}'
     local r = o.run()
     assert.equal(0, r.code, r.err)
     assert.same({ false, "Rejected", "publish was rejected: not today", "published three" }, r.value)
