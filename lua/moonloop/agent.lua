@@ -4,6 +4,7 @@
 -- the same loop runs in the run: each model call is the activity moonloop.model, each tool call an activity of the tool's name,
 -- and a limit that is reached pauses the run and asks.
 local core = require "moonloop.core"
+local define = require "moonloop.agent_define"
 local steps = require "moonloop.agent_steps"
 local M, agent = {}, {}
 M.classes = { agent = agent }
@@ -13,7 +14,7 @@ local meta = { __index = agent, __name = "moonloop.agent", __tostring = function
 --- Defines an agent.
 function M.agent(spec)
   core.defining("ml.agent")
-  return setmetatable(steps.define(spec), meta)
+  return setmetatable(define.define(spec), meta)
 end
 
 -- The loop. `way` is how it acts (steps.live or steps.durable); `emit` gets what happens, or is nil.
@@ -50,7 +51,7 @@ function agent:stream(input, options)
 end
 
 -- An agent that is a tool of another one is a child in a workflow: this is that child's function.
-steps.run_child = function(self)
+define.run_child = function(self)
   return function(input)
     local value = agent.run(self, input)
     return value
