@@ -112,6 +112,15 @@ void progress_event(void *ud, const ml_event *ev)
         c->blocked = strdup(ev->text);
         c->blocked_id = strdup(ev->workflow_id);
     }
+    if (ev->kind == ML_EVENT_BLOCKED && c->blocked_shown && c->temporal.address && !c->quiet) {
+        progress_end(c);
+        if (c->json)
+            write_json(ev);
+        else
+            fprintf(stderr, "%sworkflow task failed%s: %s: %s\n", c->color ? "\033[33m" : "",
+                    c->color ? "\033[0m" : "", ev->workflow_id, ev->text);
+        return;
+    }
     bool told = ev->kind != ML_EVENT_HISTORY && c->blocked_shown && !c->quiet;
     if ((!state.on && !told) || (ev->kind == ML_EVENT_BLOCKED && c->temporal.address))
         return; /* a server's run is told when the command ends; others may be on its queue */

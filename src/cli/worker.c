@@ -13,6 +13,19 @@ static int until_stopped(void *ud)
     return !cli_stop_signal();
 }
 
+static void say_serving(struct cli *c)
+{
+    cli_note(c, "serving task queue %s of %s", c->temporal.task_queue, cli_where(c));
+    if (!c->json || c->quiet) return;
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "serving", c->temporal.task_queue);
+    cJSON_AddStringToObject(o, "of", cli_where(c));
+    char *s = cJSON_PrintUnformatted(o);
+    fprintf(stderr, "%s\n", s ? s : "{}");
+    cJSON_free(s);
+    cJSON_Delete(o);
+}
+
 /* ---- SIGUSR1: what the worker holds ---- */
 static ml_host *asked_host;
 static volatile sig_atomic_t asked;
@@ -143,7 +156,7 @@ int verb_worker(struct cli *c, int argc, char **argv)
     char bundles[4096];
     if (!c->temporal.bundles && c->temporal.deployment) c->temporal.bundles = keep_in(bundles);
     if (!c->temporal.task_queue) c->temporal.task_queue = "default"; /* served in any case */
-    c->temporal.worker = true;
+    c->temporal.worker = c->blocked_shown = true;
     int code = cli_open(c, 0);
     if (code) return code;
     cli_signals_begin(c);
@@ -154,7 +167,7 @@ int verb_worker(struct cli *c, int argc, char **argv)
     if (code == 0 && ml_serve(c->host) < 0)
         code = cli_fail(c, EXIT_ENGINE, "%s", ml_error(c->host));
     if (code == 0 && !cli_stop_signal()) {
-        cli_note(c, "serving task queue %s of %s", c->temporal.task_queue, cli_where(c));
+        say_serving(c);
         code = serve(c);
     }
     if (code == 0 && cli_stop_signal()) cli_note(c, "stopping; a second signal ends at once");

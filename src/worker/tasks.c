@@ -230,6 +230,7 @@ static void complete_query(struct w_task *k, const struct wf_out *out)
     }
     struct backend_query_result q = query_result(&out->query_results[0]);
     if (!q.id.n && k->t->n_queries) q.id = k->t->queries[0].id;
+    if (out->closed) k->run->doomed = true; /* rebuilt for the query; nothing else comes */
     k->state = W_ANSWERING;
     k->w->b->ops->complete_query(k->w->b, k->t->token, &q, on_answer, k);
 }

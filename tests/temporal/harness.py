@@ -1,6 +1,6 @@
 """What the tests of this folder share. The server: the shared one of ctest (MOONLOOP_TEMPORAL names the file with its address), or, for tests that
 want options of their own and for runs by hand, one that lives as long as this process. And programs that run on beside a test: worker processes."""
-import asyncio, os, signal, subprocess, sys, unittest
+import asyncio, contextlib, os, signal, subprocess, sys, unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SUPPORT = os.path.join(ROOT, "tests", "support")
@@ -40,19 +40,25 @@ class Process:
         return self.p.returncode
 
 
+@contextlib.contextmanager
+def server(options=()):
+    """One that lives as long as the block: its address."""
+    process = subprocess.Popen([os.path.join(SUPPORT, "temporal_server"), "run", *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        at = process.stdout.readline().strip()
+        if not at:
+            sys.exit("the server does not start")
+        yield at
+    finally:
+        process.communicate()
+
+
 def main(options=()):
     """Runs the tests of the calling module, with the server's options; ends the process with the outcome."""
     global address
-    server = None
     shared = os.environ.get("MOONLOOP_TEMPORAL")
-    if shared and not options:
-        address = open(shared).read().strip()
-    else:
-        server = subprocess.Popen([os.path.join(SUPPORT, "temporal_server"), "run", *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        address = server.stdout.readline().strip()
-    ok = bool(address) and unittest.main(exit=False).result.wasSuccessful()
-    if server:
-        server.communicate()
+    with contextlib.nullcontext(open(shared).read().strip()) if shared and not options else server(options) as address:
+        ok = bool(address) and unittest.main(exit=False).result.wasSuccessful()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0 if ok else 1)  # threads of the SDK may outlive the interpreter and abort it

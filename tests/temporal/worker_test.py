@@ -546,6 +546,8 @@ class WorkerTest(unittest.IsolatedAsyncioTestCase):
             for word in (digest[:12], "ml.patched", "--deployment"):
                 self.assertIn(word, failed.failure.message)
             await handle.terminate()
+            told = [line for line in self.m.log if "workflow task failed" in line]
+            self.assertTrue(told and handle.id in told[0], f"who runs the worker is told: {self.m.log}")
 
     # -- what it holds
     async def holdings(self):
@@ -581,6 +583,10 @@ class WorkerTest(unittest.IsolatedAsyncioTestCase):
             await self.end(handle)
         await self.end(slow)
         await self.holds(2, "after all has ended again", 0, 0, 0, 0, 100, 1000)
+        closed = await self.begin("long", 0)
+        await self.end(closed)
+        self.assertEqual(await closed.query("got"), 0)
+        await self.holds(0, "after a query of a run that is closed", 0)
         polls, requests, streams, connections, tasks, attempts = (await self.holdings())[8:]
         self.assertEqual((requests, streams >= polls > 0, connections >= 1), (0, True, True))
         self.assertGreaterEqual((tasks, attempts), (4 + 2 + 1, 3 + 1 + 1))
