@@ -9,6 +9,7 @@
 #define ML_HTTP_CLIENT_H
 #include "base/buf.h"
 #include "base/loop.h"
+#include "http/guard.h"
 
 #define HTTP_BODY_MAX (32u << 20)    /* default limit of a response body, after decoding */
 #define HTTP_REQUEST_MAX (64u << 20) /* of a request body */
@@ -45,12 +46,15 @@ struct http_request {
     size_t max_bytes;           /* of the decoded body; 0: HTTP_BODY_MAX, a stream without limit */
     const char *ca_file;        /* for this request; NULL: the client's */
     bool proxy_from_env;        /* http_proxy, https_proxy, no_proxy */
-    bool stream;                /* the body is read by http_read as it comes */
+    const struct http_guard
+        *guard;  /* only what it lets pass; NULL: anything. Lives until the end of
+                    the request. Not with a proxy: that would resolve the name */
+    bool stream; /* the body is read by http_read as it comes */
 };
 
 struct http_failure {
     const char *type; /* NULL: none. "Timeout" "Connect" "Tls" "Connection" "TooLarge"
-                         "TooManyRedirects" "BadUrl" "BadResponse" "OutOfMemory" */
+                         "TooManyRedirects" "BadUrl" "BadResponse" "AddressBlocked" "OutOfMemory" */
     char text[400];
     bool retryable;
 };

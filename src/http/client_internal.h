@@ -47,7 +47,9 @@ struct http_transfer {
     size_t received;
     size_t limit;
     bool over_limit, head_over;
-    bool refused; /* a part of the body was not taken: the transfer fails */
+    bool guard_off;      /* the current URL's host is allowed by its name */
+    const char *blocked; /* what the guard said of the last address */
+    bool refused;        /* a part of the body was not taken: the transfer fails */
     int status;
     struct http_failure failure;
     struct http_header *out_headers;

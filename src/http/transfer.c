@@ -3,7 +3,10 @@
  * origin. Called by client.c. */
 #include "client_internal.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 
 int transfer_copy(struct http_transfer *t, const struct http_request *r, struct err *e)
@@ -250,11 +253,68 @@ static long ms_of(int64_t ns, int64_t dflt_ns)
     return (long)(ms > INT32_MAX ? INT32_MAX : ms);
 }
 
+static bool guarded(const struct http_transfer *t)
+{
+    return t->req.guard && !t->guard_off;
+}
+
 /* A program that is started meanwhile does not inherit the connection. */
 static curl_socket_t on_open(void *ud, curlsocktype purpose, struct curl_sockaddr *a)
 {
-    (void)ud, (void)purpose;
+    struct http_transfer *t = ud;
+    (void)purpose;
+    if (guarded(t)) {
+        const char *what = http_guard_refuses(t->req.guard, &a->addr);
+        if (what) {
+            t->blocked = what;
+            return CURL_SOCKET_BAD;
+        }
+    }
     return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+}
+
+/* Before the request goes out: a connection that was opened for another request has not passed
+ * on_open for this one. */
+static int on_connected(void *ud, char *ip, char *local, int port, int local_port)
+{
+    struct http_transfer *t = ud;
+    struct sockaddr_storage a = {0};
+    struct sockaddr_in *v4 = (struct sockaddr_in *)(void *)&a;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)(void *)&a;
+    (void)local, (void)local_port;
+    if (!guarded(t)) return CURL_PREREQFUNC_OK;
+    if (inet_pton(AF_INET, ip, &v4->sin_addr) == 1) {
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons((uint16_t)port);
+    } else if (inet_pton(AF_INET6, ip, &v6->sin6_addr) == 1) {
+        v6->sin6_family = AF_INET6;
+        v6->sin6_port = htons((uint16_t)port);
+    }
+    const char *what = http_guard_refuses(t->req.guard, (struct sockaddr *)&a);
+    if (what) t->blocked = what;
+    return what ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+}
+
+/* Asks the guard about the current URL's host as curl reads it. */
+static int set_guard(struct http_transfer *t, struct err *e)
+{
+    char *host = NULL, *port = NULL;
+    t->guard_off = false;
+    t->blocked = NULL;
+    if (!t->req.guard) return 0;
+    if (t->req.proxy_from_env)
+        return err_set(e, ERR_ARG, "a guarded request cannot use the environment's proxy");
+    CURLU *u = curl_url();
+    if (u && curl_url_set(u, CURLUPART_URL, t->url, 0) == CURLUE_OK &&
+        curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+        curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK)
+        t->guard_off = http_guard_names(t->req.guard, str_of(host), atoi(port));
+    if (host) curl_free(host);
+    if (port) curl_free(port);
+    curl_url_cleanup(u);
+    curl_easy_setopt(t->easy, CURLOPT_PREREQFUNCTION, on_connected);
+    curl_easy_setopt(t->easy, CURLOPT_PREREQDATA, t);
+    return 0;
 }
 
 int transfer_prepare(struct http_transfer *t, struct err *e)
@@ -287,13 +347,16 @@ int transfer_prepare(struct http_transfer *t, struct err *e)
     int64_t left = t->due_ns - clock_mono(loop_clock(t->c->loop));
     curl_easy_setopt(h, CURLOPT_TIMEOUT_MS, ms_of(left, NS_PER_MS)); /* redirects share one total */
     curl_easy_setopt(h, CURLOPT_OPENSOCKETFUNCTION, on_open);
+    curl_easy_setopt(h, CURLOPT_OPENSOCKETDATA, t);
     curl_easy_setopt(h, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(h, CURLOPT_HEADERDATA, t);
     curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(h, CURLOPT_WRITEDATA, t);
     if (t->limit < HTTP_REQUEST_MAX)
         curl_easy_setopt(h, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)t->limit);
-    int code = bad ? ERR_NOMEM : set_headers(t);
+    int code = set_guard(t, e);
+    if (code < 0) return code;
+    code = bad ? ERR_NOMEM : set_headers(t);
     if (code < 0) return err_set(e, code, "the request's headers could not be set");
     set_method(t);
     return 0;
@@ -326,6 +389,13 @@ static void fail_by_code(struct http_transfer *t, CURLcode code)
     if (t->over_limit || code == CURLE_FILESIZE_EXCEEDED) {
         transfer_fail(t, "TooLarge", false,
                       "the response is larger than its limit (option max_bytes)");
+        return;
+    }
+    if (t->blocked && (code == CURLE_COULDNT_CONNECT || code == CURLE_ABORTED_BY_CALLBACK)) {
+        char why[160];
+        snprintf(why, sizeof why, "the host is at %s, which this request may not reach",
+                 t->blocked);
+        transfer_fail(t, "AddressBlocked", false, why);
         return;
     }
     switch (code) {
