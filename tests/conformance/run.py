@@ -21,7 +21,7 @@ AT_ONCE = 6
 LEFT_OUT = {  # cases of temporalio/features that have no script here: weight, why
     "data_converter/binary_protobuf": ("C", "Lua has no protobuf messages"),
     "data_converter/json_protobuf": ("C", "Lua has no protobuf messages"),
-    "deployment_versioning/routing_with_ramp": ("C", "ramps are set with Temporal's own tools; nothing of them reaches a worker"),
+    "deployment_versioning/routing_with_ramp": ("C", "ramps are set with Temporal's own tools; `tests/temporal/deployment_test.py` has one between a worker of ours and a Python one"),
     "nexus/sync_success": ("C", "Nexus is not there yet"),
     "query/unexpected_return_type": ("C", "Lua has no types that a client could decode into"),
     "telemetry/metrics": ("C", "workers have no metrics yet"),
