@@ -101,6 +101,7 @@ return {
     multipart = "parts {name, value, filename, content_type}", body = "a text or ml.bytes", auth = "ml.secret (bearer), { basic = { user, password } }, { header, value } or ml.oauth2",
     timeout = "of the whole request; 60s, of a stream 10 minutes", connect_timeout = "until connected; 10s", max_bytes = "the largest answer; 32 MiB, of a stream no limit", redirects = "how many are followed; 5, secrets never to another host", follow = "false: no redirects",
     stream = "read the body with res:chunks()", sse = "read the body with res:events()", proxy = "use the proxy of the environment", ca = "a PEM file with the certificates to trust", idempotency_key = "sent as Idempotency-Key",
+    guard = "reach public addresses only (`AddressBlocked`), also after name look-up and redirects; on in handlers and tools, off elsewhere",
   },
   json_schema = { lenient = "for a schema from elsewhere: unknown keywords, formats and patterns are left out, not refused" },
   oauth2 = { token_url = "where tokens come from", client_id = "the client", client_secret = "its secret: ml.secret", scope = "what is asked for", refresh_token = "asks by it instead of client credentials" },

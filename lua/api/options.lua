@@ -49,7 +49,7 @@ return {
   http = {
     headers = "table?", query = "table?", json = "any?", form = "table?", multipart = "list?", body = "any?", auth = "any?",
     timeout = "duration?", connect_timeout = "duration?", max_bytes = "integer?", redirects = "integer?", follow = "boolean?",
-    stream = "boolean?", sse = "boolean?", proxy = "boolean?", ca = "string?", idempotency_key = "string?",
+    stream = "boolean?", sse = "boolean?", proxy = "boolean?", ca = "string?", idempotency_key = "string?", guard = "boolean?",
   },
   json_schema = { lenient = "boolean?" },
   oauth2 = { token_url = "string", client_id = "string?", client_secret = "string?", scope = "string?", refresh_token = "string?" },

@@ -189,6 +189,7 @@ local ml = {}
 ---@field connect_timeout? string|number until connected; 10s
 ---@field follow? boolean false: no redirects
 ---@field form? table by name, sent as a form
+---@field guard? boolean reach public addresses only (`AddressBlocked`), also after name look-up and redirects; on in handlers and tools, off elsewhere
 ---@field headers? table by name; a list sends a name several times; values may be secrets
 ---@field idempotency_key? string sent as Idempotency-Key
 ---@field json? any a value, sent as JSON

@@ -1,7 +1,7 @@
 /* ml.env and ml.secret: names that are resolved where they are used. Keeps true: an env handle
  * behaves as its text in a host state; a secret never becomes a Lua string, a log line, JSON or an
  * error text: only act_secret_value, called for a header or a token request, reads it. */
-#include "activity/act_internal.h"
+#include "activity/act_http.h"
 
 #include <stdlib.h>
 
@@ -68,10 +68,14 @@ void act_push_env_value(lua_State *L, int idx)
     act_act(L, "reading ml.env");
     const char *value = getenv(name);
     if (value) {
+        act_guard_learn(L, value);
         lua_pushstring(L, value);
         return;
     }
-    if (lua_getiuservalue(L, idx, 2) == LUA_TSTRING) return;
+    if (lua_getiuservalue(L, idx, 2) == LUA_TSTRING) {
+        act_guard_learn(L, lua_tostring(L, -1));
+        return;
+    }
     act_fail(L, "MissingEnv", false,
              "the environment variable %s is not set; set it, or give a default: ml.env(\"%s\", "
              "\"...\")",

@@ -471,6 +471,7 @@ void act_close(struct act_host *h)
     }
     act_sqlfiles_close(h);
     act_tokens_free(h);
+    http_guard_free(h->guard);
     map_free(&h->sqlfiles);
     http_router_free(&h->router);
     idmap_free(&h->cos);

@@ -457,7 +457,7 @@ static void check_names(lua_State *L, int t, const char *fname)
                                         "multipart",       "body",   "auth",      "timeout",
                                         "connect_timeout", "follow", "redirects", "max_bytes",
                                         "stream",          "sse",    "proxy",     "ca",
-                                        "idempotency_key"};
+                                        "idempotency_key", "guard"};
     for (lua_pushnil(L); lua_next(L, t); lua_pop(L, 1)) {
         const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
         size_t i = 0, n = sizeof names / sizeof names[0];
@@ -473,7 +473,10 @@ static void set_limits(struct build *b)
     struct http_request *r = &b->r;
     struct str s;
     r->redirects = -1;
-    if (!b->options) return;
+    if (!b->options) {
+        r->guard = act_guard(L, -1);
+        return;
+    }
     api_opt_duration(L, b->options, "timeout", b->fname, &r->timeout_ns);
     api_opt_duration(L, b->options, "connect_timeout", b->fname, &r->connect_timeout_ns);
     if (option(b, "follow") || option(b, "redirects")) {
@@ -501,6 +504,13 @@ static void set_limits(struct build *b)
         r->ca_file = keep(b, s).p;
         lua_pop(L, 1);
     }
+    int guard = -1;
+    if (option(b, "guard")) {
+        if (!lua_isboolean(L, -1)) act_misuse(L, "%s: option 'guard' is a boolean", b->fname);
+        guard = lua_toboolean(L, -1);
+        lua_pop(L, 1);
+    }
+    r->guard = act_guard(L, guard);
     b->sse = api_opt_bool(L, b->options, "sse", false);
     r->stream = b->sse || api_opt_bool(L, b->options, "stream", false);
 }

@@ -7,6 +7,9 @@
 struct http_client *act_http_client(lua_State *L);
 /* Pushes the response table; its body is left out for a stream. */
 void act_push_response(lua_State *L, const struct http_response *r, struct str method, bool stream);
+/* What a request goes through: given is the option `guard` (-1: absent). NULL: nothing. */
+const struct http_guard *act_guard(lua_State *L, int given);
+void act_guard_learn(lua_State *L, const char *url); /* of the operator: its host is allowed */
 int act_http_raise(lua_State *L, const struct http_failure *f);
 /* Starts the request as a stream and waits for its headers (act_stream.c). `sse`: res:events() is
  * meant. */

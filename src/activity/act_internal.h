@@ -80,6 +80,7 @@ struct act_host {
     struct act_call_state *first_call;
     struct map sqlfiles;       /* path -> struct sqlfile */
     struct act_tokens *tokens; /* oauth2 */
+    struct http_guard *guard;  /* act_guard.c; NULL: not needed yet */
     struct http_router router; /* of the first load; its strings are in defs_arena */
     struct rng rng;
 };
