@@ -92,7 +92,7 @@ return {
     workflow = "another workflow type", task_queue = queue, run_timeout = "of the new run", task_timeout = "of one workflow task", retry = "the retry policy", memo = "the new run's notes", search_attributes = "what the new run can be found by",
   },
   fail = { type = "what callers decide by; `Failure`", retryable = "whether another attempt may help; true", details = "any value", cause = "a failure that led to it, or a table {type, message, ...} that describes one", retry_after = "how long the next attempt waits" },
-  await = { timeout = "how long", till = "until a time", summary = summary },
+  await = { timeout = "how long", till = "until a time", summary = "a few words for people, shown where it is told what the run waits for" },
   receive = { timeout = "how long", till = "until a time" },
   sleep = { summary = summary },
   update = { validator = "fn(...): raises to refuse; reads only", description = description },

@@ -80,7 +80,7 @@ local ml = {}
 ---@field text? string for the person who decides
 
 ---@class moonloop.options.await
----@field summary? string a few words for people, shown with the event
+---@field summary? string a few words for people, shown where it is told what the run waits for
 ---@field till? string|integer until a time
 ---@field timeout? string|number how long
 

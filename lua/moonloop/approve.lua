@@ -82,15 +82,15 @@ local function tell(notify, item, reminder)
 end
 
 local function wait(item, o)
+  local summary = "approval of " .. item.name -- lists of runs show it, and `moonloop approvals` looks for it
   local function decided() return item.decision ~= nil end
   local first = o.remind and ml.time.add(ml.now(), o.remind)
-  if first and not (item.deadline and ml.time.diff(first, item.deadline) >= 0) and not ml.await(decided, { till = first }) then
+  if first and not (item.deadline and ml.time.diff(first, item.deadline) >= 0) and not ml.await(decided, { till = first, summary = summary }) then
     item.reminded = ml.now()
     show()
     tell(o.notify, item, true)
   end
-  if item.deadline then return ml.await(decided, { till = item.deadline }) end
-  return ml.await(decided)
+  return ml.await(decided, { till = item.deadline, summary = summary })
 end
 
 local function outcome(item, args)

@@ -274,9 +274,14 @@ static int still_waiting(void *ud)
     return !r->done;
 }
 
+int cli_wait(struct cli *c, int rc, struct cli_reply *r)
+{
+    return rc == 0 && !r->done ? ml_run(c->host, still_waiting, r) : rc;
+}
+
 int cli_await(struct cli *c, int rc, struct cli_reply *r)
 {
-    if (rc == 0 && !r->done) rc = ml_run(c->host, still_waiting, r);
+    rc = cli_wait(c, rc, r);
     if (rc < 0) return cli_fail(c, cli_code_exit(rc), "%s", ml_error(c->host));
     if (!r->done) return cli_fail(c, EXIT_SIGINT, "stopped before the answer came");
     if (r->code)

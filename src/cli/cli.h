@@ -102,6 +102,7 @@ void cli_reply_free(struct cli_reply *r);
 /* Steps the host until the reply is there (rc is what the ml_ call returned). Returns 0 or an exit
  * code after a message. */
 int cli_await(struct cli *c, int rc, struct cli_reply *r);
+int cli_wait(struct cli *c, int rc, struct cli_reply *r); /* the same without a message: rc */
 void cli_forget_blocked(struct cli *c);
 int cli_code_exit(int ml_code);          /* a negative moonloop code as an exit code */
 int cli_status_exit(const char *status); /* "Completed" -> 0 ... */
@@ -152,6 +153,7 @@ int verb_terminate(struct cli *c, int argc, char **argv);
 int verb_result(struct cli *c, int argc, char **argv);
 int verb_delete(struct cli *c, int argc, char **argv);
 int verb_count(struct cli *c, int argc, char **argv);
+int verb_approvals(struct cli *c, int argc, char **argv);
 int verb_token(struct cli *c, int argc, char **argv);
 int verb_audit(struct cli *c, int argc, char **argv);
 int verb_reset(struct cli *c, int argc, char **argv);

@@ -13,7 +13,7 @@ static const char options[] =
     "--run --reason --status --type --limit --wait --query --temporal --namespace --task-queue "
     "--api-key --tls --tls-ca --tls-cert --tls-key --tls-server-name --proxy --codec-keys "
     "--grpc-meta --scope --rate --credits --name --after --port --host "
-    "--watch";
+    "--watch --by --digest";
 
 int verb_completion(struct cli *c, int argc, char **argv)
 {

@@ -144,7 +144,7 @@ static int ml_await(lua_State *L)
         lua_pushboolean(L, now);
         return 1;
     }
-    struct future_box *b = api_future(L, WF_PENDING_CONDITION, (struct str){0});
+    struct future_box *b = api_future(L, WF_PENDING_CONDITION, script_text(r, summary));
     uint64_t ids[2] = {b->id, 0};
     lua_pushvalue(L, 1);
     b->predicate_ref = luaL_ref(L, LUA_REGISTRYINDEX);

@@ -98,3 +98,63 @@ describe("ml.approve", function()
     assert.matches("unknown option 'nam' %(did you mean 'name'%?%)", r.err)
   end)
 end)
+
+describe("moonloop approvals", function()
+  local two = [[
+    local a, b = publish:async { text = "one" }, publish:async { text = "two" }
+    local function got(f) local ok, e = pcall(f.await, f) return ok and e or e.type .. ": " .. e.message end
+    return { got(a), got(b) }]]
+
+  it("lists what waits, and takes decisions, also while nothing runs", function()
+    local o = open(two)
+    assert.matches("nothing waits for a decision", o.d:exec({ "approvals" }).err)
+    assert.equal(3, o.run().code)
+    local r = o.d:exec { "approvals" }
+    assert.equal(0, r.code, r.err)
+    assert.matches("x#1 +tool +publish +{\"text\":\"one\"}", r.out)
+    local list = o.d:exec({ "approvals", "list", "--json" }).value
+    assert.equal(2, #list)
+    assert.equal("x#2", list[2].id)
+    assert.equal("x", list[2].workflowId)
+    assert.same({ text = "two" }, list[2].args)
+    assert.matches("x waits for 2 decisions: name one as x#N", o.d:exec({ "approvals", "approve", "x" }).err)
+    r = o.d:exec { "approvals", "approve", "x#1", "--digest", ("0"):rep(64) }
+    assert.equal(1, r.code)
+    assert.matches("look again", r.err)
+    assert.equal(0, o.d:exec({ "approvals", "approve", "x#1", "--digest", list[1].digest }).code)
+    r = o.d:exec { "approvals", "reject", "x#2", "--reason", "too dear", "--by", "Ada", "--json" }
+    assert.equal(0, r.code, r.err)
+    assert.is_true(r.value.ok)
+    r = o.run()
+    assert.equal(0, r.code, r.err)
+    assert.same({ "published one", "Rejected: publish was rejected: too dear" }, r.value)
+    o.d:remove()
+  end)
+  it("edits the arguments of the one that waits", function()
+    local o = open "return publish { text = 'one' }"
+    o.run()
+    local r = o.d:exec { "approvals", "edit", "x", '{"text":"three"}' }
+    assert.equal(0, r.code, r.err)
+    assert.equal('"published three"\n', o.run().out)
+    r = o.d:exec { "approvals", "approve", "x" }
+    assert.equal(1, r.code)
+    assert.matches("waits for no decision", r.err)
+    o.d:remove()
+  end)
+  it("says what is wrong with a call of it", function()
+    local d = t.dir { ["s.lua"] = 'local ml = require "moonloop"\nml.workflow("w", function() ml.channel("go"):receive() end)' }
+    local function says(code, pattern, ...)
+      local r = d:exec { "approvals", ... }
+      assert.equal(code, r.code, r.err)
+      assert.matches(pattern, r.err)
+    end
+    d:exec { "run", "s.lua", "--id", "x", "--clock", "virtual" }
+    says(2, "'aprove' is none of list, approve, reject, edit", "aprove", "x")
+    says(2, "approve takes an ID", "approve")
+    says(2, "edit takes an ID and the new arguments", "edit", "x")
+    says(2, "the new arguments", "edit", "x", "{broken")
+    says(1, "x waits for no decision", "approve", "x")
+    says(2, "no workflow", "approve", "nobody")
+    d:remove()
+  end)
+end)
