@@ -72,6 +72,8 @@ payloads_of_json(struct arena *a,
 /* SHA-256 over the encodings and digests of all payloads; the same for a PAYLOAD_REF and what it
  * stands for. NULL is the empty list. */
 void payloads_digest(const struct rec *payloads, uint8_t out[32]);
+/* Whether their digests are the same, mostly without making them. */
+bool payloads_same(const struct rec *a, const struct rec *b);
 
 /* ---- failures ---- */
 /* An ApplicationFailure. details may be NULL (a `payloads` message), cause may be NULL. */

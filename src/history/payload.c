@@ -54,3 +54,24 @@ void payloads_digest(const struct rec *payloads, uint8_t out[32])
     }
     memcpy(out, chain, sizeof chain);
 }
+
+static bool same_digest(const struct rec *a, const struct rec *b)
+{
+    uint8_t x[SHA256_BYTES], y[SHA256_BYTES];
+    payloads_digest(a, x);
+    payloads_digest(b, y);
+    return memcmp(x, y, sizeof x) == 0;
+}
+
+bool payloads_same(const struct rec *a, const struct rec *b)
+{
+    const struct rec_field *f = NULL, *g = NULL;
+    for (;;) {
+        f = rec_each(a, T(payloads, payloads), f);
+        g = rec_each(b, T(payloads, payloads), g);
+        if (!f || !g) return !f && !g;
+        struct str x = payload_encoding(f->v.m), y = payload_encoding(g->v.m);
+        if (str_eqz(x, PAYLOAD_REF) || str_eqz(y, PAYLOAD_REF)) return same_digest(a, b);
+        if (!str_eq(x, y) || !str_eq(payload_data(f->v.m), payload_data(g->v.m))) return false;
+    }
+}

@@ -170,15 +170,12 @@ static bool arguments_match(struct wf_run *r, const struct wf_cmd *c, const stru
                             const struct rec *args)
 {
     struct wf_machines *m = r->machines;
-    uint8_t was[32], now[32];
     if (r->info.codec || m->expected->live ||
         (c->type != COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK &&
          c->type != COMMAND_TYPE_START_CHILD_WORKFLOW_EXECUTION &&
          c->type != COMMAND_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION))
         return true;
-    payloads_digest(args, was);
-    payloads_digest(c->args, now);
-    if (memcmp(was, now, sizeof was) == 0) return true;
+    if (payloads_same(args, c->args)) return true;
     struct str text = command_text(r, c);
     if (m->digest_same) {
         wf_task_failf(r, WORKFLOW_TASK_FAILED_CAUSE_NON_DETERMINISTIC_ERROR, "NonDeterminism",

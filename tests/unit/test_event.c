@@ -79,7 +79,10 @@ static bool digests_equal(const struct rec *a, const struct rec *b)
     uint8_t x[32], y[32];
     payloads_digest(a, x);
     payloads_digest(b, y);
-    return memcmp(x, y, 32) == 0;
+    bool same = memcmp(x, y, 32) == 0;
+    CHECK_INT(payloads_same(a, b), same);
+    CHECK_INT(payloads_same(b, a), same);
+    return same;
 }
 
 static void test_payloads(void)
