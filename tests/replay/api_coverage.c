@@ -58,6 +58,21 @@ static const struct {
                {"continue_as_new", "task_queue", "the run's own, so that any engine serves it"},
                {"update", "description", "for lists of tools"}};
 
+/* What is written in Lua over the other names and needs a model, a person or a server to be of use:
+ * its own specs run it in workflows and replay those. */
+static const char *const elsewhere[] = {
+    "ml.tool", "tool:", "ml.agent", "agent:", "ml.api", "api:", "ml.model", "ml.approve"};
+
+static bool is_elsewhere(const char *name)
+{
+    for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++) {
+        size_t n = strlen(elsewhere[i]);
+        bool prefix = elsewhere[i][n - 1] == ':';
+        if (strncmp(name, elsewhere[i], n) == 0 && (prefix || name[n] == 0)) return true;
+    }
+    return false;
+}
+
 static void add(struct api_coverage *c, const char *set, const char *name)
 {
     CHECK(c->n < ITEMS_MAX);
@@ -83,7 +98,8 @@ static const char lister[] =
 
 static int add_name(lua_State *L)
 {
-    add(lua_touserdata(L, lua_upvalueindex(1)), "", luaL_checkstring(L, 1));
+    const char *name = luaL_checkstring(L, 1);
+    if (!is_elsewhere(name)) add(lua_touserdata(L, lua_upvalueindex(1)), "", name);
     return 0;
 }
 

@@ -424,6 +424,10 @@ static void values(struct rng *g, struct buf *out)
         "put(tostring(ml.env('HOME', 'x'))) put(tostring(ml.secret 'KEY')) "
         "put(tostring(ml.oauth2 { token_url = 'http://127.0.0.1/', client_id = 'c' }))",
         "put(ml.cancel_requested()) put(#ml.bytes('abc'))",
+        "do local schema = ml.schema { n = 'integer>=0' } put(schema:validate({ n = o })) "
+        "put(schema:json()) end",
+        "do local schema = ml.json_schema { type = 'object', required = { 'n' } } "
+        "put(schema:validate({ o = o })) end",
         "ml.on_signal('late', function(v) put(v) ml.sleep(T(1)) put('late') end)",
         "ml.query('late', function(v) return { o = o, v = v } end)",
         "ml.update('late', function(v) ml.sleep(T(1)) put(v) return ml.now() end)",
