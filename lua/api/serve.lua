@@ -13,10 +13,10 @@ return {
   { name = "api:static", where = top, args = { { "path", "string", "" }, { "folder", "string", "beside the script" } }, returns = { { "api", "itself" } },
     doc = "Serves the files of a folder, with ETag and Last-Modified. Hidden files and links are not there." },
   { name = "ml.response", where = a, options = "response", args = { { "options", "options:response", "" } }, returns = { { "response_out", "" } }, doc = "An answer with a status, headers and a body of one's own." },
-  { name = "ml.problem", where = a, args = { { "problem", "table", "status, and as RFC 9457 has them: type, title, detail; headers; other members go along" } }, returns = { { "problem", "to return, or to raise with error()" } },
+  { name = "ml.problem", where = a, args = { { "problem", "table", "as RFC 9457 has them: type (a word; those of the guide's table bring their status), status, title, detail; headers; other members go along" } }, returns = { { "problem", "to return, or to raise with error()" } },
     doc = "An error as an answer, `application/problem+json`." },
   { name = "ml.stream", where = a, options = "stream", args = { { "fn", "function", "fn(send): send(text), or send { event =, data =, id = } for server-sent events" }, { "options?", "options:stream", "" } },
     returns = { { "stream", "" } }, doc = "An answer that is sent piece by piece; send waits while the reader is behind. A function that a handler returns is the same." },
   { name = "request:json", where = handler, returns = { { "any", "" } }, doc = "The body, decoded.", errors = "a problem 400, `bad-json`" },
-  { name = "request:form", where = handler, returns = { { "table", "by name; of a repeated name the first" } }, doc = "The fields of a form (`application/x-www-form-urlencoded`).", errors = "a problem 415, `not-a-form`" },
+  { name = "request:form", where = handler, returns = { { "table", "by name; of a repeated name the first" } }, doc = "The fields of a form (`application/x-www-form-urlencoded`).", errors = "a problem 415, `media-type`" },
 }

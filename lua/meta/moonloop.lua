@@ -1616,7 +1616,7 @@ function ml.response(options) end
 
 --- An error as an answer, `application/problem+json`.
 --- In: activity.
----@param problem table status, and as RFC 9457 has them: type, title, detail; headers; other members go along
+---@param problem table as RFC 9457 has them: type (a word; those of the guide's table bring their status), status, title, detail; headers; other members go along
 ---@return moonloop.problem # to return, or to raise with error()
 function ml.problem(problem) end
 
@@ -1633,7 +1633,7 @@ function ml.stream(fn, options) end
 function request:json() end
 
 --- The fields of a form (`application/x-www-form-urlencoded`).
---- In: handler. Errors: a problem 415, `not-a-form`.
+--- In: handler. Errors: a problem 415, `media-type`.
 ---@return table # by name; of a repeated name the first
 function request:form() end
 

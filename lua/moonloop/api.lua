@@ -2,6 +2,8 @@
 -- ml.api: routes for `moonloop serve`. A run loads the top of the file too: there the same calls define nothing, so that the top
 -- says the same in both. What happens with a request is in serve.lua.
 local core = require "moonloop.core"
+local fit = require "moonloop.fit"
+local ml = require "moonloop"
 
 local M = {}
 local api = {}
@@ -25,6 +27,15 @@ function M.api(options)
   return setmetatable({ options = options, prefix = prefix, preflights = {} }, class)
 end
 
+-- What lists of routes say (/openapi.json), as JSON.
+local function doc(entry)
+  local o, tool = entry.options, entry.tool
+  return ml.json.encode {
+    summary = o.summary or tool and tool.name, description = o.description or tool and tool.description, input = entry.input,
+    output = fit.schema(o.output or tool and tool.output),
+  }
+end
+
 -- A browser asks first (OPTIONS) where an api has cors; each path gets its answer once.
 local function preflight(self, path, level)
   if not self.options.cors or self.preflights[path] then return end
@@ -44,7 +55,8 @@ local function define(self, name, method, path, options, handler, level)
   path = self.prefix .. path
   if core.in_run then return end
   local entry = { api = self, path = path, method = method, options = options, handler = not tool and handler or nil, tool = tool and handler or nil }
-  local limits = { timeout = options.timeout or self.options.timeout, max_body = options.max_body or self.options.max_body }
+  entry.input = fit.schema(options.input or tool and handler.input or nil)
+  local limits = { timeout = options.timeout or self.options.timeout, max_body = options.max_body or self.options.max_body, doc = doc(entry) }
   core.route(method, path, limits, entry, level)
   if method ~= "OPTIONS" then preflight(self, path, level) end
 end

@@ -62,14 +62,20 @@ function M.response(t)
   return setmetatable({ status = t.status or 200, headers = t.headers or {}, body = t.body, json = t.json }, response_class)
 end
 
---- An error as RFC 9457 wants it: returned or raised by a handler, it is the answer.
+--- An error as RFC 9457 wants it: returned or raised by a handler, it is the answer. A type of the table in the guide brings its
+--- status and title.
 function M.problem(t)
-  if type(t) ~= "table" then error("ml.problem: takes a table { status =, type =, detail =, ... }", 3) end
-  check_status(t.status, "ml.problem", 400)
+  if type(t) ~= "table" then error("ml.problem: takes a table { type =, status =, detail =, ... }", 3) end
   local self = {}
   for key, value in pairs(t) do self[key] = value end
-  self.type = t.type and (t.type:find(":", 1, true) and t.type or "urn:moonloop:" .. t.type) or "about:blank"
-  self.title = t.title or titles[t.status] or "Error"
+  if type(t.type) == "string" then
+    local known, status, title = core.problem(t.type)
+    self.type = known or t.type:find(":", 1, true) and t.type or "urn:moonloop:problem:" .. t.type
+    self.status, self.title = t.status or status, t.title or title
+  end
+  check_status(self.status, "ml.problem", 400)
+  self.type = self.type or "about:blank"
+  self.title = self.title or titles[self.status] or "Error"
   self.headers = nil
   local body = ml.json.encode(self)
   self.body, self.flat = body, typed(t.headers or {}, "application/problem+json") -- act_serve.c reads them of one that was raised
@@ -91,14 +97,14 @@ local request = {}
 function request:json()
   local ok, value = pcall(ml.json.decode, self.body)
   if ok then return value end
-  error(M.problem { status = 400, type = "bad-json", detail = "the body is not JSON: " .. tostring(type(value) == "table" and value.message or value) }, 0)
+  error(M.problem { type = "bad-json", detail = "the body is not JSON: " .. tostring(type(value) == "table" and value.message or value) }, 0)
 end
 
 --- The fields of a form (application/x-www-form-urlencoded).
 function request:form()
   local kind = (self.headers["content-type"] or ""):lower():match("^[^;]*"):gsub("%s", "")
   if kind ~= "application/x-www-form-urlencoded" then
-    error(M.problem { status = 415, type = "not-a-form", detail = "the body is to be application/x-www-form-urlencoded" }, 0)
+    error(M.problem { type = "media-type", detail = "the body is to be application/x-www-form-urlencoded" }, 0)
   end
   return core.form(self.body)
 end
@@ -205,21 +211,43 @@ local function options_of(entry)
   return options
 end
 
+-- What the text of a query, a form or a path stands for, where the schema wants a number or a boolean; else it stays a text.
+local function typed_value(text, kind)
+  if kind == "boolean" and (text == "true" or text == "false") then return text == "true" end
+  if kind == "integer" and text:find("^%-?%d+$") then return math.tointeger(tonumber(text)) or text end
+  if kind == "number" and text:find("^%-?[%d.]+[eE%d+-]*$") then return tonumber(text) or text end
+  return text
+end
+
+local function kinds_of(entry)
+  if not entry.kinds then
+    entry.kinds = {}
+    local known, schema = pcall(ml.json.decode, entry.input:json())
+    local properties = known and type(schema) == "table" and schema.properties
+    for name, p in pairs(type(properties) == "table" and properties or {}) do entry.kinds[name] = type(p) == "table" and p.type or nil end
+  end
+  return entry.kinds
+end
+
 -- The input of a route with a schema, or of a tool: the body's JSON or form; without a body the query. Path parameters are part of it.
-local function input_of(req)
+local function input_of(entry, req)
   local kind = (req.headers["content-type"] or ""):lower()
-  local input
-  if req.body ~= "" then
-    if kind:find("^application/x%-www%-form%-urlencoded") then input = req:form() else input = req:json() end
-  else
-    input = {}
-    for key, value in pairs(req.query) do input[key] = value end
-  end
-  if type(input) == "table" then
-    for key, value in pairs(req.params) do
-      if input[key] == nil then input[key] = value end
+  local kinds = kinds_of(entry)
+  local function take(to, from)
+    for key, value in pairs(from) do
+      if to[key] == nil then to[key] = typed_value(value, kinds[key]) end
     end
+    return to
   end
+  local input
+  if req.body == "" then
+    input = take({}, req.query)
+  elseif kind:find("^application/x%-www%-form%-urlencoded") then
+    input = take({}, req:form())
+  else
+    input = req:json()
+  end
+  if type(input) == "table" then take(input, req.params) end
   return input
 end
 
@@ -230,17 +258,12 @@ local function handle(entry, req)
   local principal, refused = gate.enter(options, req)
   if refused then return refused end
   req.principal = principal
-  if entry.tool then
-    req.input = input_of(req)
-    return gate.leave(options, req, principal, gate.call(entry.tool, req.input, options, req, principal))
+  if entry.input then
+    req.input = input_of(entry, req)
+    refused = gate.check(entry.input, req.input, req.body == "" and "query" or "body")
+    if refused then return refused end
   end
-  if options.input then
-    req.input = input_of(req)
-    if gate.check then
-      local wrong = gate.check(options.input, req.input)
-      if wrong then return wrong end
-    end
-  end
+  if entry.tool then return gate.leave(options, req, principal, gate.call(entry.tool, req.input, options, req, principal)) end
   return gate.leave(options, req, principal, entry.handler(req))
 end
 

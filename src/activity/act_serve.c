@@ -3,6 +3,7 @@
  * what the handler left running still ends; a handler's error never goes to the caller, only into
  * the log. */
 #include "activity/act_internal.h"
+#include "http/problem.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -29,7 +30,7 @@ const struct http_router *act_routes(const struct act_host *h)
     return &h->router;
 }
 
-/* core.route(method, pattern, {timeout, max_body, folder}, entry) */
+/* core.route(method, pattern, {timeout, max_body, folder, doc}, entry) */
 static int core_route(lua_State *L)
 {
     struct act_host *h = act_host_of(L);
@@ -60,6 +61,10 @@ static int core_route(lua_State *L)
     lua_getfield(L, 3, "folder");
     if (lua_isstring(L, -1)) folder.p = lua_tolstring(L, -1, &folder.n);
     if (folder.p) r->folder = arena_str(&h->defs_arena, folder);
+    lua_getfield(L, 3, "doc");
+    struct str doc = {NULL, 0};
+    if (lua_isstring(L, -1)) doc.p = lua_tolstring(L, -1, &doc.n);
+    if (doc.p) r->doc = arena_str(&h->defs_arena, doc);
     method = arena_str(&h->defs_arena, method);
     pattern = arena_str(&h->defs_arena, pattern);
     if (arena_failed(&h->defs_arena)) return act_misuse(L, "out of memory");
@@ -259,10 +264,28 @@ static int core_form(lua_State *L)
     return 1;
 }
 
+/* core.problem(word): type, status and title of a problem of the one table; nil when it has none.
+ */
+static int core_problem(lua_State *L)
+{
+    struct str word;
+    word.p = luaL_checklstring(L, 1, &word.n);
+    enum problem_kind k = problem_find(word);
+    if (k == PROBLEM_COUNT) {
+        lua_pushnil(L);
+        return 1;
+    }
+    lua_pushstring(L, problem_type(k));
+    lua_pushinteger(L, problem_status(k));
+    lua_pushstring(L, problem_title(k));
+    return 3;
+}
+
 void act_open_serve(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"route", core_route},
                                          {"also", core_also},
+                                         {"problem", core_problem},
                                          {"stream_head", core_stream_head},
                                          {"stream_push", core_stream_push},
                                          {"sse", core_sse},
@@ -414,39 +437,36 @@ static void tell(struct act_call_state *c, const struct http_answer *a, bool com
 }
 
 /* An answer of this layer itself. */
-static void tell_problem(struct act_call_state *c, int status, const char *type, const char *title,
-                         const char *detail)
+static void tell_problem(struct act_call_state *c, enum problem_kind kind, const char *detail)
 {
-    static const struct http_header kind = {.name = STR("Content-Type"),
-                                            .value = STR("application/problem+json")};
+    static const struct http_header type = {.name = STR("Content-Type"),
+                                            .value = STR(HTTP_PROBLEM_JSON)};
+    struct problem p = {.kind = kind, .detail = str_of(detail)};
     struct buf b;
     if (c->serve->streaming) { /* the head has gone out: the stream is cut */
         tell(c, NULL, false);
         return;
     }
     buf_init(&b, 4000);
-    buf_printf(&b, "{\"type\":\"urn:moonloop:%s\",\"title\":\"%s\",\"status\":%d,\"detail\":", type,
-               title, status);
-    buf_put_json(&b, str_of(detail));
-    buf_putc(&b, '}');
+    problem_write(&p, &b);
     struct http_answer a = {
-        .status = status, .headers = &kind, .n_headers = 1, .body = buf_str(&b)};
+        .status = problem_status(kind), .headers = &type, .n_headers = 1, .body = buf_str(&b)};
     tell(c, &a, true);
     buf_free(&b);
 }
 
 static void internal(struct act_call_state *c)
 {
-    tell_problem(c, 500, "internal", "Internal Server Error",
+    tell_problem(c, PROBLEM_INTERNAL,
                  "the request could not be handled; the server's log says why");
 }
 
 void act_serve_canceled(struct act_call_state *c)
 {
     if (c->reason == BACKEND_CANCEL_TIMED_OUT)
-        tell_problem(c, 504, "timeout", "Gateway Timeout", "the request took longer than it may");
+        tell_problem(c, PROBLEM_TIMEOUT, "the request took longer than it may");
     else if (c->reason == BACKEND_CANCEL_SHUTDOWN)
-        tell_problem(c, 503, "stopping", "Service Unavailable", "the server is stopping");
+        tell_problem(c, PROBLEM_UNAVAILABLE, "the server is stopping");
     else
         tell(c, NULL, false);
 }
@@ -519,8 +539,7 @@ void act_serve_ended(struct act_call_state *c, struct act_co *co, enum sandbox_s
         internal(c);
     } else if (status == SANDBOX_LIMIT && st->sb.limit == LIMIT_MEMORY) {
         log_error(c, "the handler needed more memory than its state may have");
-        tell_problem(c, 503, "out-of-memory", "Service Unavailable",
-                     "there is not enough memory for this request");
+        tell_problem(c, PROBLEM_UNAVAILABLE, "there is not enough memory for this request");
     } else {
         log_error(c, "the handler computed too long where it cannot be paused");
         internal(c);

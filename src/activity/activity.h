@@ -105,6 +105,7 @@ struct act_route {
     size_t body_max;    /* 0: the server's */
     struct str folder;  /* of static files; absent: a handler answers */
     const char *path;   /* of the script */
+    struct str doc;     /* JSON: {summary, description, input, output}; absent: it is not listed */
 };
 const struct http_router *act_routes(const struct act_host *h);
 

@@ -19,38 +19,31 @@ void serve_answer(struct host_request *r, const struct http_answer *a)
     int code = x->server && !r->gone ? http_server_answer(x->server, r->id, a, &e) : ERR_STALE;
     if (code == 0 || code == ERR_STALE) return;
     log_printf(&x->h->log, LOG_ERROR, "an answer could not be sent: %s", e.text);
-    serve_problem(r, 500, "internal", "Internal Server Error",
-                  "the answer cannot be sent; the server's log says why", (struct str){NULL, 0});
+    serve_problem(r, PROBLEM_INTERNAL, "the answer cannot be sent; the server's log says why");
 }
 
-void serve_problem(struct host_request *r, int status, const char *type, const char *title,
-                   const char *detail, struct str allow)
+static void problem(struct host_request *r, enum problem_kind kind, const char *detail,
+                    struct str allow)
 {
-    struct http_header headers[2] = {
-        {.name = STR("Content-Type"), .value = STR("application/problem+json")},
-        {.name = STR("Allow"), .value = allow}};
+    struct http_header headers[2] = {{.name = STR("Content-Type"), .value = STR(HTTP_PROBLEM_JSON)},
+                                     {.name = STR("Allow"), .value = allow}};
+    struct problem p = {.kind = kind, .detail = str_of(detail)};
     struct buf b;
     struct err e = {0};
     buf_init(&b, 4000);
-    buf_printf(&b, "{\"type\":\"urn:moonloop:%s\",\"title\":\"%s\",\"status\":%d,\"detail\":", type,
-               title, status);
-    buf_put_json(&b, str_of(detail));
-    buf_putc(&b, '}');
-    struct http_answer a = {
-        .status = status, .headers = headers, .n_headers = allow.n ? 2 : 1, .body = buf_str(&b)};
+    problem_write(&p, &b);
+    struct http_answer a = {.status = problem_status(kind),
+                            .headers = headers,
+                            .n_headers = allow.n ? 2 : 1,
+                            .body = buf_str(&b)};
     r->done = true;
     if (r->x->server && !r->gone) http_server_answer(r->x->server, r->id, &a, &e);
     buf_free(&b);
 }
 
-static void answer_text(struct host_request *r, int status, const char *json)
+void serve_problem(struct host_request *r, enum problem_kind kind, const char *detail)
 {
-    static const struct http_header headers[] = {
-        {.name = STR("Content-Type"), .value = STR("application/json")},
-        {.name = STR("Cache-Control"), .value = STR("no-store")}};
-    struct http_answer a = {
-        .status = status, .headers = headers, .n_headers = 2, .body = str_of(json)};
-    serve_answer(r, &a);
+    problem(r, kind, detail, (struct str){NULL, 0});
 }
 
 /* ---- requests ---- */
@@ -65,6 +58,7 @@ static void request_free(struct host_request *r)
     if (r->next) r->next->prev = r->prev;
     int64_t key = (int64_t)r->id;
     if (map_get(&x->by_id, map_i64(&key)) == r) map_del(&x->by_id, map_i64(&key));
+    arena_free(&r->arena);
     mem_free(r);
 }
 
@@ -79,13 +73,14 @@ static struct host_request *request_new(struct host_http *x, uint64_t id)
     }
     r->x = x;
     r->id = id;
+    arena_init(&r->arena, 1u << 20);
     r->next = x->requests;
     if (r->next) r->next->prev = r;
     x->requests = r;
     return r;
 }
 
-static struct host_request *find(struct host_http *x, uint64_t id)
+struct host_request *serve_find(struct host_http *x, uint64_t id)
 {
     int64_t key = (int64_t)id;
     return map_get(&x->by_id, map_i64(&key));
@@ -141,8 +136,7 @@ static void on_done(void *ud, const struct http_answer *a, bool complete)
     else if (r->x->server && r->streaming)
         http_server_finish(r->x->server, r->id, complete);
     else
-        serve_problem(r, 500, "internal", "Internal Server Error", "the request was given up",
-                      (struct str){NULL, 0});
+        serve_problem(r, PROBLEM_INTERNAL, "the request was given up");
     r->done = true;
 }
 
@@ -217,14 +211,13 @@ static bool built_in(struct host_request *r, const struct http_incoming *in)
     bool health = str_eqz(in->path, "/healthz"), ready = str_eqz(in->path, "/readyz");
     if (!health && !ready) return false;
     if (!str_eqz(in->method, "GET") && !str_eqz(in->method, "HEAD"))
-        serve_problem(r, 405, "method-not-allowed", "Method Not Allowed",
-                      "this path has other methods", STR("GET, HEAD"));
+        problem(r, PROBLEM_METHOD_NOT_ALLOWED, "this path has other methods", STR("GET, HEAD"));
     else if (health)
-        answer_text(r, 200, "{\"status\":\"ok\"}");
+        serve_json(r, 200, STR("{\"status\":\"ok\"}"));
     else if (r->x->draining || r->x->h->loads || host_gone(r->x->h))
-        answer_text(r, 503, "{\"status\":\"not ready\"}");
+        serve_json(r, 503, STR("{\"status\":\"not ready\"}"));
     else
-        answer_text(r, 200, "{\"status\":\"ready\"}");
+        serve_json(r, 200, STR("{\"status\":\"ready\"}"));
     return true;
 }
 
@@ -241,42 +234,56 @@ static void put_allow(struct host_http *x, const struct http_incoming *in,
     arena_free(&a);
 }
 
+static void run_route(struct host_request *r, const struct http_incoming *in,
+                      struct http_route_match *m)
+{
+    struct host_http *x = r->x;
+    struct err e = {0};
+    const struct served *s = m->route->value;
+    if (s->route->folder.p) {
+        serve_file(r, in, s->route, m->params[m->n_params - 1].value);
+        return;
+    }
+    put_allow(x, in, m);
+    int code = act_request_start(s->act, s->route, in, m, &handler_fns, r, &r->call, &e);
+    if (code == 0) {
+        r->act = s->act;
+        return;
+    }
+    log_printf(&x->h->log, LOG_ERROR, STR_FMT " " STR_FMT ": %s", STR_ARG(in->method),
+               STR_ARG(in->path), e.text);
+    serve_problem(r, code == ERR_NOMEM ? PROBLEM_UNAVAILABLE : PROBLEM_INTERNAL,
+                  "the request could not be handled; the server's log says why");
+}
+
+static void no_method(struct host_request *r, const struct http_incoming *in,
+                      const struct http_route_match *m)
+{
+    struct http_header allow = {.name = STR("Allow"), .value = buf_str(&m->allow)};
+    struct http_answer none = {.status = 204, .headers = &allow, .n_headers = 1};
+    if (str_eqz(in->method, "OPTIONS"))
+        serve_answer(r, &none);
+    else
+        problem(r, PROBLEM_METHOD_NOT_ALLOWED, "this path has other methods", allow.value);
+}
+
 static void dispatch(struct host_request *r, const struct http_incoming *in, struct arena *a)
 {
     struct host_http *x = r->x;
-    struct http_route_match m;
-    struct err e = {0};
+    struct http_route_match m, op = {0};
     refresh(x);
     int code = http_router_find(&x->router, in->method, in->path, a, &m);
-    if (code == ERR_GUARD && str_eqz(in->method, "OPTIONS")) {
-        struct http_header allow = {.name = STR("Allow"), .value = buf_str(&m.allow)};
-        struct http_answer none = {.status = 204, .headers = &allow, .n_headers = 1};
-        serve_answer(r, &none);
-    } else if (code == ERR_GUARD) {
-        serve_problem(r, 405, "method-not-allowed", "Method Not Allowed",
-                      "this path has other methods", buf_str(&m.allow));
-    } else if (code == ERR_NOTFOUND) {
-        serve_problem(r, 404, "not-found", "Not Found", "there is no such path",
-                      (struct str){NULL, 0});
-    } else if (code == 0) {
-        const struct served *s = m.route->value;
-        put_allow(x, in, &m);
-        if (s->route->folder.p) {
-            serve_file(r, in, s->route, m.params[m.n_params - 1].value);
-        } else {
-            code = act_request_start(s->act, s->route, in, &m, &handler_fns, r, &r->call, &e);
-            if (code == 0) r->act = s->act;
-        }
-    }
-    if (code < 0 && code != ERR_GUARD && code != ERR_NOTFOUND) {
-        log_printf(&x->h->log, LOG_ERROR, STR_FMT " " STR_FMT ": %s", STR_ARG(in->method),
-                   STR_ARG(in->path), e.code ? e.text : "out of memory");
-        serve_problem(
-            r, code == ERR_NOMEM ? 503 : 500, code == ERR_NOMEM ? "out-of-memory" : "internal",
-            code == ERR_NOMEM ? "Service Unavailable" : "Internal Server Error",
-            "the request could not be handled; the server's log says why", (struct str){NULL, 0});
-    }
+    int ours = code == ERR_NOTFOUND ? serve_op(r, in, a, &op) : 0; /* a script's path is its own */
+    if (code == 0)
+        run_route(r, in, &m);
+    else if (code == ERR_GUARD || ours == ERR_GUARD)
+        no_method(r, in, code == ERR_GUARD ? &m : &op);
+    else if (code == ERR_NOTFOUND && ours == 0)
+        serve_problem(r, PROBLEM_NOT_FOUND, "there is no such path");
+    else if (ours != 1)
+        serve_problem(r, PROBLEM_UNAVAILABLE, "out of memory");
     buf_free(&m.allow);
+    buf_free(&op.allow);
 }
 
 static void on_request(void *ud, const struct http_incoming *in)
@@ -298,13 +305,13 @@ static void on_request(void *ud, const struct http_incoming *in)
 
 static void on_room(void *ud, uint64_t id)
 {
-    struct host_request *r = find(ud, id);
+    struct host_request *r = serve_find(ud, id);
     if (r && r->act && !r->done) act_request_room(r->act, r->call);
 }
 
 static void on_end(void *ud, uint64_t id, bool complete)
 {
-    struct host_request *r = find(ud, id);
+    struct host_request *r = serve_find(ud, id);
     (void)complete;
     if (!r) return;
     int64_t key = (int64_t)id;
@@ -347,7 +354,10 @@ int ml_http_open(ml_host *h, const ml_http_options *o, int *port)
                                   .key_file = o->key_file,
                                   .connections_max = o->connections_max,
                                   .body_max = o->body_max_bytes};
-    int code = loop_timer_open(h->loop, on_alive, x, &x->alive);
+    x->loopback = serve_loopback(o->address);
+    int code = serve_ops_open(x, &e);
+    if (code == 0) code = loop_timer_open(h->loop, on_alive, x, &x->alive);
+    if (code == 0) code = loop_timer_open(h->loop, serve_ask_again, x, &x->ask);
     if (code == 0) code = http_server_open(h->loop, &so, &server_events, x, &x->server, &e);
     if (code < 0) {
         if (!e.code) err_set(&e, code, "no memory for an HTTP server");
@@ -384,7 +394,8 @@ void serve_stop(struct host_http *x)
     http_server_close(x->server);
     x->server = NULL;
     if (x->alive) loop_timer_close(x->alive);
-    x->alive = NULL;
+    if (x->ask) loop_timer_close(x->ask);
+    x->alive = x->ask = NULL;
     for (struct host_request *r = x->requests, *next; r; r = next) {
         next = r->next;
         r->gone = true;
@@ -402,6 +413,7 @@ void serve_free(struct host_http *x)
         request_free(x->requests);
     map_free(&x->by_id);
     http_router_free(&x->router);
+    http_router_free(&x->ops);
     arena_free(&x->arena);
     mem_free(x);
 }

@@ -2,6 +2,7 @@
 #ifndef ML_HOST_SERVE_H
 #define ML_HOST_SERVE_H
 #include "host/host_internal.h"
+#include "http/problem.h"
 
 struct served { /* a route of a script */
     struct act_host *act;
@@ -17,22 +18,38 @@ struct host_request {
     bool done; /* this side has answered it */
     bool streaming, events;
     int64_t pushed_ns;
+    struct arena arena; /* of operating routes */
+    const struct serve_op *op;
+    const char *wait_id, *wait_run; /* of the result that is waited for */
+    int64_t wait_until_ns, ask_ns;
 };
 struct host_http {
     ml_host *h;
     struct http_server *server; /* NULL: stopped */
     struct http_router router;  /* of struct served in the arena */
     struct arena arena;
-    bool stale, draining, alive_runs;
+    struct http_router ops; /* of struct serve_op */
+    bool stale, draining, alive_runs, asking;
+    bool loopback; /* it is reached from this machine only */
     struct map by_id;
     struct host_request *requests;
-    struct loop_timer *alive;
+    struct loop_timer *alive, *ask;
     void (*drain_fn)(void *ud, int left);
     void *drain_ud;
 };
 void serve_answer(struct host_request *r, const struct http_answer *a);
-void serve_problem(struct host_request *r, int status, const char *type, const char *title,
-                   const char *detail, struct str allow);
+void serve_problem(struct host_request *r, enum problem_kind kind, const char *detail);
+struct host_request *serve_find(struct host_http *x, uint64_t id); /* NULL: it has ended */
+/* serve_verbs.c: operating routes. */
+int serve_ops_open(struct host_http *x, struct err *e);
+bool serve_loopback(const char *address);
+void serve_ask_again(void *ud);
+/* 1: it was one of these; 0: none of them; ERR_GUARD: one with other methods (m->allow). */
+int serve_op(struct host_request *r, const struct http_incoming *in, struct arena *a,
+             struct http_route_match *m);
+void serve_json(struct host_request *r, int status, struct str json);
+/* serve_openapi.c */
+void serve_openapi(struct host_request *r);
 /* serve_file.c: a file of the route's folder; `path` is unescaped. */
 void serve_file(struct host_request *r, const struct http_incoming *in,
                 const struct act_route *route, struct str path);

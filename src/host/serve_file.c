@@ -11,7 +11,7 @@
 
 static void not_found(struct host_request *r)
 {
-    serve_problem(r, 404, "not-found", "Not Found", "there is no such file", (struct str){NULL, 0});
+    serve_problem(r, PROBLEM_NOT_FOUND, "there is no such file");
 }
 
 /* Opens one step of a path below `at`, which it closes. */
@@ -154,8 +154,7 @@ void serve_file(struct host_request *r, const struct http_incoming *in,
         a.status = 304;
         serve_answer(r, &a);
     } else if (read_all(fd, (size_t)st.st_size, &b) < 0) {
-        serve_problem(r, 500, "internal", "Internal Server Error", "the file cannot be read",
-                      (struct str){NULL, 0});
+        serve_problem(r, PROBLEM_INTERNAL, "the file cannot be read");
     } else {
         a.body = buf_str(&b);
         serve_answer(r, &a);

@@ -1,4 +1,5 @@
 /* Answers: whole ones, and streams that are fed from outside through a bounded buffer. */
+#include "http/problem.h"
 #include "http/server_internal.h"
 
 #include <stdio.h>
@@ -10,20 +11,12 @@ static void free_body(void *p)
     mem_free(p);
 }
 
-static const char *title_of(int status)
+static enum problem_kind kind_of(int status)
 {
-    switch (status) {
-    case 400:
-        return "Bad Request";
-    case 413:
-        return "Content Too Large";
-    case 417:
-        return "Expectation Failed";
-    case 431:
-        return "Request Header Fields Too Large";
-    default:
-        return "Service Unavailable";
-    }
+    return status == 413   ? PROBLEM_TOO_LARGE
+           : status == 503 ? PROBLEM_UNAVAILABLE
+           : status == 400 ? PROBLEM_BAD_REQUEST
+                           : PROBLEM_COUNT;
 }
 
 /* A refusal of this layer, as problem details (RFC 9457). NULL: no memory, then the connection
@@ -31,11 +24,16 @@ static const char *title_of(int status)
 struct MHD_Response *server_problem(int status, const char *why)
 {
     struct buf b;
+    struct problem p = {.kind = kind_of(status), .detail = str_of(why ? why : "")};
     buf_init(&b, 2000);
-    buf_printf(&b, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":",
-               title_of(status), status);
-    buf_put_json(&b, str_of(why ? why : ""));
-    buf_puts(&b, "}\n");
+    if (p.kind != PROBLEM_COUNT) {
+        problem_write(&p, &b);
+    } else {
+        buf_puts(&b, "{\"detail\":");
+        buf_put_json(&b, p.detail);
+        buf_printf(&b, ",\"status\":%d,\"title\":\"%s\",\"type\":\"about:blank\"}", status,
+                   status == 417 ? "Expectation Failed" : "Request Header Fields Too Large");
+    }
     size_t n = 0;
     char *text = b.code ? NULL : buf_take(&b, &n);
     buf_free(&b);
@@ -45,7 +43,7 @@ struct MHD_Response *server_problem(int status, const char *why)
         mem_free(text);
         return NULL;
     }
-    MHD_add_response_header(r, "Content-Type", "application/problem+json");
+    MHD_add_response_header(r, "Content-Type", HTTP_PROBLEM_JSON);
     MHD_add_response_header(r, "Connection", "close");
     return r;
 }
