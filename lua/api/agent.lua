@@ -11,7 +11,7 @@ return {
     returns = { { "any", "its answer: a text, or with `output` a value" }, { "table", "{usage, turns, tool_calls, messages, agent}" } },
     doc = "Runs until the agent has answered. In a workflow each model call (`moonloop.model`) and each tool call is an activity, recorded once; elsewhere it is live.", errors = agent_errors },
   { name = "agent:stream", where = a, options = "agent_run", args = { input, { "options?", "options:agent_run", "" } },
-    returns = { { "function", "for event in agent:stream(messages): {type = text|reasoning|tool_call|tool_result|agent|repair|compacted|restarted|done}" } },
+    returns = { { "function", "for event in agent:stream(messages); a handler may return it as it is (server-sent events): {type = text|reasoning|tool_call|tool_result|agent|repair|compacted|restarted|done}" } },
     doc = "Runs live and gives what happens as it comes; the last event is {type = `done`, result, usage, turns, messages}.", errors = agent_errors },
   { name = "ml.approve", where = w, options = "approve", args = { { "what", "options:approve", "" } },
     returns = { { "table", "{approved, args, edited, reason, by, expired, digest}" } },

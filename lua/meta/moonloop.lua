@@ -1504,7 +1504,7 @@ function agent:run(input, options) end
 --- In: activity. Errors: `LimitReached` (live, or rejected by a person), `BadOutput`, `BadToolCalls`, and the model's own.
 ---@param input string|any[] a text, or messages { role, content }
 ---@param options? moonloop.options.agent_run
----@return function # for event in agent:stream(messages): {type = text|reasoning|tool_call|tool_result|agent|repair|compacted|restarted|done}
+---@return function # for event in agent:stream(messages); a handler may return it as it is (server-sent events): {type = text|reasoning|tool_call|tool_result|agent|repair|compacted|restarted|done}
 function agent:stream(input, options) end
 
 --- Asks a person and waits for the decision: `moonloop approvals`, or the update `moonloop.decide` {id, decision = approve|reject|edit, digest, args, reason, by}.

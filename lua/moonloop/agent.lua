@@ -44,9 +44,10 @@ function agent:stream(input, options)
   if core.in_run then
     error(("%s:stream belongs to a handler or an activity; a workflow calls %s:run, whose tokens its listeners get"):format(self.name, self.name), 2)
   end
-  return coroutine.wrap(function()
-    local value, took = loop(self, input, options, steps.live, coroutine.yield)
-    coroutine.yield { type = "done", result = value, usage = took.usage, turns = took.turns, messages = took.messages }
+  local events = "moonloop.events" -- not part of a run's text
+  return require(events).new(function(emit)
+    local value, took = loop(self, input, options, steps.live, emit)
+    emit { type = "done", result = value, usage = took.usage, turns = took.turns, messages = took.messages }
   end)
 end
 

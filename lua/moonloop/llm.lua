@@ -10,6 +10,7 @@
 -- reasoning), nano_usd when the price is known.
 local ml = require "moonloop"
 local core = require "moonloop.core"
+local events = require "moonloop.events"
 local models = require "moonloop.model"
 local prices = require "moonloop.llm.prices"
 local M, llm = {}, {}
@@ -352,10 +353,9 @@ function llm.stream(request)
   core.check_options(request, "llm", "ml.llm.stream")
   local o = {}
   for k, v in pairs(request) do o[k] = v end
-  return coroutine.wrap(function()
-    o.on_event = coroutine.yield
-    local a = llm.chat(o)
-    coroutine.yield { type = "done", answer = a }
+  return events.new(function(emit)
+    o.on_event = emit
+    emit { type = "done", answer = llm.chat(o) }
   end)
 end
 

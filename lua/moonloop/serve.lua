@@ -144,11 +144,37 @@ local function run_stream(s)
   if not begun then begin(TEXT) end
 end
 
+-- The events of an agent or a model. What fails before the first of them is a problem of its own, afterwards an event "error".
+local function run_events(events)
+  local ok, event = pcall(events)
+  if not ok then
+    if type(event) == "string" or event.kind == "canceled" then error(event, 0) end
+    local wait = event.retry_after and { ["Retry-After"] = math.ceil(event.retry_after) } or nil
+    local kind = "model-" .. event.type:gsub("(%l)(%u)", "%1-%2"):lower()
+    return M.problem { status = event.retryable and 503 or 502, type = kind, detail = event.message, headers = wait }
+  end
+  return nil, function(send)
+    while ok and event do
+      send { event = event.type, data = event }
+      ok, event = pcall(events)
+    end
+    if not ok then
+      if type(event) == "string" or event.kind == "canceled" then error(event, 0) end
+      send { event = "error", data = { type = event.type, message = event.message, retryable = event.retryable } }
+    end
+  end
+end
+
 -- status, headers, body of what a handler returned.
 local function answer(value)
   local kind = core.class_name(value)
   local status, headers, body
   if kind == "moonloop.stream" then return run_stream(value) end
+  if kind == "moonloop.events" then
+    local wrong, fn = run_events(value)
+    if fn then return run_stream { fn = fn, status = 200, headers = {} } end
+    kind, value = "moonloop.problem", wrong
+  end
   if type(value) == "function" then return run_stream({ fn = value, status = 200, headers = {} }) end
   if kind == "moonloop.problem" then
     status, headers, body = value.status, value.flat, value.body

@@ -25,6 +25,8 @@ local fixtures = [==[ [
   {"match":{"userMessage":"hand me over","hasToolResult":false},"response":{"toolCalls":[{"id":"h1","name":"transfer_to_second","arguments":{}}]}},
   {"match":{"userMessage":"ask the helper","hasToolResult":false},"response":{"toolCalls":[{"id":"s1","name":"second","arguments":{"input":"help, please"}}]}},
   {"match":{"userMessage":"ask the helper","hasToolResult":true},"response":{"content":"Asked."}},
+  {"match":{"userMessage":"busy"},"response":{"error":{"message":"slow down","type":"rate_limit_error"},"status":429,"retryAfter":7}},
+  {"match":{"userMessage":"cut"},"response":{"content":"This answer will be cut short somewhere in the middle"},"chunkSize":5,"latency":30,"truncateAfterChunks":5},
   {"match":{"userMessage":"nothing"},"response":{"content":""}},
   {"match":{"userMessage":"publish","hasToolResult":false},"response":{"toolCalls":[{"id":"p1","name":"publish","arguments":{"text":"hi"}}]}},
   {"match":{"userMessage":"publish","hasToolResult":true},"response":{"content":"Published, or not."}},
@@ -337,6 +339,29 @@ describe("agent:stream", function()
     assert.equal(5, v.messages)
     local order = table.concat(v.kinds, " ")
     assert.matches("tool_call .*tool_result tool_result text.* done$", order)
+  end)
+  it("is what a handler returns: server-sent events, or a problem when nothing came", function()
+    local s = t.serve(top:gsub('ml.env%("URL"%)', ('"%s"'):format(env().URL)) .. [[
+      local api = ml.api()
+      api:post("/chat", { input = ml.schema { messages = "message[]" } }, function(req) return a:stream(req.input.messages) end)
+      api:get("/model/{word}", function(req) return ml.llm.stream { model = M, messages = req.params.word } end)]])
+    local r = s.ask("POST", "/chat", { body = '{"messages":[{"role":"user","content":"weather"}]}', headers = { "Content-Type: application/json" } })
+    assert.equal(200, r.status, r.text)
+    assert.equal("text/event-stream", r.headers["content-type"])
+    assert.matches("event: tool_call\ndata: {", r.body)
+    assert.matches('"text":"Cold, warm."', r.body, 1, true)
+    local last = t.decode(r.body:match("event: done\ndata: ([^\n]+)\n\n$"))
+    assert.equal("Cold, warm.", last.result)
+    assert.equal(2, last.turns)
+    assert.matches("event: done", s.ask("GET", "/model/greet").body)
+    r = s.ask("GET", "/model/busy")
+    assert.equal(503, r.status, r.text)
+    assert.equal("urn:moonloop:model-rate-limited", r.value.type)
+    assert.equal("7", r.headers["retry-after"])
+    r = s.ask("GET", "/model/cut")
+    assert.equal(200, r.status)
+    assert.matches('event: error\ndata: {[^\n]*"type":"StreamCut"', r.body)
+    s.stop()
   end)
   it("does not belong in a workflow", function()
     local v = value(run "local ok, e = pcall(a.stream, a, 'greet') return tostring(e)")
