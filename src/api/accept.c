@@ -111,19 +111,19 @@ static void guard_failed(struct api_call *c, int n)
         n >= 0 && (size_t)n < c->guards.n ? (enum api_guard)c->guards.kinds[n] : GUARD_ROW;
     switch (kind) {
     case GUARD_KEY:
-        api_call_problem(c, 409, "key-reused", "the idempotency key was taken meanwhile");
+        api_call_problem(c, PROBLEM_KEY_REUSED, "the idempotency key was taken meanwhile");
         break;
     case GUARD_TOKEN:
-        api_call_problem(c, 403, "token-revoked", "the token was revoked");
+        api_call_problem(c, PROBLEM_FORBIDDEN, "the token was revoked");
         break;
     case GUARD_RATE:
-        api_call_problem(c, 429, "rate-limited", "more requests than the rate allows");
+        api_call_problem(c, PROBLEM_RATE_LIMITED, "more requests than the rate allows");
         break;
     case GUARD_CREDIT:
-        api_call_problem(c, 402, "out-of-credit", "%lld credits are needed", (long long)c->cost);
+        api_call_problem(c, PROBLEM_OUT_OF_CREDIT, "%lld credits are needed", (long long)c->cost);
         break;
     case GUARD_ROW:
-        api_call_problem(c, 409, "conflict",
+        api_call_problem(c, PROBLEM_CONFLICT,
                          "a row is there already, is not there, has changed meanwhile, or is not "
                          "the only one with its values");
         break;
@@ -133,13 +133,13 @@ static void guard_failed(struct api_call *c, int n)
 static void failed(struct api_call *c, const struct err *e)
 {
     if (e->code == ERR_EXISTS)
-        api_call_problem(c, 409, "workflow-exists", "%s", e->text);
+        api_call_problem(c, PROBLEM_CONFLICT, "%s", e->text);
     else if (e->code == ERR_NOTFOUND)
-        api_call_problem(c, 500, "no-workflow", "%s", e->text);
+        api_call_problem(c, PROBLEM_INTERNAL, "%s", e->text);
     else if (e->code == ERR_ARG || e->code == ERR_LIMIT)
-        api_call_problem(c, 500, "bad-accept", "%s", e->text);
+        api_call_problem(c, PROBLEM_INTERNAL, "%s", e->text);
     else
-        api_call_problem(c, 503, "unavailable", "%s", e->text);
+        api_call_problem(c, PROBLEM_UNAVAILABLE, "%s", e->text);
 }
 
 static void on_committed(void *ud, const struct store_answer *x)
@@ -227,7 +227,7 @@ static void on_started(void *ud, const struct backend_reply *r)
     } else if (r->err.code) {
         failed(c, &r->err);
     } else if (r->existing) { /* of the same request id: nothing was written now */
-        api_call_problem(c, 409, "workflow-exists", "the workflow has been started before");
+        api_call_problem(c, PROBLEM_CONFLICT, "the workflow has been started before");
     } else {
         FAULT("api.started");
         if (c->reservation.n) api_watch(a, c->reservation, c->workflow_id, r->run_id);
@@ -280,7 +280,7 @@ static void forgot(struct api_call *c, size_t n)
                STR_FMT ": the handler has %zu intents to write and returned neither ml.accept nor "
                        "ml.commit: nothing was written",
                STR_ARG(c->route), n);
-    api_call_problem(c, 500, "not-committed",
+    api_call_problem(c, PROBLEM_INTERNAL,
                      "the handler returned without saying that its writes shall be kept");
 }
 
@@ -289,7 +289,8 @@ void api_leave(struct api *a, uint64_t call, const struct api_outcome *o, api_an
 {
     struct api_call *c = api_call_of(a, call);
     if (!c) {
-        api_answer_problem(fn, ud, 503, "closing", 1, "the call is gone: the server is stopping");
+        api_answer_problem(fn, ud, PROBLEM_UNAVAILABLE, 1,
+                           "the call is gone: the server is stopping");
         return;
     }
     c->fn = fn;
@@ -297,7 +298,7 @@ void api_leave(struct api *a, uint64_t call, const struct api_outcome *o, api_an
     c->status = o->status;
     c->body = arena_str(&c->arena, o->body.p ? o->body : STR(""));
     if (arena_failed(&c->arena))
-        api_call_problem(c, 503, "unavailable", "the answer does not fit in memory");
+        api_call_problem(c, PROBLEM_UNAVAILABLE, "the answer does not fit in memory");
     else if (o->accept)
         start(c, o);
     else if (o->n_intents && !o->commit)

@@ -41,20 +41,16 @@ int api_reconcile(struct api *a, struct err *e);
 
 /* ---- answers ---- */
 /* An answer on its way out: a status of HTTP, and bytes. A problem is application/problem+json (RFC
- * 9457), its type "urn:moonloop:problem:WORD". */
+ * 9457) of http/problem.h. */
 struct api_answer {
     int status;
     struct str body;
     bool problem;
-    struct str type;       /* of a problem: "out-of-credit" */
+    struct str type;       /* of a problem: its word, "out-of-credit" */
     int64_t retry_after_s; /* 429 and 503; 0: absent */
     bool replayed;         /* an answer given before, to the same key */
 };
 typedef void (*api_answer_fn)(void *ud, const struct api_answer *x);
-/* Puts a problem's text into `out`. */
-void api_problem(struct buf *out, int status, const char *type, const char *title, const char *fmt,
-                 ...) __attribute__((format(printf, 5, 6)));
-
 /* ---- one call through the boundary ---- */
 struct api_request {
     struct str route;         /* "POST /posts", "tool schedule_post": part of keys and rates */

@@ -5,6 +5,7 @@
 #include "api/api.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "http/problem.h"
 
 #define API_BODY_MAX ((size_t)16 << 20)
 #define API_KEY_MAX 255 /* of an idempotency key, as others have it */
@@ -25,9 +26,9 @@ struct api_principal {
     struct str name, scopes; /* in the arena of who asked */
     struct api_rate rate;    /* the token's own */
 };
-/* 0, or the status of HTTP with *why for people. */
+/* 0, or a code, with the problem and *why for people. */
 int api_token_check(struct api *a, struct str authorization, struct arena *ar,
-                    struct api_principal *out, const char **type, const char **why);
+                    struct api_principal *out, enum problem_kind *kind, const char **why);
 /* Whether a principal's key stands: true for those that have none. */
 bool api_principal_stands(struct api *a, struct str name);
 struct str api_key_of(struct str principal); /* the id of "key:ID"; absent: not a key's */
@@ -48,7 +49,8 @@ struct api_call {
     struct str route, principal, scopes, key, bucket;
     uint8_t digest[32];
     struct api_rate rate;
-    int64_t cost, tat_ns; /* of the bucket, when this call is counted */
+    int64_t retry_after_s; /* of a refusal */
+    int64_t cost, tat_ns;  /* of the bucket, when this call is counted */
     struct api_claim *claim;
     struct api_guards guards;
     /* while it commits */
@@ -128,14 +130,12 @@ void api_watch(struct api *a, struct str reservation, struct str workflow_id, st
 void api_watch_free(struct api *a);
 
 /* ---- answers ---- */
-void api_answer_problem(api_answer_fn fn, void *ud, int status, const char *type,
-                        int64_t retry_after_s, const char *fmt, ...)
-    __attribute__((format(printf, 6, 7)));
-const char *api_title(int status);
+void api_answer_problem(api_answer_fn fn, void *ud, enum problem_kind kind, int64_t retry_after_s,
+                        const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 struct api_call *api_call_of(struct api *a, uint64_t id);
 void api_call_free(struct api_call *c);
 void api_call_answer(struct api_call *c, const struct api_answer *x); /* frees it */
-void api_call_problem(struct api_call *c, int status, const char *type, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
+void api_call_problem(struct api_call *c, enum problem_kind kind, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 
 #endif

@@ -92,23 +92,23 @@ static void on_refusal(void *ud, const struct api_answer *x)
 static int identify(struct entering *n)
 {
     const struct api_request *r = n->r;
-    const char *type = "", *why = "";
+    enum problem_kind kind = PROBLEM_UNAUTHORIZED;
+    const char *why = "";
     struct str missing;
     n->who = (struct api_principal){
         r->principal.p ? r->principal : STR(""), r->scopes.p ? r->scopes : STR(""), {0}};
     if (!r->principal.n && (r->auth || r->authorization.n)) {
-        int status = api_token_check(n->a, r->authorization, &n->arena, &n->who, &type, &why);
-        if (status) {
-            api_answer_problem(on_refusal, n, status, type, status == 503, "%s", why);
+        if (api_token_check(n->a, r->authorization, &n->arena, &n->who, &kind, &why)) {
+            api_answer_problem(on_refusal, n, kind, kind == PROBLEM_UNAVAILABLE, "%s", why);
             return 1;
         }
     } else if (!api_principal_stands(n->a, n->who.name)) {
-        api_answer_problem(on_refusal, n, 403, "token-revoked", 0,
+        api_answer_problem(on_refusal, n, PROBLEM_FORBIDDEN, 0,
                            "the token that this acts for was revoked");
         return 1;
     }
     if (!str_eqz(n->who.name, "local") && !api_scopes_hold(n->who.scopes, r->scope, &missing)) {
-        api_answer_problem(on_refusal, n, 403, "scope-missing", 0,
+        api_answer_problem(on_refusal, n, PROBLEM_FORBIDDEN, 0,
                            "the scope \"" STR_FMT "\" is needed", STR_ARG(missing));
         return 1;
     }
@@ -117,7 +117,7 @@ static int identify(struct entering *n)
 
 static void other_body(struct entering *n)
 {
-    api_answer_problem(on_refusal, n, 409, "key-reused", 0,
+    api_answer_problem(on_refusal, n, PROBLEM_KEY_REUSED, 0,
                        "the idempotency key was used before for another request");
 }
 
@@ -129,7 +129,7 @@ static int wait_for(struct entering *n, struct api_claim *claim)
     }
     struct api_waiter *w = mem_zalloc(sizeof *w);
     if (!w) {
-        api_answer_problem(on_refusal, n, 503, "unavailable", 1, "out of memory");
+        api_answer_problem(on_refusal, n, PROBLEM_UNAVAILABLE, 1, "out of memory");
         return 1;
     }
     arena_init(&w->arena, 0);
@@ -152,7 +152,7 @@ static int recall(struct entering *n)
     struct store_read *q = NULL;
     struct err e = {0};
     if (r->key.n > API_KEY_MAX) {
-        api_answer_problem(on_refusal, n, 400, "key-too-long", 0,
+        api_answer_problem(on_refusal, n, PROBLEM_BAD_REQUEST, 0,
                            "an idempotency key has at most %d bytes", API_KEY_MAX);
         return 1;
     }
@@ -177,7 +177,7 @@ static int recall(struct entering *n)
             other_body(n);
         }
     } else if (got < 0) {
-        api_answer_problem(on_refusal, n, 503, "unavailable", 1, "%s",
+        api_answer_problem(on_refusal, n, PROBLEM_UNAVAILABLE, 1, "%s",
                            e.code ? e.text : "the key could not be looked up");
     }
     store_read_close(q);
@@ -196,24 +196,16 @@ static int count(struct entering *n, struct api_call *c)
     c->bucket = api_bucket_name(&c->arena, n->who.name, n->r->rate.n ? n->r->route : STR("*"));
     int rc = api_rate_take(n->a, c->bucket, rate, api_now(n->a), &c->tat_ns, &wait, &e);
     if (rc) {
-        api_call_problem(c, 503, "unavailable", "%s", e.text);
+        api_call_problem(c, PROBLEM_UNAVAILABLE, "%s", e.text);
         return 1;
     }
     if (!wait) return 0;
-    int64_t s = (wait + NS_PER_S - 1) / NS_PER_S;
-    struct buf b;
-    buf_init(&b, 4096);
-    api_problem(&b, 429, "rate-limited", api_title(429),
-                "more than %lld requests in %lld s: try again in %lld s", (long long)rate->n,
-                (long long)(rate->period_ns / NS_PER_S), (long long)s);
-    struct api_answer x = {.status = 429,
-                           .body = buf_str(&b),
-                           .problem = true,
-                           .type = STR("rate-limited"),
-                           .retry_after_s = s};
+    int64_t s = (wait + NS_PER_S - 1) / NS_PER_S, rate_n = rate->n;
     c->rate.n = 0;
-    api_call_answer(c, &x);
-    buf_free(&b);
+    c->retry_after_s = s;
+    api_call_problem(c, PROBLEM_RATE_LIMITED,
+                     "more than %lld requests in %lld s: try again in %lld s", (long long)rate_n,
+                     (long long)(rate->period_ns / NS_PER_S), (long long)s);
     return 1;
 }
 
@@ -257,14 +249,14 @@ static void admit(struct entering *n)
     struct api_call *c = claim_call(n);
     if (!c || arena_failed(&c->arena) || arena_failed(&n->arena)) {
         if (c)
-            api_call_problem(c, 503, "unavailable", "out of memory");
+            api_call_problem(c, PROBLEM_UNAVAILABLE, "out of memory");
         else
-            api_answer_problem(on_refusal, n, 503, "unavailable", 1, "out of memory");
+            api_answer_problem(on_refusal, n, PROBLEM_UNAVAILABLE, 1, "out of memory");
         return;
     }
     if (count(n, c)) return;
     if (c->cost > 0 && api_counted(c->principal) && api_balance(n->a, c->principal) < c->cost) {
-        api_call_problem(c, 402, "out-of-credit", "%lld credits are needed", (long long)c->cost);
+        api_call_problem(c, PROBLEM_OUT_OF_CREDIT, "%lld credits are needed", (long long)c->cost);
         return;
     }
     c->fn = NULL;
@@ -281,7 +273,7 @@ int api_enter(struct api *a, const struct api_request *r, api_entry_fn fn, void 
     arena_init(&n.arena, 0);
     if (a->closing) {
         n.who.name = n.who.scopes = STR("");
-        api_answer_problem(on_refusal, &n, 503, "closing", 1, "the server is stopping");
+        api_answer_problem(on_refusal, &n, PROBLEM_UNAVAILABLE, 1, "the server is stopping");
     } else if (!identify(&n)) {
         if (!n.rate.n) n.rate = n.who.rate;
         if (!r->key.n || !recall(&n)) admit(&n);

@@ -35,7 +35,7 @@ void api_close(struct api *a)
     if (!a) return;
     a->closing = true;
     while (a->open.first)
-        api_call_problem(a->open.first->value, 503, "closing", "the server is stopping");
+        api_call_problem(a->open.first->value, PROBLEM_UNAVAILABLE, "the server is stopping");
     api_watch_free(a);
     for (struct map_entry *x = a->buckets.first; x; x = x->next)
         mem_free(x->value);
@@ -53,74 +53,45 @@ void api_close(struct api *a)
 }
 
 /* ---- problems ---- */
-const char *api_title(int status)
-{
-    static const struct {
-        int status;
-        const char *title;
-    } titles[] = {{400, "Bad Request"},        {401, "Unauthorized"},
-                  {402, "Payment Required"},   {403, "Forbidden"},
-                  {404, "Not Found"},          {409, "Conflict"},
-                  {413, "Content Too Large"},  {422, "Unprocessable Content"},
-                  {429, "Too Many Requests"},  {500, "Internal Server Error"},
-                  {503, "Service Unavailable"}};
-    for (size_t i = 0; i < sizeof titles / sizeof *titles; i++)
-        if (titles[i].status == status) return titles[i].title;
-    return "Error";
-}
-
-static void put_problem(struct buf *out, int status, const char *type, const char *title,
-                        const char *fmt, va_list ap)
+static void tell(api_answer_fn fn, void *ud, enum problem_kind kind, int64_t retry_after_s,
+                 const char *fmt, va_list ap)
 {
     char detail[1200];
-    vsnprintf(detail, sizeof detail, fmt, ap);
-    buf_puts(out, "{\"detail\":");
-    buf_put_json(out, str_of(detail));
-    buf_printf(out, ",\"status\":%d,\"title\":", status);
-    buf_put_json(out, str_of(title));
-    buf_printf(out, ",\"type\":\"urn:moonloop:problem:%s\"}", type);
-}
-
-void api_problem(struct buf *out, int status, const char *type, const char *title, const char *fmt,
-                 ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    put_problem(out, status, type, title, fmt, ap);
-    va_end(ap);
-}
-
-void api_answer_problem(api_answer_fn fn, void *ud, int status, const char *type,
-                        int64_t retry_after_s, const char *fmt, ...)
-{
     struct buf b;
-    va_list ap;
+    vsnprintf(detail, sizeof detail, fmt, ap);
+    if (kind == PROBLEM_UNAVAILABLE && !retry_after_s) retry_after_s = 1;
+    struct problem p = {.kind = kind, .detail = str_of(detail), .retry_after_s = retry_after_s};
     buf_init(&b, 8192);
-    va_start(ap, fmt);
-    put_problem(&b, status, type, api_title(status), fmt, ap);
-    va_end(ap);
-    struct api_answer x = {.status = status,
+    problem_write(&p, &b);
+    struct api_answer x = {.status = problem_status(kind),
                            .body = buf_str(&b),
                            .problem = true,
-                           .type = str_of(type),
+                           .type = str_of(problem_type(kind)),
                            .retry_after_s = retry_after_s};
+    x.type =
+        str_make(x.type.p + sizeof HTTP_PROBLEM_URN - 1, x.type.n - (sizeof HTTP_PROBLEM_URN - 1));
     if (fn) fn(ud, &x);
     buf_free(&b);
 }
 
-void api_call_problem(struct api_call *c, int status, const char *type, const char *fmt, ...)
+void api_answer_problem(api_answer_fn fn, void *ud, enum problem_kind kind, int64_t retry_after_s,
+                        const char *fmt, ...)
 {
-    struct buf b;
     va_list ap;
-    buf_init(&b, 8192);
     va_start(ap, fmt);
-    put_problem(&b, status, type, api_title(status), fmt, ap);
+    tell(fn, ud, kind, retry_after_s, fmt, ap);
     va_end(ap);
-    struct api_answer x = {.status = status,
-                           .body = buf_str(&b),
-                           .problem = true,
-                           .type = str_of(type),
-                           .retry_after_s = status == 503 ? 1 : 0};
-    api_call_answer(c, &x);
-    buf_free(&b);
+}
+
+static void answer_call(void *ud, const struct api_answer *x)
+{
+    api_call_answer(ud, x);
+}
+
+void api_call_problem(struct api_call *c, enum problem_kind kind, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    tell(answer_call, c, kind, c->retry_after_s, fmt, ap);
+    va_end(ap);
 }

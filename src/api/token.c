@@ -63,15 +63,16 @@ bool api_principal_stands(struct api *a, struct str name)
     return stands;
 }
 
-static int refuse(const char **type, const char **why, const char *t, const char *w)
+static int refuse(enum problem_kind *kind, const char **why, const char *w)
 {
-    *type = t;
+    *kind = PROBLEM_UNAUTHORIZED;
     *why = w;
-    return 401;
+    return ERR_ARG;
 }
 
 static int look_up(struct api *a, struct str id, const uint8_t digest[SHA256_BYTES],
-                   struct arena *ar, struct api_principal *out, const char **type, const char **why)
+                   struct arena *ar, struct api_principal *out, enum problem_kind *kind,
+                   const char **why)
 {
     static const uint8_t none[SHA256_BYTES];
     struct store_read *r = NULL;
@@ -85,13 +86,13 @@ static int look_up(struct api *a, struct str id, const uint8_t digest[SHA256_BYT
         hash_equal_ct(digest, hash.n == SHA256_BYTES ? (const void *)hash.p : none, SHA256_BYTES);
     int status = 0;
     if (got < 0) {
-        status = 503;
-        *type = "unavailable";
+        status = ERR_IO;
+        *kind = PROBLEM_UNAVAILABLE;
         *why = "the token cannot be looked up now";
     } else if (got != 1 || !same) {
-        status = refuse(type, why, "unauthorized", "the token is not known");
+        status = refuse(kind, why, "the token is not known");
     } else if (!store_read_null(r, 3)) {
-        status = refuse(type, why, "token-revoked", "the token was revoked");
+        status = refuse(kind, why, "the token was revoked");
     } else {
         out->name = arena_printf(ar, "key:" STR_FMT, STR_ARG(id));
         out->scopes = arena_str(ar, store_read_str(r, 1));
@@ -102,16 +103,14 @@ static int look_up(struct api *a, struct str id, const uint8_t digest[SHA256_BYT
 }
 
 int api_token_check(struct api *a, struct str authorization, struct arena *ar,
-                    struct api_principal *out, const char **type, const char **why)
+                    struct api_principal *out, enum problem_kind *kind, const char **why)
 {
     uint8_t digest[SHA256_BYTES];
     struct str t = authorization;
     *out = (struct api_principal){{"", 0}, {"", 0}, {0}};
-    if (!t.n)
-        return refuse(type, why, "unauthorized",
-                      "a bearer token is needed: Authorization: Bearer TOKEN");
+    if (!t.n) return refuse(kind, why, "a bearer token is needed: Authorization: Bearer TOKEN");
     if (t.n < 7 || strncasecmp(t.p, "bearer ", 7) != 0)
-        return refuse(type, why, "unauthorized", "Authorization must be: Bearer TOKEN");
+        return refuse(kind, why, "Authorization must be: Bearer TOKEN");
     t = str_make(t.p + 7, t.n - 7);
     while (t.n && *t.p == ' ')
         t = str_make(t.p + 1, t.n - 1);
@@ -119,9 +118,9 @@ int api_token_check(struct api *a, struct str authorization, struct arena *ar,
     struct str prefix = STR("ml_");
     const char *end =
         str_starts(t, prefix) && t.n < 200 ? memchr(t.p + prefix.n, '_', t.n - prefix.n) : NULL;
-    if (!end) return refuse(type, why, "unauthorized", "the token is not known");
+    if (!end) return refuse(kind, why, "the token is not known");
     struct str id = str_make(t.p + prefix.n, (size_t)(end - t.p) - prefix.n);
-    return look_up(a, id, digest, ar, out, type, why);
+    return look_up(a, id, digest, ar, out, kind, why);
 }
 
 /* ---- what people do ---- */

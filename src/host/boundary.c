@@ -4,6 +4,7 @@
 #include "api/api.h"
 #include "base/mem.h"
 #include "host/host_internal.h"
+#include "http/problem.h"
 #include <stdlib.h>
 
 #define INTENTS_MAX 250
@@ -216,21 +217,24 @@ static int run_fail(struct hcall *c, struct err *e)
     return 0;
 }
 
-/* A problem's text, made in one place. */
+/* A problem's text: {type (its word), detail, errors (JSON)} -> {status, body}. */
 static int run_problem(struct hcall *c, struct err *e)
 {
-    struct buf b;
-    struct str title = arg_view(c->args, "title"), detail = arg_view(c->args, "detail");
-    const char *type = arg_str(c->args, "type");
+    struct buf b, text;
+    enum problem_kind kind = problem_find(arg_view(c->args, "type"));
+    if (kind == PROBLEM_COUNT) return err_set(e, ERR_ARG, "there is no such problem");
+    struct problem p = {.kind = kind,
+                        .detail = arg_view(c->args, "detail"),
+                        .errors_json = arg_view(c->args, "errors")};
+    buf_init(&text, HOST_JSON_MAX);
     buf_init(&b, HOST_JSON_MAX);
-    (void)e;
-    api_problem(&b, (int)arg_i64(c->args, "status"), type ? type : "failed", title.p ? title.p : "",
-                "%s", detail.p ? detail.p : "");
-    struct buf quoted;
-    buf_init(&quoted, HOST_JSON_MAX);
-    buf_put_json(&quoted, buf_str(&b));
-    buf_free(&b);
-    return tell_buf(c, 0, &quoted, NULL);
+    problem_write(&p, &text);
+    buf_printf(&b, "{\"status\":%d,\"body\":", problem_status(kind));
+    buf_put_json(&b, buf_str(&text));
+    buf_putc(&b, '}');
+    b.code = text.code ? text.code : b.code;
+    buf_free(&text);
+    return tell_buf(c, 0, &b, NULL);
 }
 
 /* ---- rows ---- */
