@@ -130,6 +130,11 @@ struct backend_activity_completion {
     const struct rec *failure;
     const struct rec *details;   /* canceled; or the last unsent heartbeat details of a failure */
     int64_t next_retry_delay_ns; /* 0: by policy */
+    struct str intents; /* COMPLETED: what it wants to be written with its completion, as JSON; the
+                           worker makes `batch` of it */
+    struct store_batch *batch; /* embedded: statements and guards that commit with the completion;
+                                  taken. A guard that fails makes it a failure of type Conflict,
+                                  not retryable */
     bool timed_out; /* failed by its own time-out: who keeps attempts' clocks knows it already */
 };
 

@@ -3,6 +3,7 @@ return {
   { name = "activity", call = "fun(...: any): any", doc = "A defined activity. Calling it in a workflow schedules it and waits for its result." },
   { name = "tool", call = "fun(args?: table): any", doc = "A defined tool. Calling it runs it through its boundary; in a workflow it schedules it and waits.", fields = {
     { "name", "string", "" }, { "description", "string", "" }, { "mode", "string", "live or durable" }, { "input", "table", "the schema of its arguments" } } },
+  { name = "db", doc = "The script's tables: `call.db` of a tool or handler, and `ml.db` in an activity. Reads see what is committed; writes are intents." },
   { name = "future", doc = "Something that will be done: an activity, a child, a spawned coroutine." },
   { name = "child", call = "fun(...: any): any", doc = "A workflow type with options. Calling it starts a child and waits for its result." },
   { name = "handle", doc = "A started child.", fields = { { "id", "string", "its workflow id" }, { "run_id", "string", "its run id" } } },

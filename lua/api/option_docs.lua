@@ -87,6 +87,17 @@ return {
   },
   response = { status = "200", headers = "by name; a list gives one several times", body = "a text, or ml.bytes", json = "a value, sent as JSON" },
   stream = { status = "200", headers = "by name", type = "the content type; `text/event-stream` or `text/plain` by what is sent first" },
+  migrate = { unique = "names of fields, each unique, or lists of names that are unique together" },
+  accept = {
+    workflow = "the type that is started", id = "its workflow id, made by default; one that was used is refused", entity = "the id of what the caller asked for; the workflow id",
+    input = "its input", status = "what the caller is told: `accepted` (default) or `scheduled`", message = "a sentence for people",
+  },
+  commit = { status = "of the answer; 200", body = "a value" },
+  db_write = { version = "that the row must be at, as db:get gave it" },
+  db_query = {
+    where = "fields and what they are: a value, or { operator, value }", order = "a field", desc = "from the greatest to the least", limit = "at most so many, up to 1000; 100",
+    after = "with no order: the rows after this id",
+  },
   external = { run_id = "this run of the id only", child_only = "refuse what is not a child of this run", reason = "for people" },
   continue_as_new = {
     workflow = "another workflow type", task_queue = queue, run_timeout = "of the new run", task_timeout = "of one workflow task", retry = "the retry policy", memo = "the new run's notes", search_attributes = "what the new run can be found by",

@@ -36,6 +36,11 @@ return {
   },
   response = { status = "integer?", headers = "table?", body = "any?", json = "any?" },
   stream = { status = "integer?", headers = "table?", type = "string?" },
+  migrate = { unique = "list?" },
+  accept = { workflow = "string", id = "string?", entity = "string?", input = "any?", status = "enum:accepted|scheduled?", message = "string?" },
+  commit = { status = "integer?", body = "any?" },
+  db_write = { version = "integer?" },
+  db_query = { where = "table?", order = "string?", desc = "boolean?", limit = "integer?", after = "string?" },
   external = { run_id = "string?", child_only = "boolean?", reason = "string?" },
   continue_as_new = {
     workflow = "string?", task_queue = "string?", run_timeout = "duration?", task_timeout = "duration?",

@@ -4,6 +4,14 @@
 ---@class moonloop
 local ml = {}
 
+---@class moonloop.options.accept
+---@field entity? string the id of what the caller asked for; the workflow id
+---@field id? string its workflow id, made by default; one that was used is refused
+---@field input? any its input
+---@field message? string a sentence for people
+---@field status? "accepted"|"scheduled" what the caller is told: `accepted` (default) or `scheduled`
+---@field workflow string the type that is started
+
 ---@class moonloop.options.activity
 ---@field cancel? "try"|"wait"|"abandon" what a cancellation waits for: `try` asks and goes on (default), `wait` until it has ended, `abandon` lets it run
 ---@field description? string for people and for lists of tools
@@ -161,6 +169,10 @@ local ml = {}
 ---@class moonloop.options.client_version
 ---@field force? boolean also when no worker polls for that build
 
+---@class moonloop.options.commit
+---@field body? any a value
+---@field status? integer of the answer; 200
+
 ---@class moonloop.options.continue_as_new
 ---@field memo? table the new run's notes
 ---@field retry? moonloop.options.retry the retry policy
@@ -169,6 +181,16 @@ local ml = {}
 ---@field task_queue? string where workers take it from; the run's own by default
 ---@field task_timeout? string|number of one workflow task
 ---@field workflow? string another workflow type
+
+---@class moonloop.options.db_query
+---@field after? string with no order: the rows after this id
+---@field desc? boolean from the greatest to the least
+---@field limit? integer at most so many, up to 1000; 100
+---@field order? string a field
+---@field where? table fields and what they are: a value, or { operator, value }
+
+---@class moonloop.options.db_write
+---@field version? integer that the row must be at, as db:get gave it
 
 ---@class moonloop.options.external
 ---@field child_only? boolean refuse what is not a child of this run
@@ -232,6 +254,9 @@ local ml = {}
 ---@field schedule_to_close? string|number of all attempts together
 ---@field summary? string a few words for people, shown with the event
 ---@field timeout? string|number of one attempt
+
+---@class moonloop.options.migrate
+---@field unique? any[] names of fields, each unique, or lists of names that are unique together
 
 ---@class moonloop.options.model
 ---@field api? "chat"|"responses"|"anthropic" how it is spoken to, when the name does not say it
@@ -372,6 +397,10 @@ local activity = {}
 ---@field input table the schema of its arguments
 ---@overload fun(args?: table): any
 local tool = {}
+
+--- The script's tables: `call.db` of a tool or handler, and `ml.db` in an activity. Reads see what is committed; writes are intents.
+---@class moonloop.db
+local db = {}
 
 --- Something that will be done: an activity, a child, a spawned coroutine.
 ---@class moonloop.future
@@ -544,6 +573,60 @@ function ml.local_activity(name, options, fn) end
 ---@param spec moonloop.options.tool `name` and `run` are needed
 ---@return moonloop.tool # call it with a table of arguments
 function ml.tool(spec) end
+
+--- Declares what is unique in tables of `call.db`: `ml.migrate { posts = { unique = { "slug" } } }`. Tables need no declaration otherwise.
+--- In: top. Errors: rows that are there and break it keep activities from starting.
+---@param spec table tables, each with options
+function ml.migrate(spec) end
+
+--- What a durable tool or a handler returns: start this workflow. Its rows, the reservation of credits, the idempotency key, the audit row and the start are one commit, or none of them is.
+--- In: activity. Errors: for the caller: `OutOfCredit` (402), `Conflict` (409), `RateLimited` (429).
+---@param spec moonloop.options.accept `workflow` is needed
+---@return table # {status, entityId, workflowId, message}: the answer, to be returned
+function ml.accept(spec) end
+
+--- What a handler returns that writes rows and starts nothing.
+--- In: activity.
+---@param spec? moonloop.options.commit
+---@return table # to be returned
+function ml.commit(spec) end
+
+--- Will insert a row: nothing is written before `ml.accept` or `ml.commit` is returned (`call.db`), or the activity completes (`ml.db`).
+--- In: activity. Errors: a row with this id: `Conflict`.
+---@param table string
+---@param row table its fields; `id` is made when it has none
+---@return table # the row with its id
+function db:insert(table, row) end
+
+--- Will change fields of a row.
+--- In: activity. Errors: no such row, or another version: `Conflict`.
+---@param table string
+---@param id string
+---@param changes table fields; ml.null removes one
+---@param options? moonloop.options.db_write
+function db:update(table, id, changes, options) end
+
+--- Will delete a row.
+--- In: activity. Errors: as db:update.
+---@param table string
+---@param id string
+---@param options? moonloop.options.db_write
+function db:delete(table, id, options) end
+
+--- A row as it is committed.
+--- In: activity.
+---@param table string
+---@param id string
+---@return table? # the row
+---@return integer? # its version
+function db:get(table, id) end
+
+--- The committed rows that fit: `{ where = { state = "open", n = { ">", 3 } }, limit = 10 }`.
+--- In: activity.
+---@param table string
+---@param options? moonloop.options.db_query
+---@return table # a list of rows
+function db:query(table, options) end
 
 --- Calls the tool and goes on.
 --- In: workflow, activity.

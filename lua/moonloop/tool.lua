@@ -1,4 +1,4 @@
--- run-side: tool
+-- run-side: tool migrate
 -- ml.tool: one definition for a model's call, a route, an MCP client and a Lua caller. In a run a tool is an activity of its own
 -- name; where activities run, calling it goes through its boundary (moonloop.boundary). Both states load this file, so that the
 -- definition says the same in both.
@@ -24,7 +24,8 @@ local function check(spec)
     misuse("name is up to 64 letters, digits, _ and -, as models want it") -- OpenAI and Anthropic: ^[a-zA-Z0-9_-]{1,64}$
   end
   if not spec.run and not spec.remote then misuse("%s has no run = function(args, call) ... end", name) end
-  if spec.input ~= nil and type(spec.input) ~= "table" and type(spec.input) ~= "userdata" then misuse("%s: input is a schema", name) end
+  local input = type(spec.input)
+  if spec.input ~= nil and input ~= "table" and input ~= "userdata" then misuse("%s: input is a schema: ml.schema { ... }", name) end
   if mode == "live" then
     if spec.effects then
       misuse("%s declares side effects (effects = true), so it cannot be live: one that is cut off may have had them and nobody knows. " ..
@@ -46,7 +47,7 @@ function M.tool(spec)
   self.mode = mode
   self.deadline = spec.deadline or mode == "live" and LIVE or DURABLE
   self.description = spec.description or ""
-  self.input = spec.input or { type = "object" }
+  if type(spec.input) ~= "userdata" then self.input = ml.json_schema(spec.input or { type = "object" }) end
   local options = {
     timeout = spec.timeout or core.seconds(self.deadline) + 5, retry = spec.retry, task_queue = spec.task_queue, description = spec.description,
   }
@@ -66,6 +67,21 @@ function M.call(self, args, context)
   end
   local boundary = "moonloop.boundary" -- not part of a run's text
   return require(boundary).call(self, args, context)
+end
+
+--- Declares what is unique in a table of call.db: { posts = { unique = { "slug", { "platform", "day" } } } }. Done where
+--- activities run, before the first of them.
+function M.migrate(spec)
+  core.defining("ml.migrate")
+  if type(spec) ~= "table" then error("ml.migrate takes a table: { posts = { unique = { \"slug\" } } }", 2) end
+  for name, options in pairs(spec) do
+    if type(name) ~= "string" or not name:find("^[%a_][%w_]*$") or #name > 63 then
+      error("ml.migrate: the name of a table is a letter or _, then letters, digits and _, 63 at most", 2)
+    end
+    core.check_options(options, "migrate", "ml.migrate")
+  end
+  local boundary = "moonloop.boundary"
+  ml.setup(function() require(boundary).migrate(spec) end)
 end
 
 function tool:async(args)

@@ -16,6 +16,7 @@ struct act_call_state *act_call_new(struct act_host *h, struct act_state *st, en
     c->st = st;
     c->kind = kind;
     arena_init(&c->arena, 0);
+    buf_init(&c->intents, (size_t)32 << 20);
     arena_init(&c->beat_arenas[0], 0);
     arena_init(&c->beat_arenas[1], 0);
     c->next = h->first_call;
@@ -40,6 +41,7 @@ void act_call_free(struct act_call_state *c)
     }
     if (c->timer) loop_timer_close(c->timer);
     arena_free(&c->arena);
+    buf_free(&c->intents);
     arena_free(&c->beat_arenas[0]);
     arena_free(&c->beat_arenas[1]);
     mem_free(c);
@@ -404,6 +406,12 @@ static void complete(struct act_call_state *c)
     if (arena_failed(&c->arena)) {
         static const struct backend_activity_completion none = {.kind = ACT_FAILED};
         c->outcome = none; /* no memory even for saying so */
+    }
+    if (c->intents.n && c->outcome.kind == ACT_COMPLETED) {
+        buf_putc(&c->intents, ']');
+        c->outcome.intents = buf_str(&c->intents);
+        if (c->intents.code)
+            fail(c, app(c, "OutOfMemory", "no memory for what the activity wants to write", false));
     }
     if (c->has_unsent && c->outcome.kind == ACT_FAILED) c->outcome.details = c->unsent;
     if (c->has_unsent && c->outcome.kind == ACT_CANCELED && c->h->env.heartbeat)

@@ -70,6 +70,58 @@ static int client_request(lua_State *L)
     return act_ask_host(L, asked, json, client_push);
 }
 
+static int host_push(lua_State *L, struct act_op *op)
+{
+    struct act_request *r = (struct act_request *)op;
+    struct err e = {0};
+    int code = r->answer.code ? err_set(&e, r->answer.code, "the answer is too large")
+               : r->code      ? err_set(&e, r->code, STR_FMT, STR_ARG(buf_str(&r->answer)))
+                              : value_decode(L, buf_str(&r->answer), &e);
+    return code ? act_fail_err(L, "the boundary", &e) : 1;
+}
+
+/* core.host_request(name, verb, args): what the host answers, as a value. */
+static int host_request(lua_State *L)
+{
+    struct act_host *h = act_host_of(L);
+    const char *name = luaL_checkstring(L, 1);
+    struct str verb = act_check_str(L, 2);
+    act_act(L, name);
+    lua_settop(L, 3);
+    if (!h->env.request) return act_misuse(L, "%s: there is no host here", name);
+    struct buf *json = act_buf(L, 2 * VALUE_BYTES_MAX);
+    act_encode(L, 3, json, "arguments");
+    return act_ask_host(L, verb, json, host_push);
+}
+
+/* core.caller(): for whom the activity acts, as the JSON of the header; nil: nobody was let in. */
+static int caller(lua_State *L)
+{
+    struct act_call_state *c = act_current(L);
+    const struct rec *p = c && c->kind == CALL_ACTIVITY
+                              ? rec_map_get(c->info.header, T(header, fields), STR("moonloop"))
+                              : NULL;
+    struct str json = payload_data(p);
+    if (!json.p) return 0;
+    lua_pushlstring(L, json.p, json.n);
+    return 1;
+}
+
+/* core.add_intent(json): written with the activity's completion. False where there is none. */
+static int add_intent(lua_State *L)
+{
+    struct act_call_state *c = act_current(L);
+    struct str json;
+    json.p = luaL_checklstring(L, 1, &json.n);
+    bool ok = c && c->kind == CALL_ACTIVITY && !c->info.local;
+    if (ok) {
+        buf_putc(&c->intents, c->intents.n ? ',' : '[');
+        buf_putstr(&c->intents, json);
+    }
+    lua_pushboolean(L, ok);
+    return 1;
+}
+
 /* A class: its metatable in the registry, with an empty table of methods that the prelude fills. */
 static int new_object(lua_State *L)
 {
@@ -111,7 +163,11 @@ static const char prelude[] =
 /* The table of ml is on top; moonloop.core is there (act_open_flow). */
 void act_open_client(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"client_request", client_request}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"client_request", client_request},
+                                         {"host_request", host_request},
+                                         {"caller", caller},
+                                         {"add_intent", add_intent},
+                                         {NULL, NULL}};
     int ml = lua_gettop(L);
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
     lua_getfield(L, -1, "moonloop.core");

@@ -104,7 +104,8 @@ struct act_call_state {
     enum backend_cancel_reason reason;
     int timeout_type; /* of TIMED_OUT, enum timeout_type */
     struct backend_activity_completion outcome;
-    struct err error; /* LOAD, SETUP */
+    struct buf intents; /* of ml.db: a JSON array without its brackets */
+    struct err error;   /* LOAD, SETUP */
     /* time-outs, monotonic; 0: none */
     struct loop_timer *timer;
     int64_t due_ns, beat_due_ns, send_due_ns, grace_ns;

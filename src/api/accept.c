@@ -259,6 +259,7 @@ static void start(struct api_call *c, const struct api_outcome *o)
         .entry = w.entry,
         .identity = str_of(c->a->identity),
         .batch = b,
+        .tree = x->tree,
         .on_open = ID_CONFLICT_FAIL,
         .on_closed = ID_REUSE_REJECT,
     };

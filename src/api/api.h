@@ -84,6 +84,7 @@ struct api_intent {
 struct api_accept {
     struct str workflow, id, entity;
     struct str input; /* JSON; absent: no argument */
+    struct str tree;  /* the tree of runs that it belongs to; absent: its own */
 };
 struct api_outcome {
     const struct api_accept *accept; /* NULL: no run is started */

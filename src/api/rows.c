@@ -121,8 +121,8 @@ int api_row_query(struct api *a, const struct api_query *q, struct buf *out, str
 /* ---- intents ---- */
 /* What a row has in these fields; where one is missing it shares nothing with any other row. */
 #define VALUE_OF(fields)                                                                           \
-    "(SELECT CASE WHEN max(json_extract(row, '$.' || f.value) IS NULL) THEN 'no ' || id ELSE "     \
-    "json_group_array(json_extract(row, '$.' || f.value)) END FROM json_each(" fields ") f)"
+    "(SELECT CASE WHEN max(json_extract(r.row, '$.' || f.value) IS NULL) THEN 'no ' || r.id ELSE " \
+    "json_group_array(json_extract(r.row, '$.' || f.value)) END FROM json_each(" fields ") f)"
 
 static void take_values(struct store_batch *b, const struct api_intent *x)
 {
@@ -235,8 +235,8 @@ int api_unique(struct api *a, struct str table, const struct str *fields, size_t
                     "ss", table, buf_str(&list));
     store_batch_add(
         b,
-        "INSERT INTO api_values(tab, fields, value, id) SELECT tab, ?2, " VALUE_OF(
-            "?2") ", id FROM api_rows r WHERE tab = ?1 AND NOT EXISTS (SELECT 1 FROM api_values "
+        "INSERT INTO api_values(tab, fields, value, id) SELECT r.tab, ?2, " VALUE_OF(
+            "?2") ", r.id FROM api_rows r WHERE tab = ?1 AND NOT EXISTS (SELECT 1 FROM api_values "
                   "v WHERE v.tab = ?1 AND v.fields = ?2 AND v.id = r.id)",
         "ss", table, buf_str(&list));
     buf_free(&list);

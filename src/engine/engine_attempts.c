@@ -320,11 +320,30 @@ static struct pend *attempt_of(struct txn *t, struct msg *m)
     return live && (!m->attempt || p->attempt == m->attempt) ? p : NULL;
 }
 
+/* What the attempt wants to be written joins the transition. It is alone in it, and nothing is
+ * pushed before its commit: a guard that fails undoes this one completion and nothing else. The
+ * batch itself stays with the message, which may have to be applied again. */
+static bool join_batch(struct txn *t, struct msg *m)
+{
+    if (t->chunk->adopted != m || m->next || t->pushed || t->chunk->n) {
+        eng_repost(t, m);
+        return false;
+    }
+    t->no_push = true;
+    if (eng_batch(t)) {
+        store_batch_append(t->batch, m->batch);
+    }
+    return true;
+}
+
 void eng_apply_act_done(struct txn *t, struct msg *m)
 {
     struct pend *p = attempt_of(t, m);
     if (!p) {
         eng_answer(t, m, BACKEND_STALE);
+        return;
+    }
+    if (m->batch && m->sub == ACT_COMPLETED && !join_batch(t, m)) {
         return;
     }
     eng_answer(t, m, BACKEND_OK);
@@ -334,6 +353,9 @@ void eng_apply_act_done(struct txn *t, struct msg *m)
     switch (m->sub) {
     case ACT_COMPLETED:
         end_completed(t, p, m->rec);
+        if (t->no_push && t->run->want_wft && !t->run->sched) {
+            eng_schedule_wft(t);
+        }
         break;
     case ACT_FAILED:
         attempt_failed(t, p, m->rec, m->number, false);

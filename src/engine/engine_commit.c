@@ -278,7 +278,8 @@ static void durable(struct txn *t)
 static void effect_failed(struct txn *t, struct effect *f, const struct err *e)
 {
     struct engine *g = t->g;
-    bool again = f->m && f->m->retry && t->store_answer.kind == STORE_STORAGE;
+    /* it is posted again, and answered then */
+    bool again = f->m && f->m->retry && (t->store_answer.kind == STORE_STORAGE || !t->run->fresh);
     if (f->m && (f->kind == FX_ANSWER || f->kind == FX_REPLY)) {
         f->m->told = true;
     }
@@ -299,6 +300,39 @@ static void effect_failed(struct txn *t, struct effect *f, const struct err *e)
     }
 }
 
+/* The guard of an activity's completion: the completion becomes a failure. Its transition has no
+ * other message (eng_apply_act_done). */
+static void refuse_completion(struct msg *m)
+{
+    store_batch_free(m->batch);
+    m->batch = NULL;
+    m->sub = ACT_FAILED;
+    m->rec = failure_app(&m->arena, STR("Conflict"),
+                         STR("what the activity wanted to write does not fit what is there: a row "
+                             "is there already, is not there, or has changed meanwhile"),
+                         true, NULL, NULL);
+}
+
+/* What was thrown away is read again: at once when the file is well. */
+static void take_up(struct engine *g, bool guard, bool fresh, int64_t row, const struct err *e)
+{
+    if (guard && fresh) {
+        return;
+    }
+    map_free(&g->blobs);
+    map_init(&g->blobs);
+    struct msg *m = guard ? eng_msg(g, M_WFT_TRY) : NULL;
+    if (m) {
+        m->row = row;
+        eng_post(g, m);
+    } else if (!fresh) {
+        eng_broken(g, row);
+    }
+    if (!guard) {
+        eng_sick(g, e);
+    }
+}
+
 /* The commit failed: nothing of it may stay in memory. */
 static void failed(struct txn *t)
 {
@@ -316,8 +350,11 @@ static void failed(struct txn *t)
     }
     struct msg *again = NULL;
     for (struct msg *m = t->chunk->adopted;
-         m && !guard;) { /* newest first: pushed to the front one by one */
+         m && !(guard && fresh);) { /* newest first: pushed to the front one by one */
         struct msg *next = m->next;
+        if (guard && m->batch) {
+            refuse_completion(m);
+        }
         if (m->retry) {
             m->next = again;
             again = m;
@@ -330,7 +367,7 @@ static void failed(struct txn *t)
         }
         m = next;
     }
-    if (!guard) {
+    if (!(guard && fresh)) {
         t->chunk->adopted = NULL;
     }
     struct msg *waiting = r->inbox;
@@ -357,14 +394,7 @@ static void failed(struct txn *t)
             eng_post(g, m);
         }
     }
-    if (!guard) {
-        map_free(&g->blobs);
-        map_init(&g->blobs);
-        if (!fresh) {
-            eng_broken(g, row);
-        }
-        eng_sick(g, &e);
-    }
+    take_up(g, guard, fresh, row, &e);
 }
 
 void eng_txn_answered(struct txn *t)

@@ -235,8 +235,11 @@ static void op_complete_activity(struct backend *b, struct str token,
     if (m) {
         take_token(m, token);
         m->attempt = m->attempt ? m->attempt : -1;
+        m->batch = c->batch;
         fill_activity(m, c);
         post_outcome(of(b), token, m);
+    } else {
+        store_batch_free(c->batch);
     }
 }
 

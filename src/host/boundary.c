@@ -181,25 +181,49 @@ static uint64_t call_id(const struct hcall *c)
     return id ? strtoull(id, NULL, 10) : 0;
 }
 
-static int run_leave(struct hcall *c, struct err *e)
+static int leave_now(struct hcall *c, struct str tree, struct err *e)
 {
     const cJSON *accept = cJSON_GetObjectItemCaseSensitive(c->args, "accept");
     struct api_intent *intents = NULL;
     struct api_accept x = {.workflow = arg_view(accept, "workflow"),
                            .id = arg_view(accept, "id"),
                            .entity = arg_view(accept, "entity"),
-                           .input = arg_view(accept, "input")};
+                           .input = arg_view(accept, "input"),
+                           .tree = tree};
     struct api_outcome o = {.accept = accept ? &x : NULL,
                             .commit = arg_bool(c->args, "commit"),
                             .status = (int)arg_i64(c->args, "status"),
                             .body = arg_view(c->args, "body")};
-    int rc = ready(c, e);
-    if (!rc)
-        rc = read_intents(cJSON_GetObjectItemCaseSensitive(c->args, "intents"), &c->arena, &intents,
+    int rc = read_intents(cJSON_GetObjectItemCaseSensitive(c->args, "intents"), &c->arena, &intents,
                           &o.n_intents, e);
     if (rc) return rc;
     o.intents = intents;
     api_leave(c->h->api, call_id(c), &o, on_left, c);
+    return 0;
+}
+
+/* A run that is accepted under another one belongs to its tree: who drives that drives it too. */
+static void on_tree(void *ud, const struct backend_reply *r)
+{
+    struct hcall *c = ud;
+    struct err e = {0};
+    cJSON *j = r->json.n ? cJSON_ParseWithLength(r->json.p, r->json.n) : NULL;
+    struct str tree = arena_str(&c->arena, arg_view(j, "tree"));
+    cJSON_Delete(j);
+    if (!c->h->api)
+        hcall_fail(c, ERR_CLOSED, "the host is closing");
+    else if (leave_now(c, tree, &e))
+        hcall_fail_err(c, &e);
+}
+
+static int run_leave(struct hcall *c, struct err *e)
+{
+    const cJSON *accept = cJSON_GetObjectItemCaseSensitive(c->args, "accept");
+    struct backend_target t = {arg_view(accept, "underId"), arg_view(accept, "underRun")};
+    int rc = ready(c, e);
+    if (rc) return rc;
+    if (!t.workflow_id.n) return leave_now(c, (struct str){NULL, 0}, e);
+    c->h->b->ops->describe(c->h->b, &t, on_tree, c);
     return 0;
 }
 

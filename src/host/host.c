@@ -220,6 +220,7 @@ int host_open_worker(ml_host *h, struct err *e)
                             .activity_slots = (int)h->cfg.activity_slots,
                             .watchdog = !(h->cfg.flags & ML_NO_THREADS),
                             .on_script_error = on_script_error,
+                            .intents = host_intents_batch,
                             .on_task_events = h->remote ? remote_events : NULL,
                             .ud = h};
     o.limits.memory_bytes = h->cfg.run_memory_bytes;

@@ -74,6 +74,8 @@ void store_batch_guard(struct store_batch *b, const char *sql, const char *types
 /* Appends all of `from` to `b` and frees `from` (the opaque batch of a caller joins a transition).
  */
 void store_batch_join(struct store_batch *b, struct store_batch *from);
+/* The same with a copy: for an owner who may have to do it again. */
+void store_batch_append(struct store_batch *b, const struct store_batch *from);
 /* Takes the batch. The answer always comes, on the owner's thread, from store_drain (never inside
  * this call). fn may be NULL. */
 void store_submit(struct store *s, struct store_batch *b, store_answer_fn fn, void *ud);

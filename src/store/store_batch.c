@@ -176,11 +176,8 @@ void store_batch_guard(struct store_batch *b, const char *sql, const char *types
     va_end(ap);
 }
 
-void store_batch_join(struct store_batch *b, struct store_batch *from)
+void store_batch_append(struct store_batch *b, const struct store_batch *from)
 {
-    if (!from) {
-        return;
-    }
     assert(from != b && from->store == b->store);
     if (from->code && !b->code) {
         b->code = from->code;
@@ -194,7 +191,14 @@ void store_batch_join(struct store_batch *b, struct store_batch *from)
         }
         b->ops += from->ops;
     }
-    store_batch_free(from);
+}
+
+void store_batch_join(struct store_batch *b, struct store_batch *from)
+{
+    if (from) {
+        store_batch_append(b, from);
+        store_batch_free(from);
+    }
 }
 
 int batch_bind(sqlite3_stmt *st, uint32_t n_values, const char **at)

@@ -44,9 +44,26 @@ static void on_completed(void *ud, const struct backend_answer *a)
     w_ready(w);
 }
 
-static void report(struct w_call *c, const struct backend_activity_completion *r)
+/* The batch of what the activity wants to write; when that cannot be made it has failed. */
+static void with_intents(struct w_call *c, struct backend_activity_completion *r, struct arena *a)
 {
     struct worker *w = c->w;
+    struct err e = {0};
+    int rc = w->o.intents ? w->o.intents(w->o.ud, r->intents, &r->batch, &e)
+                          : err_set(&e, ERR_UNSUPPORTED, "ml.db: there is no boundary here");
+    r->intents = (struct str){NULL, 0};
+    if (!rc) return;
+    r->kind = ACT_FAILED;
+    r->result = NULL;
+    r->failure =
+        failure_app(a, STR("BadWrite"), arena_str(a, str_of(e.text)), rc != ERR_NOMEM, NULL, NULL);
+}
+
+static void report(struct w_call *c, const struct backend_activity_completion *given)
+{
+    struct worker *w = c->w;
+    struct backend_activity_completion copy = *given, *r = &copy;
+    struct arena a;
     FAULT("worker.report");
     if (c->gone)
         log_printf(w->o.log, LOG_INFO,
@@ -54,7 +71,11 @@ static void report(struct w_call *c, const struct backend_activity_completion *r
                    " ended when nobody waited for it any more: its outcome is not kept",
                    STR_ARG(c->t->activity_type), STR_ARG(c->t->workflow_id));
     bool silent = c->gone || (c->shutdown && r->kind != ACT_COMPLETED);
-    if (!silent) w->b->ops->complete_activity(w->b, c->t->token, r, on_completed, w);
+    if (silent) return;
+    arena_init(&a, 0);
+    if (r->intents.n) with_intents(c, r, &a);
+    w->b->ops->complete_activity(w->b, c->t->token, r, on_completed, w);
+    arena_free(&a);
 }
 
 static void call_finished(struct w_call *c, const struct backend_activity_completion *r)

@@ -31,6 +31,9 @@ struct worker_opts {
     /* What a workflow task brought, for engines that are not in this process; may be NULL. */
     void (*on_task_events)(void *ud, struct str workflow_id, struct str run_id,
                            struct rec *const *events, size_t n);
+    /* What an activity wants to be written with its completion (ml.db), as a batch. NULL: refused.
+     */
+    int (*intents)(void *ud, struct str json, struct store_batch **out, struct err *e);
     void *ud;
 };
 int worker_open(const struct worker_opts *o, struct worker **out, struct err *e);

@@ -429,9 +429,12 @@ void api_open_standins(lua_State *L)
         {"client", "asks about other runs, which is I/O; a workflow has children and ml.external",
          false},
         {"llm", "is I/O; a workflow never does I/O (an ml.agent's calls are recorded)", false},
+        {"db", "is I/O; a workflow never does I/O", false},
         {"crypto", "is not part of a workflow (ml.uuid and ml.random are)", false},
         {"heartbeat", "belongs to an activity; a workflow has no attempts", true},
         {"complete_later", "belongs to an activity", true},
+        {"accept", "is what a durable tool or a handler returns", true},
+        {"commit", "is what a handler returns", true},
         {"complete", "is I/O; a workflow never does I/O", true},
         {"complete_failed", "is I/O; a workflow never does I/O", true},
     };

@@ -247,6 +247,7 @@ void wf_child_cancel(struct wf_run *r, struct wf_op *op, struct str reason);
 void wf_external_cancel(struct wf_run *r, struct wf_op *op);
 /* wf_machine_close.c */
 struct rec *wf_header_for_child(struct wf_run *r, struct arena *a);
+struct rec *wf_header_for_activity(struct wf_run *r, struct arena *a); /* or NULL */
 void wf_merge_search_attributes(struct wf_run *r, const struct rec *sa);
 void wf_merge_memo(struct wf_run *r, const struct rec *memo);
 /* wf_marker.c */

@@ -40,6 +40,19 @@ struct rec *wf_header_for_child(struct wf_run *r, struct arena *a)
     return header_copy(r, a, json.n ? wf_json_without(a, json, "chain_start") : json);
 }
 
+/* An activity acts for the run's principal, where somebody was let in by the boundary: only then
+ * its command has a header. */
+struct rec *wf_header_for_activity(struct wf_run *r, struct arena *a)
+{
+    struct str json = header_json(r), who;
+    if (!json.n || !wf_json_get(json, "principal", &who) || str_eqz(who, "\"local\"")) return NULL;
+    struct rec *to = rec_new(a, &rec_type_header);
+    struct rec *entry = rec_add(to, T(header, fields));
+    rec_set_str(entry, T(header_fields_entry, key), STR(HEADER_NAME));
+    rec_set_msg(entry, T(header_fields_entry, value), payload_new(a, PAYLOAD_JSON, json));
+    return to;
+}
+
 static struct rec *header_for_continuation(struct wf_run *r, struct arena *a)
 {
     return header_copy(r, a, wf_json_with(a, header_json(r), "chain_start", r->chain_start_iso));

@@ -132,6 +132,7 @@ static int activity_command(struct wf_run *r, struct wf_op *op, const struct wf_
     rec_set_copy(queue, T(task_queue, name), o->task_queue.n ? o->task_queue : r->info.task_queue);
     rec_set_int(queue, T(task_queue, kind), TASK_QUEUE_KIND_NORMAL);
     rec_set_msg(at, T(cmd_schedule_activity_task, input), input);
+    rec_set_msg(at, T(cmd_schedule_activity_task, header), wf_header_for_activity(r, a));
     if (o->schedule_to_close_ns)
         rec_set_int(at, T(cmd_schedule_activity_task, schedule_to_close_timeout),
                     o->schedule_to_close_ns);

@@ -104,7 +104,8 @@ static int number;
 static struct api_outcome accepted(struct api_accept *x, char *id, size_t n)
 {
     snprintf(id, n, "post-%d", ++number);
-    *x = (struct api_accept){STR("flow"), str_of(id), STR("p1"), STR("{\"n\":9007199254740993}")};
+    *x = (struct api_accept){
+        STR("flow"), str_of(id), STR("p1"), STR("{\"n\":9007199254740993}"), {NULL, 0}};
     return (struct api_outcome){
         .accept = x, .status = 202, .body = STR("{\"status\":\"accepted\"}")};
 }
