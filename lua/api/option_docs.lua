@@ -114,6 +114,10 @@ return {
     stream = "read the body with res:chunks()", sse = "read the body with res:events()", proxy = "use the proxy of the environment", ca = "a PEM file with the certificates to trust", idempotency_key = "sent as Idempotency-Key",
     guard = "reach public addresses only (`AddressBlocked`), also after name look-up and redirects; on in handlers and tools, off elsewhere",
   },
+  mcp_route = {
+    workflows = "offer start_NAME, workflow_status, workflow_signal and workflow_result too; off, since they reach every run", origins = "pages of these origins may call too, as in `https://app.example`",
+    timeout = "as of a route", max_body = "as of a route", auth = "as of a route", scope = "as of a route", rate = "as of a route",
+  },
   json_schema = { lenient = "for a schema from elsewhere: unknown keywords, formats and patterns are left out, not refused" },
   oauth2 = { token_url = "where tokens come from", client_id = "the client", client_secret = "its secret: ml.secret", scope = "what is asked for", refresh_token = "asks by it instead of client credentials" },
   process = {

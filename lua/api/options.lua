@@ -56,6 +56,9 @@ return {
     timeout = "duration?", connect_timeout = "duration?", max_bytes = "integer?", redirects = "integer?", follow = "boolean?",
     stream = "boolean?", sse = "boolean?", proxy = "boolean?", ca = "string?", idempotency_key = "string?", guard = "boolean?",
   },
+  mcp_route = {
+    workflows = "boolean?", origins = "list?", timeout = "duration?", max_body = "integer?", auth = "any?", scope = "any?", rate = "string?",
+  },
   json_schema = { lenient = "boolean?" },
   oauth2 = { token_url = "string", client_id = "string?", client_secret = "string?", scope = "string?", refresh_token = "string?" },
   process = {

@@ -255,6 +255,15 @@ local ml = {}
 ---@field summary? string a few words for people, shown with the event
 ---@field timeout? string|number of one attempt
 
+---@class moonloop.options.mcp_route
+---@field auth? any as of a route
+---@field max_body? integer as of a route
+---@field origins? any[] pages of these origins may call too, as in `https://app.example`
+---@field rate? string as of a route
+---@field scope? any as of a route
+---@field timeout? string|number as of a route
+---@field workflows? boolean offer start_NAME, workflow_status, workflow_signal and workflow_result too; off, since they reach every run
+
 ---@class moonloop.options.migrate
 ---@field unique? any[] names of fields, each unique, or lists of names that are unique together
 
@@ -1690,6 +1699,13 @@ function api:route(method, path, options, handler) end
 ---@param folder string beside the script
 ---@return moonloop.api # itself
 function api:static(path, folder) end
+
+--- Offers the script's tools to MCP clients over streamable HTTP; each tool's call goes through its boundary with the caller's token.
+--- In: top.
+---@param path? string `/mcp`
+---@param options? moonloop.options.mcp_route
+---@return moonloop.api # itself
+function api:mcp(path, options) end
 
 --- An answer with a status, headers and a body of one's own.
 --- In: activity.

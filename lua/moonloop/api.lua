@@ -68,6 +68,21 @@ for _, name in ipairs { "get", "post", "put", "patch", "delete" } do
   end
 end
 
+--- The script's tools for MCP clients, over streamable HTTP (POST; nothing is pushed, so there is no GET). options: those of a route,
+--- and workflows, origins.
+function api:mcp(path, options)
+  local route, own = {}, { workflows = options and options.workflows, origins = options and options.origins }
+  if options ~= nil and type(options) ~= "table" then misuse(3, "api:mcp: the options are a table") end
+  core.check_options(options or {}, "mcp_route", "api:mcp")
+  for key, value in pairs(options or {}) do if own[key] == nil then route[key] = value end end
+  define(self, "api:mcp", "POST", path or "/mcp", route, function(req)
+    local server = "moonloop.mcp_server" -- not part of a run's text
+    own.handler = own.handler or require(server).http(own)
+    return own.handler(req)
+  end, 4)
+  return self
+end
+
 --- Any method: api:route("PROPFIND", "/x", handler).
 function api:route(method, path, options, handler)
   if type(method) ~= "string" then misuse(3, "api:route: the method is a text, as in \"GET\"") end

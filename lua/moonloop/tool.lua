@@ -8,6 +8,7 @@ local ml = require "moonloop"
 local M = {}
 local tool = {}
 M.classes = { tool = tool }
+M.all = {} -- in the order of their definition; for those who offer them (mcp_server.lua)
 
 local LIVE_MOST = 60 -- seconds: a live tool answers a caller who waits
 local LIVE, DURABLE = 15, 60 -- of one call, when the definition does not say
@@ -52,7 +53,8 @@ function M.tool(spec)
     timeout = spec.timeout or core.seconds(self.deadline) + 5, retry = spec.retry, task_queue = spec.task_queue, description = spec.description,
   }
   self.activity = core.define_tool(name, options, function(args) return M.call(self, args) end)
-  return setmetatable(self, M.class)
+  M.all[#M.all + 1] = setmetatable(self, M.class)
+  return self
 end
 
 --- Runs the tool here, through its boundary. context: {principal, key}; absent, those of the activity that calls.

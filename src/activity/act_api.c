@@ -564,14 +564,33 @@ static int ml_index(lua_State *L)
     return 1;
 }
 
+/* core.definitions(): {kind, name, options (JSON)} of all that the script defines. */
+static int core_definitions(lua_State *L)
+{
+    struct act_host *h = act_host_of(L);
+    lua_createtable(L, (int)h->n_defs, 0);
+    for (size_t i = 0; i < h->n_defs; i++) {
+        const struct act_definition *d = &h->defs[i];
+        struct str options = d->options_json.p ? d->options_json : STR("{}");
+        lua_createtable(L, 0, 3);
+        lua_pushstring(L, d->kind);
+        lua_setfield(L, -2, "kind");
+        lua_pushlstring(L, d->name.p, d->name.n);
+        lua_setfield(L, -2, "name");
+        lua_pushlstring(L, options.p, options.n);
+        lua_setfield(L, -2, "options");
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+    return 1;
+}
+
 /* What lua/moonloop defines with; the table of ml is on top, moonloop.core is there. */
 static void open_core(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"activity", core_activity},
-                                         {"workflow", core_workflow},
-                                         {"defining", core_defining},
-                                         {"define_tool", core_define_tool},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"activity", core_activity},       {"workflow", core_workflow},
+        {"defining", core_defining},       {"define_tool", core_define_tool},
+        {"definitions", core_definitions}, {NULL, NULL}};
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
     lua_getfield(L, -1, "moonloop.core");
     luaL_setfuncs(L, functions, 0);

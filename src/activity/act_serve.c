@@ -342,13 +342,21 @@ static int push_request(lua_State *L)
     lua_call(L, 1, 1);
     lua_getfield(L, 1, "run");
     lua_remove(L, 1);
-    luaL_getsubtable(L, LUA_REGISTRYINDEX, "moonloop.routes");
-    lua_rawgeti(L, -1, (lua_Integer)p->route->index);
-    lua_remove(L, -2);
+    if (p->route->index) {
+        luaL_getsubtable(L, LUA_REGISTRYINDEX, "moonloop.routes");
+        lua_rawgeti(L, -1, (lua_Integer)p->route->index);
+        lua_remove(L, -2);
+    } else {
+        lua_getfield(L, LUA_REGISTRYINDEX, "moonloop.require");
+        lua_pushliteral(L, "moonloop.mcp_server");
+        lua_call(L, 1, 1);
+        lua_getfield(L, -1, "stdio");
+        lua_remove(L, -2);
+    }
     lua_createtable(L, 0, 12);
     set_str(L, "method", in->method);
     set_str(L, "path", in->path);
-    set_str(L, "pattern", p->m->route->pattern);
+    set_str(L, "pattern", p->m->route ? p->m->route->pattern : in->path);
     set_str(L, "body", in->body);
     set_str(L, "remote", in->remote);
     set_str(L, "host", in->host);

@@ -100,7 +100,7 @@ size_t act_running(const struct act_host *h); /* calls and requests */
 /* ---- routes ---- */
 /* What ml.api defined: an http_route's value is its struct act_route. */
 struct act_route {
-    size_t index;       /* from 1 */
+    size_t index;       /* from 1; 0: no route, but the MCP server on standard input */
     int64_t timeout_ns; /* from the request to its answer (a stream: to its head) */
     size_t body_max;    /* 0: the server's */
     struct str folder;  /* of static files; absent: a handler answers */

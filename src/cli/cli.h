@@ -141,6 +141,7 @@ const char *progress_word(const char *event_type);
 
 int verb_run(struct cli *c, int argc, char **argv);
 int verb_serve(struct cli *c, int argc, char **argv);
+int verb_mcp(struct cli *c, int argc, char **argv);
 int verb_worker(struct cli *c, int argc, char **argv);
 int verb_start(struct cli *c, int argc, char **argv);
 int verb_list(struct cli *c, int argc, char **argv);

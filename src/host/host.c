@@ -430,6 +430,7 @@ void ml_close(ml_host *h)
     host_close_engine(h, true);
     serve_free(h->serving);
     h->serving = NULL;
+    host_mcp_free(h);
     if (h->http) http_client_close(h->http);
     owner_unlock(h);
     if (h->stop_io) loop_io_close(h->stop_io);

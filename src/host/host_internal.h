@@ -178,6 +178,8 @@ struct ml_host {
     struct loop_timer *quiet; /* rings a second after there was work, and until there was none */
     bool quiet_runs, worked;
     uint64_t did; /* tasks, attempts and batches of the store, when they were looked at last */
+    struct mcp_call *mcp_calls; /* mcp.c */
+    uint64_t mcp_number;
     struct host_http *serving; /* NULL: no HTTP is served */
     int64_t open_count;        /* ml_run without a condition: -1 not asked, -2 asked */
 };
@@ -260,6 +262,8 @@ cJSON *arg_object(const char *text, const char *what, struct err *e);
 void arg_add(cJSON *args, const char *name, const char *value); /* nothing when NULL */
 void arg_add_true(cJSON *args, const char *name);
 const struct verb *verb_find(const char *name);
+const struct verb *verb_find_mcp(const char *name);      /* mcp.c */
+void host_mcp_free(ml_host *h);                          /* when no request can end any more */
 const struct verb *verb_find_cluster(const char *name);  /* cluster.c */
 const struct verb *verb_find_boundary(const char *name); /* boundary.c */
 int host_open_api(ml_host *h, struct err *e);

@@ -481,6 +481,7 @@ const struct verb *verb_find(const char *name)
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
         if (strcmp(verbs[i].name, name) == 0) return &verbs[i];
     const struct verb *v = verb_find_boundary(name);
+    if (!v) v = verb_find_mcp(name);
     return v ? v : verb_find_cluster(name);
 }
 

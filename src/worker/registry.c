@@ -343,6 +343,14 @@ void worker_definitions(struct worker *w,
     }
 }
 
+struct act_host *worker_script(struct worker *w, struct str path)
+{
+    for (struct w_script *s = w->scripts; s; s = s->next)
+        if (usable(s) && (str_eqz(path, s->path) || (s->real && str_eqz(path, s->real))))
+            return s->act;
+    return NULL;
+}
+
 void worker_routes(struct worker *w,
                    void (*each)(void *ud, struct act_host *act, const struct http_route *route),
                    void *ud)

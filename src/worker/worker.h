@@ -53,6 +53,8 @@ void worker_definitions(struct worker *w,
                         void *ud);
 /* Routes over all scripts; act_request_start runs one. They are valid until the next script is
  * loaded. */
+/* The activity state of a loaded script by its path; NULL when it is not loaded. */
+struct act_host *worker_script(struct worker *w, struct str path);
 void worker_routes(struct worker *w,
                    void (*each)(void *ud, struct act_host *act, const struct http_route *route),
                    void *ud);
