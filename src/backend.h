@@ -231,9 +231,10 @@ struct backend_ops {
                       backend_answer_fn fn, void *ud);
     void (*progress)(struct backend *b, struct str token,
                      struct str chunk); /* streamed, not history, droppable */
-    void (*sleep_until)(struct backend *b, int64_t due_ns, void (*fn)(void *ud), void *ud,
-                        uint64_t *id); /* an activity's ml.sleep on the engine's clock (counts as
-                                          idle in virtual time) */
+    /* an activity's ml.sleep on the engine's clock. idle: an attempt that waits for it counts as
+     * idle in virtual time; not so the limit of something else that goes on (ml.timeout) */
+    void (*sleep_until)(struct backend *b, int64_t due_ns, bool idle, void (*fn)(void *ud),
+                        void *ud, uint64_t *id);
     void (*sleep_cancel)(struct backend *b, uint64_t id);
     int64_t (*now_ns)(struct backend *b); /* the engine's clock */
     void (*fetch_history)(struct backend *b, const struct backend_target *t,

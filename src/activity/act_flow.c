@@ -53,7 +53,7 @@ static int sleep_for(lua_State *L, int64_t ns, const char *fname)
     s->op.done = false;
     if (on_engine(L)) {
         s->engine = true;
-        h->env.sleep_until(h->env.ud, act_now(h) + (ns > 0 ? ns : 0), sleep_done, s, &s->id);
+        h->env.sleep_until(h->env.ud, act_now(h) + (ns > 0 ? ns : 0), true, sleep_done, s, &s->id);
         s->engine = s->id != 0;
         if (!s->engine) return act_misuse(L, "%s: out of memory", fname);
     } else {
@@ -309,7 +309,8 @@ static int wait_for(lua_State *L, int list, int mode, bool steady, int64_t limit
         struct act_env *env = &s->op.h->env;
         if (limit_ns >= 0 && on_engine(L)) {
             s->engine = true;
-            env->sleep_until(env->ud, act_now(s->op.h) + limit_ns, settle_over, s, &s->sleep_id);
+            env->sleep_until(env->ud, act_now(s->op.h) + limit_ns, false, settle_over, s,
+                             &s->sleep_id);
             s->engine = s->sleep_id != 0;
             if (!s->engine) return act_misuse(L, "out of memory");
         } else if (limit_ns >= 0) {

@@ -23,9 +23,11 @@ struct act_env {
     const struct log *log;
     struct http_client **http; /* opened when first used (http_client_open) */
     struct store *store;       /* for ml.store; NULL: raises */
-    /* ml.sleep on the engine's clock; NULL: the loop's timers. *id 0: out of memory, fn is never
+    /* ml.sleep on the engine's clock (idle: nothing else goes on meanwhile); NULL: the loop's
+     * timers. *id 0: out of memory, fn is never
      * called */
-    void (*sleep_until)(void *ud, int64_t due_ns, void (*fn)(void *ud), void *fn_ud, uint64_t *id);
+    void (*sleep_until)(void *ud, int64_t due_ns, bool idle, void (*fn)(void *ud), void *fn_ud,
+                        uint64_t *id);
     void (*sleep_cancel)(void *ud, uint64_t id);
     int64_t (*now_ns)(void *ud); /* engine time, for ml.now and os.time */
     /* a heartbeat of a running call went through throttling: send it; the answer comes by

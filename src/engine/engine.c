@@ -499,7 +499,7 @@ int engine_drive_tree(struct engine *g, struct str tree)
 
 static bool live_attempt(struct engine *g)
 {
-    return g->out.n > g->sleepers.n;
+    return g->out.n > g->n_idle;
 }
 
 int engine_activity(struct engine *g, int64_t *due_ns)

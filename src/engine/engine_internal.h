@@ -322,7 +322,7 @@ struct sleeper {
     uint64_t id;
     void (*fn)(void *ud);
     void *ud;
-    bool due;
+    bool idle;
 };
 struct result_waiter {
     struct result_waiter *next;
@@ -349,6 +349,7 @@ struct engine {
     uint64_t counter;
     struct arena arena;
     struct map runs, by_run_id, by_wid, out, trees, sleepers, blobs;
+    size_t n_idle; /* of the sleepers */
     struct run *lru_first, *lru_last;
     struct msg *queue, *queue_last;
     size_t queued;

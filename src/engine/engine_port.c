@@ -279,8 +279,8 @@ static void op_progress(struct backend *b, struct str token, struct str chunk)
     (void)chunk;
 }
 
-static void op_sleep_until(struct backend *b, int64_t due_ns, void (*fn)(void *ud), void *ud,
-                           uint64_t *id)
+static void op_sleep_until(struct backend *b, int64_t due_ns, bool idle, void (*fn)(void *ud),
+                           void *ud, uint64_t *id)
 {
     struct engine *g = of(b);
     struct sleeper *s = mem_zalloc(sizeof *s);
@@ -290,19 +290,22 @@ static void op_sleep_until(struct backend *b, int64_t due_ns, void (*fn)(void *u
         mem_free(s);
         return;
     }
-    *s = (struct sleeper){key, fn, ud, false};
+    *s = (struct sleeper){key, fn, ud, idle};
     if (eng_heap_push(&g->sleeps, (struct heap_entry){due_ns, 0, (int64_t)key, PEND_SLEEP, 0})) {
         map_del(&g->sleepers, str_make(&key, sizeof key));
         mem_free(s);
         return;
     }
+    g->n_idle += idle;
     *id = key;
     eng_kick(g);
 }
 
 static void op_sleep_cancel(struct backend *b, uint64_t id)
 {
-    mem_free(map_del(&of(b)->sleepers, str_make(&id, sizeof id)));
+    struct sleeper *s = map_del(&of(b)->sleepers, str_make(&id, sizeof id));
+    if (s) of(b)->n_idle -= s->idle;
+    mem_free(s);
 }
 
 static int64_t op_now_ns(struct backend *b)

@@ -150,6 +150,7 @@ static bool fire_sleeps(struct engine *g, int64_t now)
         struct sleeper *s = map_del(&g->sleepers, str_make(&id, sizeof id));
         if (s) {
             fired = true;
+            g->n_idle -= s->idle;
             s->fn(s->ud);
             mem_free(s);
         }

@@ -210,7 +210,7 @@ void tw_beat_open(struct tw_act *a, int64_t heartbeat_timeout_ns);
 const struct rec *tw_beat_rest(struct tw_act *a, struct arena *arena);
 
 /* ---- worker_sleep.c ---- */
-void tw_sleep_until(struct backend *b, int64_t due_ns, void (*fn)(void *ud), void *ud,
+void tw_sleep_until(struct backend *b, int64_t due_ns, bool idle, void (*fn)(void *ud), void *ud,
                     uint64_t *id);
 void tw_sleep_cancel(struct backend *b, uint64_t id);
 void tw_sleeps_free(struct tw *w);

@@ -44,8 +44,10 @@ static void on_timer(void *ud)
     fn(fn_ud);
 }
 
-void tw_sleep_until(struct backend *b, int64_t due_ns, void (*fn)(void *ud), void *ud, uint64_t *id)
+void tw_sleep_until(struct backend *b, int64_t due_ns, bool idle, void (*fn)(void *ud), void *ud,
+                    uint64_t *id)
 {
+    (void)idle; /* a server's time is real */
     struct temporal *t = temporal_of(b);
     struct tw *w = t->worker;
     struct tw_sleep *s = mem_zalloc(sizeof *s);

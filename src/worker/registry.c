@@ -14,6 +14,7 @@ struct w_sleep {
     void (*fn)(void *ud);
     void *ud;
     uint64_t backend_id, id;
+    bool idle;
     struct w_sleep *prev, *next;
 };
 
@@ -25,11 +26,11 @@ static void sleep_free(struct w_sleep *x)
         x->w->sleeps = x->next;
     if (x->next) x->next->prev = x->prev;
     idmap_del(&x->w->sleep_ids, x->id);
-    x->w->n_sleeping--;
+    if (x->idle) x->w->n_sleeping--;
     mem_free(x);
 }
 
-static void hook_sleep_until(void *ud, int64_t due_ns, void (*fn)(void *ud), void *fn_ud,
+static void hook_sleep_until(void *ud, int64_t due_ns, bool idle, void (*fn)(void *ud), void *fn_ud,
                              uint64_t *id)
 {
     struct w_script *s = ud;
@@ -40,11 +41,12 @@ static void hook_sleep_until(void *ud, int64_t due_ns, void (*fn)(void *ud), voi
         mem_free(x);
         return;
     }
-    *x = (struct w_sleep){.w = s->w, .fn = fn, .ud = fn_ud, .id = slot, .next = s->w->sleeps};
+    *x = (struct w_sleep){
+        .w = s->w, .fn = fn, .ud = fn_ud, .id = slot, .idle = idle, .next = s->w->sleeps};
     if (x->next) x->next->prev = x;
     s->w->sleeps = x;
-    s->w->n_sleeping++;
-    s->w->b->ops->sleep_until(s->w->b, due_ns, hook_sleep_wake, x, &x->backend_id);
+    if (idle) s->w->n_sleeping++;
+    s->w->b->ops->sleep_until(s->w->b, due_ns, idle, hook_sleep_wake, x, &x->backend_id);
     if (x->backend_id)
         *id = slot;
     else

@@ -178,3 +178,82 @@ rules:
     end)
   end)
 end)
+
+describe("examples with agents, the model played by aimock", function()
+  local server
+  local fixtures = [==[ [
+    {"match":{"userMessage":"Dover","hasToolResult":false},"response":{"toolCalls":[{"id":"t1","name":"tide_table","arguments":{"port":"Dover"}}]}},
+    {"match":{"userMessage":"Dover","hasToolResult":true},"response":{"content":"At ten past five."}},
+    {"match":{"userMessage":"It is day","toolResultContains":"views"},"response":{"toolCalls":[{"id":"d2","name":"publish_post","arguments":{"platform":"x","text":"The tide is out."}}]}},
+    {"match":{"userMessage":"It is day","hasToolResult":false},"response":{"toolCalls":[{"id":"d1","name":"read_numbers","arguments":{"day":1}}]}},
+    {"match":{"userMessage":"It is day","hasToolResult":true},"response":{"content":{"idea":"tides","posts":["https://example.invalid/x/1"]},"usage":{"prompt_tokens":100,"completion_tokens":10}}},
+    {"match":{"userMessage":"two tides","toolResultContains":"Tide"},"response":{"toolCalls":[{"id":"r2","name":"publish","arguments":{"title":"Two tides","text":"The moon."}}]}},
+    {"match":{"userMessage":"two tides","hasToolResult":false},"response":{"toolCalls":[{"id":"r1","name":"search","arguments":{"query":"tides"}}],"usage":{"prompt_tokens":200000,"completion_tokens":100}}},
+    {"match":{"userMessage":"two tides","hasToolResult":true},"response":{"content":"The moon pulls."}}
+  ] ]==]
+  setup(function() server = t.aimock(fixtures) end)
+  teardown(function() server.stop() end)
+  local function env(more)
+    local e = { OPENAI_BASE_URL = server.url .. "/v1", OPENAI_API_KEY = "sk-test" }
+    for k, v in pairs(more or {}) do e[k] = v end
+    return e
+  end
+
+  it("07_chat: tokens over server-sent events", function()
+    local f = assert(io.open(example "07_chat.lua"))
+    local text = f:read("a"):gsub('local ml = require "moonloop"\n', "", 1):gsub('ml.env%("MODEL", "openai:gpt%-4.1%-mini"%)', ('ml.model("openai:gpt-4.1-mini", { base_url = "%s/v1" })'):format(server.url))
+    f:close()
+    local s = t.serve(text)
+    local r = s.ask("POST", "/chat", { body = '{"messages":[{"role":"user","content":"When is high tide at Dover?"}]}', headers = { "Content-Type: application/json" } })
+    assert.equal(200, r.status, r.text)
+    assert.matches("event: tool_result", r.body)
+    assert.matches('"result":"At ten past five."', r.body, 1, true)
+    r = s.ask("POST", "/ask", { body = '{"question":"When is high tide at Dover?"}', headers = { "Content-Type: application/json" } })
+    assert.equal("At ten past five.", r.value.answer)
+    assert.equal(422, s.ask("POST", "/chat", { body = '{"messages":"hello"}', headers = { "Content-Type: application/json" } }).status)
+    s.stop()
+  end)
+
+  it("08_daily_agent: a loop of days, whose effects and history agree", function()
+    local d = t.dir {}
+    finally_remove(d, function()
+      local e = env { LEDGER = d.path .. "/ledger" }
+      local r = d:exec({ "run", example "08_daily_agent.lua", "--id", "loop", "--clock", "virtual", "--input", '{"days":3}' }, { env = e })
+      assert.equal(0, r.code, r.err)
+      assert.equal(3, r.value.days)
+      assert.same({ "tides", "tides", "tides" }, r.value.ideas)
+      assert.is_true(r.value.nano_usd >= 3 * (100 * 400 + 10 * 1600))
+      local _, effects = d:read("ledger"):gsub("\n", "")
+      assert.equal(3, effects)
+      replays(d, "loop", example "08_daily_agent.lua")
+    end)
+  end)
+
+  it("09_research: a budget that is raised, an article that is approved", function()
+    local d = t.dir {}
+    local pages = t.serve [[ml.api():get("/search/page", function(req) return { pages = { { title = "Tide", key = "Tide", excerpt = req.query.q } } } end)]]
+    finally_remove(d, function()
+      local run = d:spawn({ "run", example "09_research.lua", "--id", "tides", "--input", '{"question":"Why are there two tides a day?"}' }, "run", env { SOURCES_URL = pages.url })
+      local function waits(kind)
+        return t.eventually("a decision is wanted: " .. kind, function()
+          local items = d:exec({ "approvals", "--json" }).value
+          return items and items[1] and items[1].kind == kind and items[1]
+        end, 20)
+      end
+      local limit = waits "limit" -- 200,000 tokens cost 0.08 USD
+      assert.equal("nano_usd", limit.args.limit)
+      assert.is_true(limit.args.used > limit.args.max)
+      assert.equal(0, d:exec({ "approvals", "edit", "tides", '{"max":1000000000}' }).code)
+      local article = waits "tool"
+      assert.same({ title = "Two tides", text = "The moon." }, article.args)
+      run:kill() -- the decision outlives the process that waits for it
+      assert.equal(0, d:exec({ "approvals", "approve", "tides", "--digest", article.digest }).code)
+      local r = d:exec({ "run", example "09_research.lua", "--id", "tides", "--input", '{"question":"Why are there two tides a day?"}' }, { env = env { SOURCES_URL = pages.url } })
+      assert.equal(0, r.code, r.err)
+      assert.equal("The moon pulls.", r.value.answer)
+      assert.equal(3, r.value.turns)
+      replays(d, "tides", example "09_research.lua")
+    end)
+    pages.stop()
+  end)
+end)

@@ -155,11 +155,12 @@ end })
 M.at_exit = at_exit
 
 -- Starts a program in the background; returns { pid, kill(signal) }.
-function Dir:spawn(args, name)
+function Dir:spawn(args, name, env)
   name = name or "bg"
-  local parts = {}
+  local parts, vars = {}, {}
+  for k, v in pairs(env or {}) do vars[#vars + 1] = k .. "=" .. quote(v) end
   for _, a in ipairs(args) do parts[#parts + 1] = quote(a) end
-  local p = io.popen(("cd %s && MOONLOOP_DB=%s sh -c '%s %s >%s.out 2>%s.err </dev/null & echo $!'"):format(quote(self.path), quote(self.db), M.program,
+  local p = io.popen(("cd %s && %s MOONLOOP_DB=%s sh -c '%s %s >%s.out 2>%s.err </dev/null & echo $!'"):format(quote(self.path), table.concat(vars, " "), quote(self.db), M.program,
     table.concat(parts, " "):gsub("'", "'\\''"), name, name))
   local pid = p:read("l")
   p:close()

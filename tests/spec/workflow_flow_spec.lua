@@ -160,6 +160,13 @@ describe("ml.race", function()
 end)
 
 describe("ml.timeout", function()
+  it("in an activity lets no virtual time pass while something is really under way", function()
+    local v = t.activity([[
+      local quick = ml.timeout("15s", function() ml.process.run { "sleep", "0.2" } end)
+      local slow = ml.timeout("1h", function() ml.sleep("2h") end)
+      return { quick = quick, slow = slow }]], { timeout_of_act = "3h" })
+    assert.same({ quick = true, slow = false }, v)
+  end)
   it("gives true and the results in time", function()
     assert.same({ true, 5 }, t.workflow "local ok, v = ml.timeout('1h', function() ml.sleep('1s') return 5 end) return { ok, v }")
   end)
