@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -181,6 +182,15 @@ static int read_port(struct cli *c, const char *text, int *port)
     return 0;
 }
 
+/* Each connection is a descriptor: as many as the system allows. */
+static void raise_descriptors(void)
+{
+    struct rlimit r;
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur >= r.rlim_max) return;
+    r.rlim_cur = r.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &r);
+}
+
 int verb_serve(struct cli *c, int argc, char **argv)
 {
     struct serve s = {.c = c, .scripts = argv};
@@ -209,6 +219,7 @@ int verb_serve(struct cli *c, int argc, char **argv)
     if (c->temporal.address && !c->temporal.task_queue) c->temporal.task_queue = "default";
     c->temporal.worker = true;
     c->blocked_shown = true;
+    raise_descriptors();
     code = cli_open(c, ML_DRIVE_ALL);
     if (code) return code;
     cli_signals_begin(c);

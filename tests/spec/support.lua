@@ -325,7 +325,9 @@ function M.serve(body, options)
   function s.stop(signal)
     s.bg:kill(signal or "TERM")
     M.eventually("serve ends", function() return not os.execute("kill -0 " .. s.bg.pid .. " 2>/dev/null") end, 20)
+    local err = d:read("serve.err")
     d:remove()
+    if err:find("Sanitizer", 1, true) or err:find("runtime error", 1, true) then error(err, 0) end
   end
   return s
 end

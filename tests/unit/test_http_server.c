@@ -408,6 +408,93 @@ static void takes(void)
     printf("%zu valid requests in %zu cuts\n", sizeof good / sizeof *good, tries);
 }
 
+/* A valid request, changed at random. */
+static size_t spoil(struct rng *rng, const char *from, char *to, size_t max)
+{
+    static const char *const pieces[] = {"\r",
+                                         "\n",
+                                         "\r\n",
+                                         " ",
+                                         "\t",
+                                         ":",
+                                         ",",
+                                         ";",
+                                         "%00",
+                                         "%",
+                                         "\x80",
+                                         "\x7f",
+                                         "0x",
+                                         "chunked",
+                                         "+",
+                                         "\r\n ",
+                                         "Content-Length: 1\r\n",
+                                         "Transfer-Encoding: chunked\r\n"};
+    size_t n = strlen(from);
+    memcpy(to, from, n);
+    for (int k = 1 + (int)(rng_next(rng) % 5); k > 0; k--) {
+        size_t at = n ? (size_t)(rng_next(rng) % n) : 0;
+        const char *piece = pieces[rng_next(rng) % (sizeof pieces / sizeof *pieces)];
+        size_t len = strlen(piece);
+        switch (rng_next(rng) % 4) {
+        case 0:
+            if (n) to[at] = (char)rng_next(rng);
+            break;
+        case 1:
+            if (n + len > max) break;
+            memmove(to + at + len, to + at, n - at);
+            memcpy(to + at, piece, len);
+            n += len;
+            break;
+        case 2:
+            if (!n) break;
+            memmove(to + at, to + at + 1, n - at - 1);
+            n--;
+            break;
+        default: /* a NUL, or the end */
+            if (n && rng_next(rng) % 2)
+                to[at] = 0;
+            else
+                n = at;
+            break;
+        }
+    }
+    return n;
+}
+
+static void garbage(void)
+{
+    CASE("requests changed at random: what is refused ends its connection, nothing breaks");
+    struct rng rng;
+    int rounds = getenv("ML_TEST_GARBAGE") ? atoi(getenv("ML_TEST_GARBAGE")) : 1500, refused = 0;
+    const char *seed = getenv("ML_TEST_SEED") ? getenv("ML_TEST_SEED") : "garbage";
+    rng_seed(&rng, str_of(seed));
+    begin((struct http_server_opts){0});
+    for (int i = 0; i < rounds; i++) {
+        char bytes[1024];
+        size_t n =
+            spoil(&rng, good[rng_next(&rng) % (sizeof good / sizeof *good)].bytes, bytes, 900);
+        int fd = dial();
+        say(fd, bytes, n);
+        SAY(fd, "\r\n\r\nGET /sentinel HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        shutdown(fd, SHUT_WR);
+        hear(fd, NULL, 3000);
+        CHECK(heard_end);
+        const char *no = strstr(heard, "HTTP/1.1 4");
+        refused += no != NULL;
+        CHECK(!no || !strstr(no, "HTTP/1.1 200"));
+        CHECK(seen[0] == 0 || strncmp(seen, "OPTIONS *", 9) == 0 || strstr(seen, " /"));
+        close(fd);
+    }
+    int fd = dial();
+    SAY(fd, H "\r\n");
+    hear(fd, "GET / [host=a]", 3000);
+    CHECK_INT(status(), 200);
+    close(fd);
+    CHECK(refused > rounds / 4);
+    finish();
+    printf("%d requests changed at random (seed %s), %d refused\n", rounds, seed, refused);
+}
+
 static void keeps_connections(void)
 {
     CASE("a connection serves one request after another, also sent at once; none after a chunked "
@@ -879,6 +966,7 @@ int main(void)
     opening();
     refuses();
     takes();
+    garbage();
     keeps_connections();
     head_has_no_body();
     limits();
