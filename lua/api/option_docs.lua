@@ -82,8 +82,8 @@ return {
   },
   route = {
     input = "the schema of req.input", output = "the schema of the answer", timeout = "from the request to the answer (of a stream: to its begin); 30s, then 504", max_body = "bytes of the body; 1 MiB, then 413",
-    summary = "a few words for lists", description = description, auth = "who may call", scope = "what the caller's key must have", rate = "how often a key may call: `30/min`",
-    cost = "credits that a call reserves", idempotency = "where the key of a repeated call is",
+    summary = "a few words for lists", description = description, auth = "who may call: `\"bearer\"` (tokens of moonloop token), or `\"none\"`", scope = "what the caller's key must have", rate = "how often a key may call: `30/min`",
+    cost = "credits that a call reserves", idempotency = "where the key of a repeated call is: the header Idempotency-Key (default), `{ field = \"ref\", required = true }`, `\"required\"`; false: nowhere",
   },
   response = { status = "200", headers = "by name; a list gives one several times", body = "a text, or ml.bytes", json = "a value, sent as JSON" },
   stream = { status = "200", headers = "by name", type = "the content type; `text/event-stream` or `text/plain` by what is sent first" },

@@ -331,10 +331,10 @@ local ml = {}
 ---@field non_retryable? any[] failure types that end the attempts
 
 ---@class moonloop.options.route
----@field auth? any who may call
+---@field auth? any who may call: `"bearer"` (tokens of moonloop token), or `"none"`
 ---@field cost? integer credits that a call reserves
 ---@field description? string for people and for lists of tools
----@field idempotency? any where the key of a repeated call is
+---@field idempotency? any where the key of a repeated call is: the header Idempotency-Key (default), `{ field = "ref", required = true }`, `"required"`; false: nowhere
 ---@field input? any the schema of req.input
 ---@field max_body? integer bytes of the body; 1 MiB, then 413
 ---@field output? any the schema of the answer

@@ -145,50 +145,91 @@ function M.problem(word, detail, errors)
   return { status = p.status, body = p.body, problem = true, type = word, errors = errors }
 end
 
-local function leave(entry, call, value)
-  local said = type(value) == "table" and returned[value] or {}
-  local body = said.body
-  if not said.commit then body = value end
-  local status = said.status or (body == nil and 204 or 200)
-  local answer = host("the boundary", "boundary_leave", { call = entry.call, accept = said.accept, commit = said.commit,
-    intents = ml.list(hidden[call.db].intents),
-    status = status, body = body == nil and "" or ml.json.encode(body) })
-  answer.value = said.accept == nil and not said.commit and value or nil
+local function class_of(value) return type(value) == "table" and core.class_name(value) or nil end
+
+-- Ends the call without writing: who waits for its key is told the same.
+local function drop(entry, answer)
+  entry.left = true
+  host("the boundary", "boundary_fail", { call = entry.call, status = answer.status, body = answer.body, type = answer.type })
   return answer
 end
 
+-- What is raised with ml.problem is an answer; anything else is the handler's failure.
 local function failed(entry, e)
-  local text = type(e) == "table" and e.message or tostring(e)
-  local answer = M.problem("internal", "the handler failed")
-  host("the boundary", "boundary_fail", { call = entry.call, status = answer.status, body = answer.body, type = answer.type })
-  answer.failure = e
-  ml.log.error("a handler failed", { error = text })
-  return answer
+  local answer
+  if class_of(e) == "moonloop.problem" then
+    answer = { status = e.status, body = e.body, problem = true, type = e.type, headers = e.flat }
+  else
+    answer = M.problem("internal", "the handler failed")
+    answer.failure = e
+  end
+  return drop(entry, answer)
 end
+
+-- status, content type and body of a value, as JSON.
+local function as_json(value)
+  if value == nil then return 204, nil, "" end
+  return 200, nil, ml.json.encode(value)
+end
+
+local function leave(entry, call, value, render)
+  local said = type(value) == "table" and returned[value] or {}
+  local status, kind, body
+  if said.accept then
+    status, body = 202, ml.json.encode(value)
+  elseif said.commit then
+    status, kind, body = render(said.body)
+    status = said.status or status
+  else
+    status, kind, body = render(value)
+    if not status then -- a stream: what it sends cannot be given again
+      drop(entry, M.problem("conflict", "the same request is being answered, by a stream"))
+      return { value = value, stream = true }
+    end
+    if status >= 400 then return drop(entry, { status = status, body = body, problem = true, contentType = kind, type = "problem" }) end
+  end
+  entry.left = true
+  return host("the boundary", "boundary_leave", { call = entry.call, accept = said.accept, commit = said.commit, contentType = kind,
+    intents = ml.list(hidden[call.db].intents), status = status, body = body })
+end
+
+--- What a handler is given: rows, and for whom it acts.
+function M.new_call(request)
+  return { db = new_db { intents = {} }, key = request.key, tool = request.tool, principal = "", scopes = "" }
+end
+
+--- Whether it, or what was returned, asks for something to be written.
+function M.writes(call, value) return #hidden[call.db].intents > 0 or type(value) == "table" and returned[value] ~= nil end
 
 --- Takes a call through the boundary: enters with the request, calls handler(args, call), leaves. An answer { status, body (text),
---- problem, type, retryAfter, replayed, failure }. request: {route, authorization | principal and scopes, auth, scope, rate, cost, key,
---- body (the text that the key stands for), input (a schema)}.
-function M.pass(request, handler, args)
-  local input = request.input
+--- contentType, problem, type, retryAfter, replayed, failure }, or { value, stream = true }. request: {route, authorization | principal
+--- and scopes, auth, scope, rate, cost, key, body (the text that the key stands for), input (a schema), prepare (fn: the arguments)}.
+--- render(value) gives status, content type and body; nil for what is a stream.
+function M.pass(request, handler, args, render, call)
   local entry = host("the boundary", "boundary_enter", {
     route = request.route, authorization = request.authorization, principal = request.principal, scopes = request.scopes, auth = request.auth,
     scope = request.scope, rate = request.rate, cost = request.cost, key = request.key, body = request.body,
   })
   if entry.answer then return entry.answer end
-  local call = {
-    db = new_db { intents = {} }, principal = entry.principal, scopes = entry.scopes, key = request.key, tool = request.tool, request = request.request,
-  }
-  local fits, errors = true, nil
+  local _ <close> = setmetatable({}, { __close = function() -- cut off: by a time-out, or by the caller who left
+    if not entry.left then drop(entry, M.problem("unavailable", "the call was cut off")) end
+  end })
+  call = call or M.new_call(request)
+  call.principal, call.scopes = entry.principal, entry.scopes
+  if request.prepare then
+    local ready, given = pcall(request.prepare, call)
+    if not ready then return failed(entry, given) end
+    args = given
+  end
+  local input, fits, errors = request.input, true, nil
   if input and input.validate then fits, errors = input:validate(args) end
   if not fits then
     local answer = M.problem("invalid-body", "the arguments do not fit the schema", errors)
-    host("the boundary", "boundary_fail", { call = entry.call, status = answer.status, body = answer.body, type = answer.type })
-    return answer
+    return drop(entry, answer)
   end
   local ok, value = pcall(handler, args, call)
   if not ok then return failed(entry, value) end
-  return leave(entry, call, value)
+  return leave(entry, call, value, render or as_json)
 end
 
 -- ---- tools ----
@@ -198,7 +239,7 @@ local again = { RateLimited = true, Unavailable = true }
 
 -- A problem as a failure, for a Lua caller.
 local function raise(tool, answer)
-  if answer.failure then error(answer.failure, 0) end
+  if answer.failure ~= nil then error(answer.failure, 0) end
   local problem = ml.json.decode(answer.body)
   local kind = kinds[answer.status] or "ToolFailed"
   ml.fail(("tool %s: %s"):format(tool.name, problem.detail or problem.title), { type = kind, retryable = again[kind] or false, details = problem,
@@ -246,11 +287,15 @@ function M.request_of(tool, args, context)
   return request
 end
 
+--- What the tool does with (args, call).
+function M.handler(tool)
+  if not tool.run then ml.fail(("tool %s runs elsewhere"):format(tool.name), { type = "Unsupported", retryable = false }) end
+  return tool.mode == "durable" and tool.run or live(tool)
+end
+
 --- The answer of a tool's call: as M.pass gives it.
 function M.answer(tool, args, context)
-  if not tool.run then ml.fail(("tool %s runs elsewhere"):format(tool.name), { type = "Unsupported", retryable = false }) end
-  local handler = tool.mode == "durable" and tool.run or live(tool)
-  return M.pass(M.request_of(tool, args, context), handler, args)
+  return M.pass(M.request_of(tool, args, context), M.handler(tool), args)
 end
 
 -- A live tool that nobody has to be let in for, and that counts nothing, needs no boundary.

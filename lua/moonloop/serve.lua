@@ -176,6 +176,7 @@ local function answer(value)
     kind, value = "moonloop.problem", wrong
   end
   if type(value) == "function" then return run_stream({ fn = value, status = 200, headers = {} }) end
+  if kind == "moonloop.answer" then return value.status, value.headers, value.body end
   if kind == "moonloop.problem" then
     status, headers, body = value.status, value.flat, value.body
   elseif kind == "moonloop.response_out" then
@@ -277,20 +278,22 @@ local function input_of(entry, req)
   return input
 end
 
-local function handle(entry, req)
-  local gate = require "moonloop.gate"
-  local options = options_of(entry)
-  if entry.preflight then return M.response { status = 204 } end
-  local principal, refused = gate.enter(options, req)
-  if refused then return refused end
-  req.principal = principal
-  if entry.input then
-    req.input = input_of(entry, req)
-    refused = gate.check(entry.input, req.input, req.body == "" and "query" or "body")
-    if refused then return refused end
+-- What the gate asks of this file: the input, and what a value looks like as an answer.
+local seam = { read = input_of }
+
+function seam.render(value)
+  local kind = core.class_name(value)
+  if kind == "moonloop.stream" or kind == "moonloop.events" or type(value) == "function" then return nil end
+  local status, headers, body = answer(value)
+  for i = 1, #headers, 2 do
+    if headers[i] == "Content-Type" then return status, headers[i + 1], body end
   end
-  if entry.tool then return gate.leave(options, req, principal, gate.call(entry.tool, req.input, options, req, principal)) end
-  return gate.leave(options, req, principal, entry.handler(req))
+  return status, nil, body
+end
+
+local function handle(entry, req)
+  if entry.preflight then return M.response { status = 204 } end
+  return require("moonloop.gate").pass(entry, options_of(entry), req, seam)
 end
 
 --- The coroutine of a request.

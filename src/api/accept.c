@@ -16,10 +16,11 @@ static void add_key(struct api_call *c, struct store_batch *b, int64_t now)
 {
     if (!c->key.n) return;
     store_batch_guard(b,
-                      "INSERT INTO api_idempotency(principal, route, key, digest, status, body, "
-                      "at) VALUES(?, ?, ?, ?, ?, ?, ?)",
-                      "sssbibi", c->principal, c->route, c->key,
-                      str_make(c->digest, sizeof c->digest), (int64_t)c->status, c->body, now);
+                      "INSERT INTO api_idempotency(principal, route, key, digest, status, type, "
+                      "body, at) VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
+                      "sssbisbi", c->principal, c->route, c->key,
+                      str_make(c->digest, sizeof c->digest), (int64_t)c->status, c->content_type,
+                      c->body, now);
     guard(c, GUARD_KEY);
 }
 
@@ -100,7 +101,7 @@ static int fill(struct api_call *c, const struct api_outcome *o, struct store_ba
 /* ---- answers ---- */
 static void done(struct api_call *c)
 {
-    struct api_answer x = {.status = c->status, .body = c->body};
+    struct api_answer x = {.status = c->status, .body = c->body, .content_type = c->content_type};
     FAULT("api.answer");
     api_call_answer(c, &x);
 }
@@ -298,6 +299,7 @@ void api_leave(struct api *a, uint64_t call, const struct api_outcome *o, api_an
     c->ud = ud;
     c->status = o->status;
     c->body = arena_str(&c->arena, o->body.p ? o->body : STR(""));
+    c->content_type = arena_str(&c->arena, o->content_type.p ? o->content_type : STR(""));
     if (arena_failed(&c->arena))
         api_call_problem(c, PROBLEM_UNAVAILABLE, "the answer does not fit in memory");
     else if (o->accept)

@@ -46,9 +46,10 @@ struct api_answer {
     int status;
     struct str body;
     bool problem;
-    struct str type;       /* of a problem: its word, "out-of-credit" */
-    int64_t retry_after_s; /* 429 and 503; 0: absent */
-    bool replayed;         /* an answer given before, to the same key */
+    struct str type;         /* of a problem: its word, "out-of-credit" */
+    int64_t retry_after_s;   /* 429 and 503; 0: absent */
+    bool replayed;           /* an answer given before, to the same key */
+    struct str content_type; /* what the handler said; absent: JSON, or a problem */
 };
 typedef void (*api_answer_fn)(void *ud, const struct api_answer *x);
 /* ---- one call through the boundary ---- */
@@ -92,7 +93,7 @@ struct api_outcome {
     const struct api_intent *intents;
     size_t n_intents;
     int status; /* of the answer, when all holds */
-    struct str body;
+    struct str body, content_type;
 };
 /* Ends the call: commits what the outcome says in one transaction and answers; the answer is a
  * problem when a guard failed. Intents without accept or commit are 500 and logged. Stale calls are

@@ -54,7 +54,7 @@ struct api_call {
     struct api_claim *claim;
     struct api_guards guards;
     /* while it commits */
-    struct str body, workflow_id, reservation, run_id;
+    struct str body, content_type, workflow_id, reservation, run_id;
     int status;
     api_answer_fn fn;
     void *ud;

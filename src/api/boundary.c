@@ -161,16 +161,18 @@ static int recall(struct entering *n)
                             STR_ARG(r->route), STR_ARG(r->key));
     struct api_claim *claim = map_get(&n->a->claims, n->claim);
     if (claim) return wait_for(n, claim);
-    int rc = store_read_open(n->a->store, &q, &e,
-                             "SELECT digest, status, body FROM api_idempotency WHERE principal = ? "
-                             "AND route = ? AND key = ?",
-                             "sss", n->who.name, r->route, r->key);
+    int rc = store_read_open(
+        n->a->store, &q, &e,
+        "SELECT digest, status, body, type FROM api_idempotency WHERE principal = ? "
+        "AND route = ? AND key = ?",
+        "sss", n->who.name, r->route, r->key);
     int got = rc ? rc : store_read_next(q);
     if (got == 1) {
         struct str digest = store_read_str(q, 0);
         if (digest.n == SHA256_BYTES && hash_equal_ct(digest.p, n->digest, SHA256_BYTES)) {
             struct api_answer x = {.status = (int)store_read_i64(q, 1),
                                    .body = store_read_str(q, 2),
+                                   .content_type = store_read_str(q, 3),
                                    .replayed = true};
             on_refusal(n, &x);
         } else {

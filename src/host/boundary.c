@@ -99,6 +99,10 @@ static void put_answer(struct buf *b, const struct api_answer *x)
     buf_put_json(b, x->body);
     buf_puts(b, ",\"type\":");
     buf_put_json(b, x->type);
+    if (x->content_type.n) {
+        buf_puts(b, ",\"contentType\":");
+        buf_put_json(b, x->content_type);
+    }
     buf_putc(b, '}');
 }
 
@@ -193,7 +197,8 @@ static int leave_now(struct hcall *c, struct str tree, struct err *e)
     struct api_outcome o = {.accept = accept ? &x : NULL,
                             .commit = arg_bool(c->args, "commit"),
                             .status = (int)arg_i64(c->args, "status"),
-                            .body = arg_view(c->args, "body")};
+                            .body = arg_view(c->args, "body"),
+                            .content_type = arg_view(c->args, "contentType")};
     int rc = read_intents(cJSON_GetObjectItemCaseSensitive(c->args, "intents"), &c->arena, &intents,
                           &o.n_intents, e);
     if (rc) return rc;
