@@ -1,13 +1,13 @@
 -- The load of scripts/soak: tests/temporal/soak.py starts these, talks to them and knows how each must end.
 local ml = require "moonloop"
 
-local add = ml.activity("add", { timeout = "60s" }, function(a, b) return a + b end)
-local naps = ml.activity("naps", { timeout = "60s" }, function(ms) ml.sleep(ms / 1000) return ms end)
-local flaky = ml.activity("flaky", { timeout = "60s", retry = { initial = "50ms", backoff = 1, max_attempts = 3 } }, function(fails)
+local add = ml.activity("add", { timeout = "20s" }, function(a, b) return a + b end)
+local naps = ml.activity("naps", { timeout = "20s" }, function(ms) ml.sleep(ms / 1000) return ms end)
+local flaky = ml.activity("flaky", { timeout = "20s", retry = { initial = "50ms", backoff = 1, max_attempts = 3 } }, function(fails)
   if ml.info().attempt <= fails then ml.fail("attempt " .. ml.info().attempt, { type = "Flaky", details = { ("x"):rep(500) } }) end
   return ml.info().attempt
 end)
-local beats = ml.activity("beats", { timeout = "60s", heartbeat = "10s", retry = { initial = "50ms", max_attempts = 2 } }, function()
+local beats = ml.activity("beats", { timeout = "20s", heartbeat = "10s", retry = { initial = "50ms", max_attempts = 4 } }, function()
   local before = ml.info().heartbeat_details
   if before then return before.n end
   for n = 1, 5 do
