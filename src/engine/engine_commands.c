@@ -628,7 +628,7 @@ void eng_apply_wft_done(struct txn *t, struct msg *m)
     r->seen = 0;
     eng_task_over(t);
     t->completed = true;
-    for (size_t i = 0; i < m->n_commands; i++) {
+    for (size_t i = 0; i < m->n_commands && !t->failed; i++) {
         carry_out(t, m, i, completed);
     }
     for (struct map_entry *e = r->status == RUN_RUNNING ? r->pends.first : NULL; e;) {

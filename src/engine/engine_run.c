@@ -25,14 +25,15 @@ struct pend *eng_pend_named(struct run *r, int kind, struct str name)
 }
 
 /* A new pending thing, entered; NULL out of memory. The caller fills it and writes its row
- * (eng_pend_write). */
+ * (eng_pend_write). There is never one already: where it seems so, the events of this transition
+ * got no memory for their ids, and all of it will be thrown away. */
 struct pend *eng_pend_new(struct run *r, int kind, int64_t id)
 {
-    struct pend *p = mem_zalloc(sizeof *p);
+    struct pend_key k = {kind, id};
+    struct pend *p = map_get(&r->pends, str_make(&k, sizeof k)) ? NULL : mem_zalloc(sizeof *p);
     if (!p) {
         return NULL;
     }
-    struct pend_key k = {kind, id};
     p->kind = kind;
     p->id = id;
     arena_init(&p->arena, 0);

@@ -553,6 +553,61 @@ static void test_updates(void)
     fake_remove(&f);
 }
 
+/* ---- memory ---- */
+static void three_timers(struct fake *f, const struct backend_task *t, struct rec *const *e,
+                         size_t n, struct plan *p)
+{
+    (void)f;
+    (void)t;
+    if (count_events(e, n, EVENT_TYPE_TIMER_STARTED) == 0) {
+        add_timer(p, "a", 1000 * NS_PER_S);
+        add_timer(p, "b", 1000 * NS_PER_S);
+        add_timer(p, "c", 1000 * NS_PER_S);
+    } else {
+        add_complete(p, "1");
+    }
+}
+
+static void test_refused(void)
+{
+    CASE("memory is refused once, anywhere in a task that starts three timers");
+    bool hit = true;
+    int again = 0;
+    for (long n = 1; hit; n++) {
+        struct fake f;
+        clear(&hist);
+        clear(&got);
+        long live = mem_live_count();
+        fake_init(&f, "refused");
+        f.workflow = three_timers;
+        f.fast = true;
+        f.hold_workflows = true;
+        fake_open(&f);
+        start(&f, "w", "flow");
+        for (int i = 0; i < 100 && !f.n_held; i++)
+            fake_turn(&f);
+        CHECK_INT(f.n_held, 1);
+        f.hold_workflows = false;
+        do_workflow(&f, f.held[--f.n_held]);
+        long before = mem_alloc_count();
+        mem_fail_at(n, false);
+        loop_turn(f.loop, 0); /* the engine's part */
+        hit = mem_alloc_count() - before >= n && n < 2000;
+        mem_fail_at(0, false);
+        settle(&f, false);
+        again += f.workflow_tasks > 1;
+        sig(&f, "w", "end", "");
+        settle(&f, false);
+        history(&f, "w", NULL);
+        CHECK(count_events(hist.events, hist.n, EVENT_TYPE_TIMER_STARTED) == 3);
+        clear(&hist);
+        clear(&got);
+        fake_remove(&f);
+        CHECK_INT(mem_live_count(), live);
+    }
+    CHECK(again > 10);
+}
+
 /* ---- blocked ---- */
 static bool broken;
 static void typo(struct fake *f, const struct backend_task *t, struct rec *const *e, size_t n,
@@ -1031,6 +1086,7 @@ int main(void)
     test_chain();
     test_ids();
     test_updates();
+    test_refused();
     test_blocked();
     test_cancel();
     test_reset();
