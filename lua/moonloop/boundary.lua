@@ -258,6 +258,15 @@ local function live(tool)
   end
 end
 
+-- A tool that is elsewhere: what its API answers, with its status.
+local function remote(tool)
+  return function(args, call)
+    local value, status = require("moonloop.remote").call(tool, args, call.key)
+    if type(value) == "table" then returned[value] = { commit = true, body = value, status = status } end
+    return value
+  end
+end
+
 local function words(list)
   if type(list) == "table" then return table.concat(list, " ") end
   return list
@@ -289,7 +298,7 @@ end
 
 --- What the tool does with (args, call).
 function M.handler(tool)
-  if not tool.run then ml.fail(("tool %s runs elsewhere"):format(tool.name), { type = "Unsupported", retryable = false }) end
+  if tool.remote then return remote(tool) end
   return tool.mode == "durable" and tool.run or live(tool)
 end
 
@@ -317,6 +326,7 @@ function M.call(tool, args, context)
     end
     return live(tool)(args, { db = new_db { intents = {} }, tool = tool.name, principal = context and context.principal or caller() })
   end
+  if tool.remote and not context then return (require("moonloop.remote").call(tool, args)) end -- its boundary is there
   local answer = M.answer(tool, args, context)
   if answer.status >= 300 then raise(tool, answer) end
   if answer.body == "" then return nil end

@@ -17,6 +17,15 @@ local function misuse(text, ...)
   error("ml.tool: " .. text:format(...), 4) -- where the script calls ml.tool
 end
 
+-- What is elsewhere: `run`, the price and who may call are there.
+local function check_remote(name, spec)
+  if spec.run then misuse("%s has run and remote: it is here or there", name) end
+  if type(spec.remote) == "string" and not spec.remote:find("^https?://[^/]") then
+    misuse("%s: remote is the URL of the route that has the tool: \"https://api.example.com/content/schedule-post\"", name)
+  end
+  if spec.cost then misuse("%s: what it costs is said where it runs, not beside remote", name) end
+end
+
 local function check(spec)
   if type(spec) ~= "table" then misuse("takes a table: ml.tool { name = ..., input = ..., run = function(args, call) ... end }") end
   core.check_options(spec, "tool", "ml.tool")
@@ -25,6 +34,7 @@ local function check(spec)
     misuse("name is up to 64 letters, digits, _ and -, as models want it") -- OpenAI and Anthropic: ^[a-zA-Z0-9_-]{1,64}$
   end
   if not spec.run and not spec.remote then misuse("%s has no run = function(args, call) ... end", name) end
+  if spec.remote then check_remote(name, spec) end
   local input = type(spec.input)
   if spec.input ~= nil and input ~= "table" and input ~= "userdata" then misuse("%s: input is a schema: ml.schema { ... }", name) end
   if mode == "live" then

@@ -1,0 +1,218 @@
+"""scripts/crash --serve: `moonloop serve` is killed with -9 at random moments and at fault points around the accept, started again on the
+same file, and asked all the while by clients that try again with the same Idempotency-Key until they are answered."""
+import collections, http.client, json, os, random, signal, sqlite3, sys, threading, time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+from served import Failure, Serve, eventually
+
+CLIENTS, COST, CREDITS, POOR = 6, 3, 1000000, 60  # POOR: credits of the token that runs out
+# Where a kill comes right at the boundary, beside those at random moments. The numbers of hits are small: a server lives a moment.
+POINTS = ["api.accept", "api.started", "api.answer", "api.settle", "store.begin", "store.append", "store.commit.before", "store.commit.after", "store.answer",
+          "engine.open", "engine.submit", "engine.durable", "engine.answer", "engine.dispatch", "worker.report"]
+
+
+class Clients:
+    """Threads that ask, and what each key was told."""
+
+    def __init__(self, serve, tokens, seed):
+        self.serve, self.tokens, self.over, self.lock = serve, tokens, threading.Event(), threading.Lock()
+        self.told = collections.defaultdict(list)  # key -> [(status, body)], all of them
+        self.n_of, self.asked, self.number, self.failure = {}, set(), 0, None
+        self.cut, self.tries, self.untold, self.unaccepted = 0, 0, set(), set()
+        self.threads = [threading.Thread(target=self.run, args=(random.Random(seed + i),)) for i in range(CLIENTS)]
+
+    def start(self):
+        for t in self.threads:
+            t.start()
+        return self
+
+    def post(self, key):
+        """One try; None when no whole answer came."""
+        token = self.tokens[self.n_of[key] % 10 == 7]
+        with self.lock:
+            self.tries += 1
+        try:
+            return self.serve.ask("/jobs", "POST", {"n": self.n_of[key]}, token=token, key=key, timeout=20)
+        except TimeoutError:
+            raise Failure(f"{key}: no answer for 20 s")
+        except (OSError, http.client.HTTPException):
+            return None
+
+    def until_answered(self, key, rng):
+        while True:
+            with self.lock:
+                self.asked.add(key)
+            a = self.post(key)
+            if a is not None and a.status != 503:  # 503: it is stopping, or starting
+                with self.lock:
+                    self.told[key].append((a.status, a.body))
+                return a
+            with self.lock:
+                self.cut += 1
+            time.sleep(0.001 + rng.random() * 0.02)
+
+    def run(self, rng):
+        try:
+            while not self.over.is_set():
+                with self.lock:
+                    self.number += 1
+                    key = f"key-{self.number}"
+                    self.n_of[key] = self.number
+                self.until_answered(key, rng)
+                if rng.random() < 0.2:
+                    self.until_answered(key, rng)  # again, though it was answered
+                if rng.random() < 0.1:
+                    self.until_answered(f"key-{rng.randrange(1, self.number + 1)}", rng)  # one of before, also of another thread
+        except Exception as e:  # noqa: a thread's failure is the test's
+            self.failure = e
+
+    def stop(self):
+        self.over.set()
+        for t in self.threads:
+            t.join()
+        self.check()
+
+    def check(self):
+        if self.failure:
+            raise self.failure
+
+
+def rows(db, sql):
+    """Reads beside the owner, or what a killed one left."""
+    con = sqlite3.connect(f"file:{db}?mode=ro", uri=True, timeout=10)
+    try:
+        return con.execute(sql).fetchall()
+    finally:
+        con.close()
+
+
+def one_round(serve, rng, clients, counts, fault):
+    """Starts the server, lets it work for a moment, kills it."""
+    serve.start({"ML_FAULTS": fault} if fault else None)
+    if fault:
+        until = time.time() + 1.0
+        while serve.process.poll() is None and time.time() < until and clients.failure is None:
+            time.sleep(0.002)
+        died = serve.process.poll() is not None
+    else:
+        if rng.random() < 0.8:  # else also while it starts
+            serve.ready()
+        time.sleep(rng.random() * 0.15)
+        died = False
+    code = serve.kill()
+    if died and code != -signal.SIGKILL:
+        raise Failure(f"serve ended with {code} under {fault}: {open(serve.log).read()[-2000:]}")
+    if code not in (-signal.SIGKILL, None):
+        raise Failure(f"serve ended by itself with {code}: {open(serve.log).read()[-2000:]}")
+    counts["at a fault point" if died else "at a random moment"] += 1
+    if died:
+        counts[fault.split(":")[0]] += 1
+    clients.check()
+
+
+def unanswered(serve, clients):
+    """What was asked and not answered when the server was killed: was it accepted?"""
+    with clients.lock:
+        waiting = {key for key in clients.asked if not clients.told.get(key)}
+    if not waiting:
+        return
+    known = {r[0] for r in rows(serve.db, "SELECT key FROM api_idempotency")}
+    clients.untold |= waiting & known
+    clients.unaccepted |= waiting - known
+
+
+def check(serve, clients, tokens):
+    """Everything has ended: each key was told one thing, and file and ledger say the same."""
+    accepted, refused = {}, 0
+    for key, answers in clients.told.items():
+        if len(set(answers)) != 1 and not all(status == 402 for status, _ in answers):
+            # without credit nothing was accepted, so the same key may be accepted later
+            good = {a for a in answers if a[0] == 202}
+            if len(good) != 1 or any(status not in (202, 402) for status, _ in answers):
+                raise Failure(f"{key} was told different things: {answers}")
+        good = [a for a in answers if a[0] == 202]
+        if good:
+            accepted[key] = good[0][1]
+        elif answers[0][0] == 402:
+            refused += 1
+        else:
+            raise Failure(f"{key} was told {answers[0]}")
+    runs = [json.loads(body)["workflowId"] for body in accepted.values()]
+    if len(set(runs)) != len(runs):
+        raise Failure("two keys were told of one run")
+    in_file = [r[0] for r in rows(serve.db, "SELECT workflow_id FROM runs WHERE type = 'job'")]
+    if sorted(in_file) != sorted(runs):
+        raise Failure(f"{len(runs)} were accepted, {len(in_file)} runs are there: {sorted(set(in_file) ^ set(runs))[:5]}")
+    reservations = rows(serve.db, "SELECT workflow_id, state, amount FROM api_reservations")
+    if sorted(r[0] for r in reservations) != sorted(runs):
+        raise Failure(f"{len(runs)} were accepted, {len(reservations)} reservations are there")
+    status = dict(rows(serve.db, "SELECT workflow_id, status FROM runs"))
+    for workflow_id, state, amount in reservations:
+        want = "settled" if status[workflow_id] == 2 else "released"
+        if state != want or amount != COST:
+            raise Failure(f"{workflow_id} has the status {status[workflow_id]} and its reservation of {amount} is {state}")
+    audit = rows(serve.db, "SELECT subject, detail FROM api_audit WHERE action = 'accept'")
+    by_key = {json.loads(detail)["key"]: subject for subject, detail in audit}
+    if len(by_key) != len(audit) or by_key != {key: json.loads(body)["workflowId"] for key, body in accepted.items()}:
+        raise Failure("the audit and what the clients were told differ")
+    jobs = [r[0] for r in rows(serve.db, "SELECT id FROM api_rows WHERE tab = 'jobs'")]
+    if sorted(jobs) != sorted(w.removeprefix("job:") for w in runs):
+        raise Failure(f"{len(jobs)} rows for {len(runs)} accepted jobs")
+    proof = serve.verb("audit", "verify")
+    if not proof["ok"]:
+        raise Failure(f"audit verify: {proof}")
+    keys, completed = {k["id"]: k for k in serve.verb("token", "list")}, collections.Counter()
+    owner = dict(rows(serve.db, "SELECT workflow_id, principal FROM api_reservations"))
+    for w in runs:
+        completed[owner[w]] += status[w] == 2
+    for token, credits in zip(tokens, (CREDITS, POOR)):
+        k = keys[token["id"]]
+        if (k["credits"], k["held"]) != (credits - COST * completed["key:" + token["id"]], 0):
+            raise Failure(f"the ledger: {k}, {completed['key:' + token['id']]} jobs were done")
+    effects = collections.defaultdict(set)
+    lines = 0
+    for line in open(serve.env["LEDGER"]):
+        job, key = line.split()
+        effects[job].add(key)
+        lines += 1
+    if set(effects) != set(jobs) or any(len(k) != 1 for k in effects.values()):
+        raise Failure("an effect without a job, a job without its effect, or two keys for one effect")
+    return len(accepted), refused, sum(len(a) for a in clients.told.values()), lines - len(effects)
+
+
+def run(program, folder, rounds, rng):
+    """The whole; its report is printed."""
+    serve = Serve(program, os.path.join(ROOT, "tests", "crash", "serve.lua"), folder, {"LEDGER": os.path.join(folder, "ledger")})
+    open(serve.env["LEDGER"], "w").close()
+    counts, began = collections.Counter(), time.time()
+    tokens = [serve.token("--scope", "jobs", "--credits", str(n)) for n in (CREDITS, POOR)]
+    clients = Clients(serve, [t["token"] for t in tokens], rng.randrange(1 << 30)).start()
+    try:
+        for n in range(rounds):
+            fault = f"{rng.choice(POINTS)}:{rng.choice([1, 1, 2, 3, 5, 8, 13, 21])}" if rng.random() < 0.4 else None
+            one_round(serve, rng, clients, counts, fault)
+            unanswered(serve, clients)
+            if (n + 1) % 100 == 0:
+                print(f"{n + 1} kills, {clients.number} keys", flush=True)
+        serve.up()
+        clients.stop()
+        eventually("every run has ended", lambda: not rows(serve.db, "SELECT 1 FROM runs WHERE status = 1 LIMIT 1"), 120)
+        eventually("every reservation is closed", lambda: not rows(serve.db, "SELECT 1 FROM api_reservations WHERE state = 'open' LIMIT 1"))
+        rng2 = random.Random(rng.random())
+        for key in list(clients.told)[:: max(1, len(clients.told) // 300)]:
+            clients.until_answered(key, rng2)  # the same answer still, long after
+        eventually("every run has ended", lambda: not rows(serve.db, "SELECT 1 FROM runs WHERE status = 1 LIMIT 1"), 120)
+        eventually("every reservation is closed", lambda: not rows(serve.db, "SELECT 1 FROM api_reservations WHERE state = 'open' LIMIT 1"))
+        accepted, refused, answers, repeats = check(serve, clients, tokens)
+        serve.stop()
+    finally:
+        clients.over.set()
+        serve.kill()
+    print(f"{rounds} kills of serve in {time.time() - began:.0f} s: {counts['at a random moment']} at random moments, {counts['at a fault point']} at fault points; "
+          f"{accepted} keys accepted, each with one run, one reservation, one row, one audit row and one answer in {answers} tellings; "
+          f"{refused} refused for want of credit; {clients.cut} tries without an answer, {len(clients.untold)} keys accepted and not told when a kill came, "
+          f"{len(clients.unaccepted)} asked and not accepted; {repeats} effects repeated under their key; the ledger balances, the audit chain holds")
+    print("kills at: " + ", ".join(f"{p} {counts[p]}" for p in POINTS if counts[p]))
+    if rounds >= 200 and not (clients.untold and clients.unaccepted and counts["api.accept"] and counts["api.started"]):
+        raise Failure("the kills missed what they are for: none came between the commit and the answer, or none before")
