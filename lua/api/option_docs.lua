@@ -118,6 +118,12 @@ return {
     workflows = "offer start_NAME, workflow_status, workflow_signal and workflow_result too; off, since they reach every run", origins = "pages of these origins may call too, as in `https://app.example`",
     timeout = "as of a route", max_body = "as of a route", auth = "as of a route", scope = "as of a route", rate = "as of a route",
   },
+  mcp = {
+    name = "for messages and in histories", url = "of a server over streamable HTTP; a text or ml.env", command = "or a program and its arguments, that is started for each list and call",
+    auth = "as in ml.http", headers = "sent with each request", env = "of the program; values may be secrets", cwd = "the program's folder",
+    tools = "the names of those that are taken; all", timeout = "of a list or a call; 60s",
+    retry = "of calls in a workflow; they are made once, since a call whose answer is lost may have had its effect",
+  },
   json_schema = { lenient = "for a schema from elsewhere: unknown keywords, formats and patterns are left out, not refused" },
   oauth2 = { token_url = "where tokens come from", client_id = "the client", client_secret = "its secret: ml.secret", scope = "what is asked for", refresh_token = "asks by it instead of client credentials" },
   process = {

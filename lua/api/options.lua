@@ -59,6 +59,10 @@ return {
   mcp_route = {
     workflows = "boolean?", origins = "list?", timeout = "duration?", max_body = "integer?", auth = "any?", scope = "any?", rate = "string?",
   },
+  mcp = {
+    name = "string", url = "any?", command = "list?", auth = "any?", headers = "table?", env = "table?", cwd = "string?", tools = "list?", timeout = "duration?",
+    retry = "options:retry?",
+  },
   json_schema = { lenient = "boolean?" },
   oauth2 = { token_url = "string", client_id = "string?", client_secret = "string?", scope = "string?", refresh_token = "string?" },
   process = {

@@ -255,6 +255,18 @@ local ml = {}
 ---@field summary? string a few words for people, shown with the event
 ---@field timeout? string|number of one attempt
 
+---@class moonloop.options.mcp
+---@field auth? any as in ml.http
+---@field command? any[] or a program and its arguments, that is started for each list and call
+---@field cwd? string the program's folder
+---@field env? table of the program; values may be secrets
+---@field headers? table sent with each request
+---@field name string for messages and in histories
+---@field retry? moonloop.options.retry of calls in a workflow; they are made once, since a call whose answer is lost may have had its effect
+---@field timeout? string|number of a list or a call; 60s
+---@field tools? any[] the names of those that are taken; all
+---@field url? any of a server over streamable HTTP; a text or ml.env
+
 ---@class moonloop.options.mcp_route
 ---@field auth? any as of a route
 ---@field max_body? integer as of a route
@@ -474,6 +486,11 @@ local agent = {}
 --- A language model, by its name.
 ---@class moonloop.model
 local model = {}
+
+--- An MCP server whose tools an agent may use (`tools = { server }`).
+---@class moonloop.mcp
+---@field name string
+local mcp = {}
 
 --- A JSON Schema. `tostring` gives its JSON.
 ---@class moonloop.schema
@@ -1598,6 +1615,24 @@ function agent:run(input, options) end
 ---@param options? moonloop.options.agent_run
 ---@return function # for event in agent:stream(messages); a handler may return it as it is (server-sent events): {type = text|reasoning|tool_call|tool_result|agent|repair|compacted|restarted|done}
 function agent:stream(input, options) end
+
+--- Names an MCP server. An agent that has it among its tools may use all that it offers (or those that `tools` names).
+--- In: top.
+---@param spec moonloop.options.mcp `name`, and `url` or `command`
+---@return moonloop.mcp # to be listed among an agent's tools
+function ml.mcp(spec) end
+
+--- The server's tools. In a workflow an activity, recorded once.
+--- In: workflow, activity. Errors: `HttpError`, `AuthError`, `Connection`, `Timeout`, `McpError` (what the server says), `Unsupported` (its version).
+---@return any[] # of {name, description, input}
+function mcp:list() end
+
+--- Calls a tool. In a workflow an activity, tried once unless `retry` says otherwise.
+--- In: workflow, activity. Errors: `McpToolError`: the tool failed; as mcp:list.
+---@param tool string
+---@param args? table
+---@return any # its structured content, else its text, else {content}
+function mcp:call(tool, args) end
 
 --- Asks a person and waits for the decision: `moonloop approvals`, or the update `moonloop.decide` {id, decision = approve|reject|edit, digest, args, reason, by}.
 --- In: workflow.

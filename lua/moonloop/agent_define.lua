@@ -46,6 +46,9 @@ local function define_tools(self, spec)
     if is_agent(t) then
       define_child(t)
       add_tool(self, t.name, { agent = t }, { name = t.name, description = t.description, input = task })
+    elseif type(t) == "table" and core.class_name(t) == "moonloop.mcp" then
+      self.sources = self.sources or {} -- what they offer is asked for by the loop (agent_steps)
+      self.sources[#self.sources + 1] = t
     elseif type(t) == "table" and t.name then
       if not t.activity then t = ml.tool(t) end
       local input = schema_of(self.name, "input of " .. t.name, t.input)

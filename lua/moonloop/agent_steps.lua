@@ -87,6 +87,32 @@ function M.check_limits(s, what, n)
   end
 end
 
+-- ---- MCP servers ----
+
+-- The tools of the agent and those that its MCP servers have now: asked for once in a loop, in a run as a recorded step.
+local function kit(s)
+  local self = s.agent
+  if not self.sources then return self end
+  s.kits = s.kits or {}
+  local k = s.kits[self.name]
+  if k then return k end
+  k = { by_name = {}, schemas = ml.list {} }
+  for name, entry in pairs(self.by_name) do k.by_name[name] = entry end
+  for i, schema in ipairs(self.schemas) do k.schemas[i] = schema end
+  for _, source in ipairs(self.sources) do
+    for _, t in ipairs(source:list()) do
+      if k.by_name[t.name] then
+        fail("ToolClash", ("agent %s: two tools are named %s; ml.mcp's option tools says which ones are taken"):format(self.name, t.name))
+      end
+      local ok, schema = pcall(ml.json_schema, t.input, { lenient = true })
+      k.by_name[t.name] = { mcp = source, name = t.name, input = ok and schema or nil }
+      k.schemas[#k.schemas + 1] = t
+    end
+  end
+  s.kits[self.name] = k
+  return k
+end
+
 -- ---- the model ----
 
 local function request_of(s)
@@ -94,7 +120,7 @@ local function request_of(s)
   local instructions = self.instructions
   if type(instructions) == "function" then instructions = instructions(s) end
   return {
-    agent = self.name, instructions = instructions, tools = #self.schemas > 0 and self.schemas or nil, output = self.output,
+    agent = self.name, instructions = instructions, tools = #kit(s).schemas > 0 and kit(s).schemas or nil, output = self.output,
     options = {
       max_tokens = self.max_tokens, temperature = self.temperature, reasoning = self.reasoning, cache = self.cache,
       stream = s.way.streams and self.stream ~= false or nil, need_price = s.limits.nano_usd and true or nil, retries = s.way.retries,
@@ -147,8 +173,8 @@ local function told(kind, message) return ml.json.encode { error = { type = kind
 
 -- Why a call cannot be made, as the model is told; nil when it can.
 local function unusable(s, call)
-  local entry = s.agent.by_name[call.name or ""]
-  if not entry then return told("UnknownTool", ("there is no tool \"%s\"; there are: %s"):format(call.name, names_of(s.agent))) end
+  local entry = kit(s).by_name[call.name or ""]
+  if not entry then return told("UnknownTool", ("there is no tool \"%s\"; there are: %s"):format(call.name, names_of(kit(s)))) end
   if call.error then
     return told("BrokenArguments", ("the arguments of %s are not JSON: %s. Call it again with a JSON object"):format(call.name, call.error))
   end
@@ -169,7 +195,7 @@ local function call_one(s, call)
   local changed, why = hook(s, "before_tool", call, s)
   if changed == false then return told("NotAllowed", why or "this call is not allowed"), true end
   local args = type(changed) == "table" and changed or call.arguments
-  local entry = s.agent.by_name[call.name]
+  local entry = kit(s).by_name[call.name]
   local ok, value = pcall(s.way.tool, s, entry, args, call)
   if not ok then
     if type(value) == "string" then error(value, 0) end -- a bug in the script, not an answer for the model
@@ -204,7 +230,7 @@ function M.call_tools(s, calls)
     fail("BadToolCalls", text:format(s.agent.name, s.bad_turns, results[#calls][1]))
   end
   for _, call in ipairs(calls) do -- the last hand-off of an answer counts
-    local entry = s.agent.by_name[call.name or ""]
+    local entry = kit(s).by_name[call.name or ""]
     if entry and entry.handoff and not call.error then s.next_agent = entry.handoff end
   end
   if s.next_agent then
@@ -297,6 +323,7 @@ end
 
 function M.live.tool(s, entry, args)
   if entry.handoff then return "The conversation is handed over." end
+  if entry.mcp then return entry.mcp:call(entry.name, args) end
   if entry.agent then return (entry.agent:run(args.input or ml.json.encode(args), { context = s.context })) end
   return entry.tool(args, s.context)
 end
@@ -324,6 +351,7 @@ end
 
 function M.durable.tool(_, entry, args)
   if entry.handoff then return "The conversation is handed over." end
+  if entry.mcp then return entry.mcp:call(entry.name, args) end
   if entry.agent then return ml.child("moonloop.agent." .. entry.agent.name)(args.input or ml.json.encode(args)) end
   local tool = entry.tool
   local activity = tool.retry and tool.activity or tool.activity:with { retry = tool_retry }

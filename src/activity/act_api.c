@@ -596,6 +596,7 @@ static void open_core(lua_State *L)
     luaL_setfuncs(L, functions, 0);
     api_open_core(L);
     act_open_serve(L);
+    act_open_process_core(L);
     lua_pop(L, 2);
 }
 

@@ -134,6 +134,25 @@ static int core_wait(lua_State *L)
     return wait_for(L, true);
 }
 
+/* core.process.write(p, text): false when the program takes nothing any more. */
+static int core_write(lua_State *L)
+{
+    struct running *p = luaL_checkudata(L, 1, "moonloop.process");
+    struct str s = act_check_str(L, 2);
+    int code = p->p ? process_write(p->p, s) : ERR_CLOSED;
+    if (code && code != ERR_CLOSED)
+        return act_misuse(L, "ml.process: the program does not read what it is sent");
+    lua_pushboolean(L, code == 0);
+    return 1;
+}
+
+/* core.process.close(p): ends it. */
+static int core_close(lua_State *L)
+{
+    end(luaL_checkudata(L, 1, "moonloop.process"));
+    return 0;
+}
+
 /* ---- starting ---- */
 
 static struct str text(lua_State *L, struct arena *a, const char *what)
@@ -210,10 +229,11 @@ static void check_names(lua_State *L)
     }
 }
 
-static int core_start(lua_State *L)
+static int start(lua_State *L, bool hold)
 {
     struct process_options o = {0};
     struct err e = {0};
+    o.hold_input = hold;
     act_act(L, "ml.process.run");
     luaL_checktype(L, 1, LUA_TTABLE);
     lua_settop(L, 1);
@@ -244,6 +264,29 @@ static int core_start(lua_State *L)
         return act_fail_err(L, "ml.process", &e);
     }
     return 1;
+}
+
+static int core_start(lua_State *L)
+{
+    return start(L, false);
+}
+
+static int core_talk(lua_State *L)
+{
+    return start(L, true);
+}
+
+/* core.process = {start, read, write, close}: programs that are talked to; moonloop.core is on
+ * top. */
+void act_open_process_core(lua_State *L)
+{
+    static const luaL_Reg functions[] = {{"start", core_talk},
+                                         {"read", core_read},
+                                         {"write", core_write},
+                                         {"close", core_close},
+                                         {NULL, NULL}};
+    luaL_newlib(L, functions);
+    lua_setfield(L, -2, "process");
 }
 
 static const char process_lua[] =

@@ -274,7 +274,8 @@ static void pool_close(struct loop *l);
 static void complain_open_handle(uv_handle_t *h, void *ud)
 {
     bool *left = ud;
-    if (!uv_is_closing(h)) {
+    /* a program that was killed is open until the system has told of its end: that is waited for */
+    if (!uv_is_closing(h) && h->type != UV_PROCESS) {
         fprintf(stderr, "loop_close: a %s handle was left open\n",
                 uv_handle_type_name(uv_handle_get_type(h)));
         *left = true;

@@ -30,6 +30,8 @@ struct process {
     struct loop_timer *timer, *grace;
     struct arena arena;
     struct str input; /* what it has not got yet */
+    struct buf more;  /* where that is, after process_write */
+    bool hold_input;
     size_t left[2];
     struct process_result result;
     process_output_fn output;
@@ -42,6 +44,7 @@ static void maybe_free(struct process *p)
 {
     if (!p->closed || p->handles > 0) return;
     arena_free(&p->arena);
+    buf_free(&p->more);
     mem_free(p);
 }
 
@@ -166,17 +169,42 @@ static void on_input(void *ud, int events, int error)
         ssize_t n = send(p->in, p->input.p, p->input.n, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
-        if (n < 0) break;
+        if (n < 0) {
+            error = errno;
+            break;
+        }
         p->input = str_make(p->input.p + n, p->input.n - (size_t)n);
     }
-    close_input(p);
+    if (p->hold_input && !error)
+        loop_io_want(p->in_io, 0);
+    else
+        close_input(p);
+}
+
+int process_write(struct process *p, struct str text)
+{
+    struct buf all;
+    if (p->in < 0 || p->closed) return ERR_CLOSED;
+    buf_init(&all, 64u << 20);
+    buf_putstr(&all, p->input);
+    buf_putstr(&all, text);
+    if (all.code) {
+        int code = all.code;
+        buf_free(&all);
+        return code;
+    }
+    buf_free(&p->more);
+    p->more = all;
+    p->input = buf_str(&p->more);
+    loop_io_want(p->in_io, LOOP_WRITE);
+    return 0;
 }
 
 /* The end that the program gets, open here until it has started; -1: none, -2: no descriptor. */
 static int open_input(struct process *p, const struct process_options *o)
 {
     int fd[2];
-    if (!o->input.p) return -1;
+    if (!o->input.p && !o->hold_input) return -1;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd) < 0) return -2;
     p->in = fd[0];
     return fd[1];
@@ -286,6 +314,8 @@ int process_start(struct loop *l, const struct process_options *o, process_outpu
     if (!p) return err_set(e, ERR_NOMEM, "no memory for a program");
     p->loop = l;
     p->in = -1;
+    p->hold_input = o->hold_input;
+    buf_init(&p->more, 64u << 20);
     p->output = output;
     p->exit_fn = exit_fn;
     p->ud = ud;

@@ -19,6 +19,7 @@ struct process_options {
     size_t n_env;
     bool env_clear;     /* only `env`, nothing inherited */
     struct str input;   /* written to its stdin, which is then closed; absent: /dev/null */
+    bool hold_input;    /* its stdin stays open for process_write */
     int64_t timeout_ns; /* 0: none; then the group gets SIGTERM, and SIGKILL two seconds later */
     size_t max_bytes; /* of each stream, 0: PROCESS_OUTPUT_MAX; more kills the group and fails with
                          ERR_LIMIT */
@@ -36,6 +37,9 @@ typedef void (*process_exit_fn)(
 /* ERR_NOTFOUND (no such program or folder), ERR_ARG, ERR_IO, ERR_NOMEM. */
 int process_start(struct loop *l, const struct process_options *o, process_output_fn output,
                   process_exit_fn exit, void *ud, struct process **out, struct err *e);
+/* Writes more to the stdin of one that was started with hold_input; copied. ERR_CLOSED: the program
+ * has closed it or ended. ERR_NOMEM, ERR_LIMIT (64 MiB that it has not read). */
+int process_write(struct process *p, struct str text);
 void process_kill(struct process *p, int signal); /* the group; the exit is still reported */
 /* Stops reading its output until called with false: back-pressure for a slow reader. */
 void process_pause(struct process *p, bool on);

@@ -34,6 +34,7 @@ end
 
 -- Objects of each class, for its methods.
 local a_tool = "local tool = ml.tool { name = 'tool', run = function() end }\nlocal agent = ml.agent { name = 'agent', model = 'openai:x' }\n"
+a_tool = a_tool .. "local mcp_server = ml.mcp { name = 'm', url = 'http://127.0.0.1:1/' }\n"
 local in_workflow = [[
   local objects = { activity = act, future = ml.spawn(function() end), child = ml.child("inner"), handle = ml.child("inner"):start(),
     external = ml.external("x"), channel = ml.channel("x"), random = ml.random("x"), tool = tool, model = ml.model("openai:x"), agent = agent }
@@ -45,7 +46,7 @@ local in_activity = [[
     result = ml.process.run { "true" }, run = ml.client.run("x"), schedule = ml.client.schedule("x"), tool = tool, db = ml.db, model = ml.model("openai:x"), agent = agent }
   ml.saga(function(s) objects.saga = s end)]]
 local methods = [[
-  objects.schema = ml.schema("any")
+  objects.schema, objects.mcp = ml.schema("any"), mcp_server
   local found = {}
   for class, object in pairs(objects) do
     for _, method in ipairs(wanted[class] or {}) do

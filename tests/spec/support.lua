@@ -274,6 +274,17 @@ function M.aimock(fixtures)
     "/__aimock/journal")
 end
 
+-- The reference server of MCP over streamable HTTP, and the command that starts it on standard input and output.
+function M.mcp_everything()
+  local entry = tool "node/node_modules/@modelcontextprotocol/server-everything/dist/index.js"
+  return server('exec env "PO""RT=PORT" ' .. tool "node/run" .. " " .. entry .. " streamableHttp", {}, "/mcp")
+end
+
+function M.mcp_everything_command()
+  local function bare(path) return (tool(path):gsub("^'(.*)'$", "%1")) end
+  return { bare "node/run", bare "node/node_modules/@modelcontextprotocol/server-everything/dist/index.js", "stdio" }
+end
+
 function M.fakellm(yaml)
   return server("exec " .. tool "venv/bin/fakellm" .. " serve --host 127.0.0.1 --port PORT", { ["fakellm.yaml"] = yaml })
 end

@@ -1,5 +1,6 @@
 /* Programs on the loop: output, input, environment, limits, time-outs and the kill of the whole
  * group. */
+#include "base/mem.h"
 #include "check.h"
 #include "os/process.h"
 
@@ -143,6 +144,36 @@ int main(void)
     run(&g, &o, "sleep 30 & echo $!");
     CHECK_INT(g.r.exit_code, 0);
     kill(atoi(g.out.p), SIGKILL);
+    finish(&g);
+    CASE("one that is talked to: each text as it is written, the end when it is closed");
+    o = (struct process_options){.hold_input = true};
+    CHECK_INT(begin(&g, &o, "while read -r line; do echo \"got $line\"; done; echo end", &e), 0);
+    CHECK_INT(process_write(g.p, STR("one\ntwo")), 0);
+    while (!strstr(g.out.p ? g.out.p : "", "got one\n"))
+        loop_turn(loop, -1);
+    CHECK(!strstr(g.out.p, "two"));
+    CHECK_INT(process_write(g.p, STR(" and a half\n")), 0);
+    while (!strstr(g.out.p, "got two and a half\n"))
+        loop_turn(loop, -1);
+    CHECK(!g.done);
+    finish(&g);
+    CASE("more than the pipe takes, written at once, to a slow reader");
+    CHECK_INT(begin(&g, &o, "sleep 0.2; head -c 3000000 | wc -c", &e), 0);
+    char *much = mem_alloc(1500000);
+    memset(much, 'x', 1500000);
+    CHECK_INT(process_write(g.p, str_make(much, 1500000)), 0);
+    CHECK_INT(process_write(g.p, str_make(much, 1500000)), 0);
+    mem_free(much);
+    while (!g.done)
+        loop_turn(loop, -1);
+    CHECK(strstr(g.out.p, "3000000") != NULL);
+    for (int i = 0; i < 100 && process_write(g.p, STR("x")) == 0; i++)
+        loop_turn(loop, NS_PER_MS);
+    CHECK_INT(process_write(g.p, STR("x")), ERR_CLOSED);
+    finish(&g);
+    CASE("a loop that is closed while a program that was ended has not been told of");
+    o = (struct process_options){0};
+    CHECK_INT(begin(&g, &o, "sleep 300", &e), 0);
     finish(&g);
     loop_close(loop);
     return CHECK_DONE();
