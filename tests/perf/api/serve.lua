@@ -31,10 +31,8 @@ end)
 ml.workflow("publish", function(post) return post.caption end)
 
 local post = ml.schema { caption = "string<=280", at = "datetime" }
-local accept = ml.tool { name = "accept", mode = "durable", scope = "posts:write", input = post, run = function(args)
-  return ml.accept { workflow = "publish", input = args }
-end }
-api:post("/accept", function(req)
-  local name = "moonloop.boundary"
-  return require(name).call(accept, req:json(), { authorization = req.headers.authorization, key = req.headers["idempotency-key"] })
+
+-- Accepted with its key, audit row and run in one transaction.
+api:post("/accept", { auth = "bearer", scope = "posts:write", input = post, idempotency = "required" }, function(req)
+  return ml.accept { workflow = "publish", input = req.input }
 end)
