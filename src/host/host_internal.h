@@ -206,6 +206,8 @@ struct temporal_keeper;
 int keeper_open(ml_host *h, const char *folder, struct temporal_keeper *out, struct err *e);
 int keeper_keep(ml_host *h, struct err *e);            /* what is loaded now */
 int remote_follow(ml_host *h, struct str workflow_id); /* ERR_NOMEM */
+int remote_open_events(ml_host *h, struct str keys_file, struct arena *a, struct rec **events,
+                       size_t n, struct err *e);
 void remote_events(void *ud, struct str workflow_id, struct str run_id, struct rec *const *events,
                    size_t n);                 /* of a task that came */
 int remote_worker(ml_host *h, struct err *e); /* the registry of scripts, made when one is loaded */

@@ -2,6 +2,7 @@
  * Scripts are loaded when somebody asks for it (to know their workflows and queues). */
 #include "base/mem.h"
 #include "host/host_internal.h"
+#include "temporal/codec.h"
 #include "temporal/temporal.h"
 #include <unistd.h>
 
@@ -122,4 +123,25 @@ void remote_close(ml_host *h, bool orderly)
     h->worker = NULL;
     temporal_close(h->remote);
     h->remote = h->b = NULL;
+}
+
+/* A history in a file may hold what was encrypted for a server: opened with these keys, else with
+ * the connection's codec, else with the keys of the environment. */
+int remote_open_events(ml_host *h, struct str keys_file, struct arena *a, struct rec **events,
+                       size_t n, struct err *e)
+{
+    if (h->remote && !keys_file.n)
+        return codec_open_events(temporal_codec(h->remote), a, events, n, e);
+    struct settings s;
+    struct codec_keys *keys = NULL;
+    int rc = settings_read_codec(keys_file, environ, &s, e);
+    if (rc) return rc;
+    if (s.codec_keys.n) rc = codec_keys_open(s.codec_keys, &entropy_system, &keys, e);
+    if (rc == 0) {
+        struct codec c = keys ? codec_keys_codec(keys) : codec_no_keys;
+        rc = codec_open_events(keys ? &c : NULL, a, events, n, e);
+    }
+    codec_keys_close(keys);
+    settings_free(&s);
+    return rc;
 }

@@ -98,6 +98,8 @@ static int replay_now(struct hcall *c, struct buf *report, struct err *e)
     int rc = bundle_build(script, NULL, 0, &b, e);
     if (rc) return rc;
     rc = history_from_json(&c->arena, arg_view(c->args, "history"), &events, &n, e);
+    if (rc == 0)
+        rc = remote_open_events(c->h, arg_view(c->args, "codecKeys"), &c->arena, events, n, e);
     if (rc)
         err_prefix(e, "the history");
     else

@@ -306,13 +306,15 @@ ML_API int ml_complete_activity(ml_host *h, const char *token, const char *json,
 ML_API int ml_reset(ml_host *h, const char *id, const char *run_id, int64_t event_id,
                     const char *reason, ml_reply_fn fn, void *ud);
 /* json: {ok, events, batches, error, event, drift}; code ML_E_NONDETERMINISM when it does not
- * match. */
+ * match. Encrypted payloads are opened with the codec of the host's server, else with the keys of
+ * MOONLOOP_CODEC_KEYS_FILE or MOONLOOP_CODEC_KEYS. */
 ML_API int ml_replay(ml_host *h, const char *history_json, const char *script_path, ml_reply_fn fn,
                      void *ud);
 /* A verb by its name, with its arguments as a JSON object (NULL: none): those of the boundary.
  * token_create {name, scopes, rate, credits}, token_list, token_revoke {id}, token_credits {id,
- * amount}, audit_list {after, limit}, audit_verify; and mcp {message, key, script}: an MCP message
- * for a loaded script, mcp_cancel {key}. ML_E_ARG: there is no such verb. */
+ * amount}, audit_list {after, limit}, audit_verify; mcp {message, key, script}: an MCP message for a
+ * loaded script, mcp_cancel {key}; replay {history, script, codecKeys: a file}. ML_E_ARG: there is
+ * no such verb. */
 ML_API int ml_ask(ml_host *h, const char *verb, const char *args_json, ml_reply_fn fn, void *ud);
 /* Facts about the file, the machine and the libraries, with warnings: {checks: [{name, ok, text}],
  * ...}. */

@@ -7,6 +7,7 @@
 #include "temporal/proto/details.pb-c.h"
 #include "temporal/proto/failure.pb-c.h"
 #include "temporal/proto/google_rpc.pb-c.h"
+#include "temporal/proto/history.pb-c.h"
 #include "temporal/proto/update.pb-c.h"
 #include "temporal/proto/workflowservice.pb-c.h"
 
@@ -331,4 +332,28 @@ int codec_decode_task(const struct codec *c, struct arena *a, const ProtobufCMes
 {
     if (!c && holds(in, CODEC_ENCRYPTED)) c = &codec_no_keys;
     return codec_decode(c, a, d, in, NULL, 0, out, e);
+}
+
+int codec_open_events(const struct codec *c, struct arena *a, struct rec **events, size_t n,
+                      struct err *e)
+{
+    struct buf b;
+    int rc = 0;
+    buf_init(&b, MESSAGE_MAX);
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        struct str out;
+        buf_reset(&b);
+        rc = rec_encode(events[i], &b);
+        if (rc) {
+            err_set(e, rc, "it does not fit in memory");
+        } else {
+            struct str in = buf_str(&b);
+            rc = codec_decode_task(c, a, &pb_history__history_event__descriptor, in, &out, e);
+            if (rc == 0 && out.p != in.p)
+                rc = rec_decode(a, &rec_type_history_event, out, &events[i], e);
+        }
+        if (rc) err_prefix(e, "event %lld", (long long)event_id(events[i]));
+    }
+    buf_free(&b);
+    return rc;
 }

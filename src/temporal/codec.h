@@ -42,6 +42,11 @@ int codec_decode(const struct codec *c, struct arena *a, const ProtobufCMessageD
 int codec_decode_task(const struct codec *c, struct arena *a, const ProtobufCMessageDescriptor *d,
                       struct str in, struct str *out, struct err *e);
 
+/* The events of a history that was written to a file, as codec_decode_task has them: each that held
+ * something encoded is replaced. The error names the event. */
+int codec_open_events(const struct codec *c, struct arena *a, struct rec **events, size_t n,
+                      struct err *e);
+
 /* ---- AES-256-GCM ---- */
 #define CODEC_ENCRYPTED "binary/encrypted"
 /* Keys as text: a line each, `id base64-of-32-bytes`; # begins a comment. The first encrypts, all

@@ -230,6 +230,21 @@ int settings_read(const struct settings_flags *f, char *const *env, struct setti
     return rc;
 }
 
+int settings_read_codec(struct str keys_file, char *const *env, struct settings *out, struct err *e)
+{
+    const struct settings_flags f = {.codec_keys_file = keys_file};
+    struct settings s = {0};
+    arena_init(&s.arena, 0);
+    int rc = read_codec(&s, &f, env, e);
+    if (rc == 0 && arena_failed(&s.arena))
+        rc = err_set(e, ERR_NOMEM, "out of memory for the settings");
+    if (rc)
+        settings_free(&s);
+    else
+        *out = s;
+    return rc;
+}
+
 void settings_free(struct settings *s)
 {
     char *keys = (char *)(uintptr_t)s->codec_keys.p; /* ours: a copy in the arena */

@@ -34,6 +34,9 @@ struct settings {
  * set. ERR_ARG with the name of the setting that cannot be used, ERR_NOMEM; *out is freed then. */
 int settings_read(const struct settings_flags *f, char *const *env, struct settings *out,
                   struct err *e);
+/* The codec's part alone, for what asks no server: keys of this file, else of the environment. */
+int settings_read_codec(struct str keys_file, char *const *env, struct settings *out,
+                        struct err *e);
 void settings_free(struct settings *s);
 /* The value of a variable; absent when it is not set, or empty. */
 struct str settings_variable(char *const *env, const char *name);

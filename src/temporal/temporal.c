@@ -162,6 +162,11 @@ int temporal_open(const struct temporal_options *o, struct backend **out, struct
     return rc;
 }
 
+const struct codec *temporal_codec(const struct backend *b)
+{
+    return ((const struct temporal *)b)->codec;
+}
+
 struct str temporal_namespace(const struct backend *b)
 {
     return str_of(((const struct temporal *)b)->ns);

@@ -42,6 +42,8 @@ int temporal_open(const struct temporal_options *o, struct backend **out, struct
 int temporal_set_build(struct backend *b, struct str build);
 struct str temporal_build(const struct backend *b);     /* borrowed; absent: none (yet) */
 struct str temporal_namespace(const struct backend *b); /* borrowed */
+/* What payloads go through; NULL: they go as they are. */
+const struct codec *temporal_codec(const struct backend *b);
 /* What it holds now. Slots are free ones; a poll that is open takes none. */
 struct temporal_usage {
     size_t workflow_slots, activity_slots;

@@ -206,6 +206,34 @@ class CodecTest(unittest.IsolatedAsyncioTestCase):
         self.assertIn('"spring"', unknown)
         await self.sealed(id)
 
+    async def test_replay(self):
+        """A history as the server holds it, encrypted failures in it: replayed with the keys, which are named when they are missing."""
+        await self.worker("spring")
+        handle = await self.begin("everything", {"word": "SECRET-WORD"})
+        await handle.execute_update("add", "SECRET-U")
+        await handle.execute_update("finish")
+        await self.end(handle)
+        path = os.path.join(self.folder.name, "sealed.json")
+        with open(path, "w") as f:
+            f.write((await self.raw.get_workflow_handle(handle.id).fetch_history()).to_json())
+
+        async def replay(*more, env=None):
+            p = await asyncio.create_subprocess_exec(MOONLOOP, "replay", path, SCRIPT, *more, env={**ENV, **(env or {})}, stdout=asyncio.subprocess.PIPE,
+                                                     stderr=asyncio.subprocess.PIPE)
+            out, err = await asyncio.wait_for(p.communicate(), LIMIT)
+            return p.returncode, out.decode(), err.decode()
+
+        for got in (await replay("--codec-keys", self.keys("spring")), await replay(env={"MOONLOOP_CODEC_KEYS": key_lines("spring")})):
+            self.assertEqual((got[0], got[2]), (0, ""))
+            self.assertIn("replays clean", got[1])
+            self.assertNotIn("drift", got[1])
+        for got, says in ((await replay(), "no codec keys here"), (await replay("--codec-keys", self.keys("autumn")), "not among the codec keys")):
+            self.assertEqual(got[0], 2, got)
+            self.assertRegex(got[2], f'event 1: .*"spring".*{says}|event 1: .*{says}.*"spring"')
+        code, _, err = await replay("--codec-keys", "/none")
+        self.assertNotEqual(code, 0)
+        self.assertIn("/none", err)
+
     async def test_key_files(self):
         path = self.keys("spring")
         os.chmod(path, 0o644)
