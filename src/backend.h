@@ -229,6 +229,9 @@ struct backend_ops {
                                     backend_answer_fn fn, void *ud);
     void (*heartbeat)(struct backend *b, struct str token, const struct rec *details,
                       backend_answer_fn fn, void *ud);
+    void (*heartbeat_by_id)(struct backend *b, const struct backend_target *t,
+                            struct str activity_id, const struct rec *details, backend_answer_fn fn,
+                            void *ud);
     void (*progress)(struct backend *b, struct str token,
                      struct str chunk); /* streamed, not history, droppable */
     /* an activity's ml.sleep on the engine's clock. idle: an attempt that waits for it counts as
@@ -255,6 +258,7 @@ struct backend_ops {
                    struct str identity, backend_reply_fn fn, void *ud);
     void (*query)(struct backend *b, const struct backend_target *t, struct str type,
                   const struct rec *args, backend_reply_fn fn, void *ud);
+    /* Without a name: waits for the outcome of the update that has this id already. */
     void (*update)(struct backend *b, const struct backend_target *t, struct str update_id,
                    struct str name, const struct rec *args, enum backend_update_stage wait,
                    backend_reply_fn fn, void *ud);

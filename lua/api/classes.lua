@@ -8,6 +8,7 @@ return {
   { name = "child", call = "fun(...: any): any", doc = "A workflow type with options. Calling it starts a child and waits for its result." },
   { name = "handle", doc = "A started child.", fields = { { "id", "string", "its workflow id" }, { "run_id", "string", "its run id" } } },
   { name = "run", doc = "A run as ml.client sees it, by its id.", fields = { { "id", "string", "its workflow id" }, { "run_id", "string?", "its run id" }, { "existing", "boolean?", "ml.client.start: it was there already" } } },
+  { name = "update", doc = "An update of a run, by its id.", fields = { { "id", "string", "" }, { "workflow_id", "string", "of its run" }, { "run_id", "string?", "of its run" } } },
   { name = "schedule", doc = "A schedule of a Temporal server, by its id.", fields = { { "id", "string", "" } } },
   { name = "external", doc = "Another run, by its id." },
   { name = "channel", doc = "The signals of one name, in the order in which they came." },

@@ -145,6 +145,10 @@ return {
   client_list = {
     status = "Running, Blocked, Completed, Failed, Canceled, Terminated, TimedOut, ContinuedAsNew", type = "workflow type", id_prefix = "ids that begin so",
     query = "on a Temporal server: a query of its visibility store", limit = "at most so many; 1000",
+    page = "where to begin: the second value of the list before",
+  },
+  client_heartbeat = {
+    id = "workflow id", run_id = "that run of the id only", activity = "the activity's id", details = "for the next attempt: ml.info().heartbeat_details",
   },
   client_complete = {
     id = "workflow id", run_id = "that run of the id only", activity = "the activity's id", value = "its result",

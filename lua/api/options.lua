@@ -76,7 +76,8 @@ return {
     signal_input = "any?", summary = "string?", details = "string?", priority = "options:priority?", version = "any?",
   },
   priority = { key = "integer?", fairness_key = "string?", weight = "number?" },
-  client_list = { status = "string?", type = "string?", id_prefix = "string?", query = "string?", limit = "integer?" },
+  client_list = { status = "string?", type = "string?", id_prefix = "string?", query = "string?", limit = "integer?", page = "string?" },
+  client_heartbeat = { id = "string", run_id = "string?", activity = "string", details = "any?" },
   client_complete = { id = "string", run_id = "string?", activity = "string", value = "any?", failure = "any?" },
   client_schedule = {
     workflow = "string?", input = "any?", task_queue = "string?", workflow_id = "string?", every = "duration?", offset = "duration?",

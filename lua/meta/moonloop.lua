@@ -114,9 +114,16 @@ local ml = {}
 ---@field run_id? string that run of the id only
 ---@field value? any its result
 
+---@class moonloop.options.client_heartbeat
+---@field activity string the activity's id
+---@field details? any for the next attempt: ml.info().heartbeat_details
+---@field id string workflow id
+---@field run_id? string that run of the id only
+
 ---@class moonloop.options.client_list
 ---@field id_prefix? string ids that begin so
 ---@field limit? integer at most so many; 1000
+---@field page? string where to begin: the second value of the list before
 ---@field query? string on a Temporal server: a query of its visibility store
 ---@field status? string Running, Blocked, Completed, Failed, Canceled, Terminated, TimedOut, ContinuedAsNew
 ---@field type? string workflow type
@@ -444,6 +451,13 @@ local handle = {}
 ---@field run_id string? its run id
 ---@field existing boolean? ml.client.start: it was there already
 local run = {}
+
+--- An update of a run, by its id.
+---@class moonloop.update
+---@field id string
+---@field workflow_id string of its run
+---@field run_id string? of its run
+local update = {}
 
 --- A schedule of a Temporal server, by its id.
 ---@class moonloop.schedule
@@ -1443,6 +1457,7 @@ function ml.client.run(id, run_id) end
 --- In: activity.
 ---@param filter? moonloop.options.client_list
 ---@return any[] # {workflowId, runId, type, status, startTime ...}, newest first
+---@return string? # the option `page` for what follows; nil: that is all
 function ml.client.list(filter) end
 
 --- How many runs there are.
@@ -1455,6 +1470,12 @@ function ml.client.count(filter) end
 --- In: activity. Errors: `NotFound`, `Stale`: it does not wait.
 ---@param options moonloop.options.client_complete
 function ml.client.complete_activity(options) end
+
+--- The heartbeat of an activity that is completed later, by the ids of its workflow and its own.
+--- In: activity. Errors: `NotFound`, `Stale`: it does not wait.
+---@param options moonloop.options.client_heartbeat
+---@return string? # why it shall stop: canceled, paused or reset
+function ml.client.heartbeat_activity(options) end
 
 --- Sends a signal.
 --- In: activity. Errors: `NotFound`.
@@ -1475,6 +1496,24 @@ function run:query(name, ...) end
 ---@param ... any arguments
 ---@return any #
 function run:update(name, ...) end
+
+--- Calls an update and waits until it is accepted; its result comes later, also that it was rejected.
+--- In: activity. Errors: `NotFound`.
+---@param name string
+---@param ... any arguments
+---@return moonloop.update #
+function run:start_update(name, ...) end
+
+--- An update that was called before, also by another process. Nothing is asked yet.
+--- In: activity.
+---@param id string the update's id
+---@return moonloop.update #
+function run:get_update(id) end
+
+--- Waits for the update's result, also when its run has ended since.
+--- In: activity. Errors: `NotFound`: the run has no such update; `Refused`: it was rejected or failed, cause says why.
+---@return any #
+function update:result() end
 
 --- Waits for the end, also of the runs that go on in its place.
 --- In: activity. Errors: `WorkflowFailed`, `WorkflowCanceled`, `WorkflowTerminated`, `WorkflowTimedOut`, with the run's failure as cause.

@@ -2,7 +2,7 @@
 -- host (core.client_request), whose answer is a table {code, text, workflowId, runId, status, existing, json, failure}.
 local core = require "moonloop.core"
 local ml = require "moonloop"
-local client, run, schedule = {}, {}, {}
+local client, run, schedule, update = {}, {}, {}, {}
 local null = ml.null
 
 -- Types of failures by the codes of moonloop.h, and whether another attempt may help.
@@ -12,12 +12,15 @@ local kinds = {
 }
 local lasting = { NotFound = true, Exists = true, TooLarge = true, Unsupported = true, BadScript = true }
 
-local function ask(name, verb, args)
-  local r = core.client_request(name, verb, args)
+local function checked(name, r)
   if r.code == 0 then return r end
   if r.code == -2 then error(name .. ": " .. r.text, 3) end
   local kind = r.code == -20 and "Refused" or kinds[r.code] or "IoError"
   ml.fail(name .. ": " .. r.text, { type = kind, retryable = not (lasting[kind] or r.failure), cause = r.failure })
+end
+
+local function ask(name, verb, args)
+  return checked(name, core.client_request(name, verb, args))
 end
 
 -- A value that JSON text is made of travels as text, so that its integers stay whole.
@@ -120,6 +123,28 @@ function run:update(name, ...)
   return value_of(ask("run:update", "update", target(self, { name = name, args = array_of(...), wait = true })))
 end
 
+--- Calls an update and waits until it is accepted: the handle that waits for its result, here or in another process. One that was
+--- rejected, or has failed by then, tells that when its result is asked for: a server says both in the same way.
+function run:start_update(name, ...)
+  check_name(name, "the update's name", "run:start_update")
+  local id = ml.uuid()
+  local r = core.client_request("run:start_update", "update", target(self, { name = name, args = array_of(...), updateId = id }))
+  local refused = r.code == -20 and r or nil
+  if not refused then checked("run:start_update", r) end
+  return core.new_update { id = id, workflow_id = self.id, run_id = r.runId or self.run_id, refused = refused }
+end
+
+--- The update with this id, which somebody called. Nothing is asked yet.
+function run:get_update(id)
+  check_name(id, "the update's id", "run:get_update")
+  return core.new_update { id = id, workflow_id = self.id, run_id = self.run_id }
+end
+
+function update:result()
+  if self.refused then checked("update:result", self.refused) end
+  return value_of(ask("update:result", "update", { id = self.workflow_id, runId = self.run_id, updateId = self.id, wait = true }))
+end
+
 --- Waits for the end of the run (and of those that go on in its place): its result, or its failure raised.
 function run:result()
   local r = ask("run:result", "result", target(self, { wait = true }))
@@ -158,12 +183,25 @@ end
 local function filter(options, name)
   options = options or {}
   core.check_options(options, "client_list", name)
-  local to = { status = options.status, type = options.type, idPrefix = options.id_prefix, query = options.query, limit = options.limit }
+  local to = { status = options.status, type = options.type, idPrefix = options.id_prefix, query = options.query, limit = options.limit, page = options.page }
   return { filter = next(to) ~= nil and ml.json.encode(to) or nil }
 end
 
+--- The runs, and where the next page begins when there are more.
 function client.list(options)
-  return ask("ml.client.list", "list", filter(options, "ml.client.list")).json
+  local r = ask("ml.client.list", "list", filter(options, "ml.client.list"))
+  return r.json, r.nextPage
+end
+
+-- All pages of a list that a server gives in parts.
+local function pages(name, verb, args, key)
+  local all = ml.list {}
+  repeat
+    local r = ask(name, verb, args)
+    for _, v in ipairs(r.json[key] or {}) do all[#all + 1] = v end
+    args.page = r.nextPage
+  until not r.nextPage
+  return all
 end
 
 function client.count(options)
@@ -179,6 +217,15 @@ function client.complete_activity(options)
   if type(failure) == "string" then failure = { type = "Failure", message = failure } end
   ask("ml.client.complete_activity", "complete_by_id", { id = options.id, runId = options.run_id, activity = options.activity,
     json = text_of(options.value), failure = text_of(failure) })
+end
+
+--- Says that an activity which is completed later still goes on: nil, or why it shall stop.
+function client.heartbeat_activity(options)
+  core.check_options(options, "client_heartbeat", "ml.client.heartbeat_activity")
+  check_name(options.id, "id", "ml.client.heartbeat_activity")
+  check_name(options.activity, "activity", "ml.client.heartbeat_activity")
+  return value_of(ask("ml.client.heartbeat_activity", "heartbeat_by_id", { id = options.id, runId = options.run_id, activity = options.activity,
+    details = text_of(options.details) }))
 end
 
 -- ---- schedules ----
@@ -204,7 +251,7 @@ function client.schedule(id, options)
 end
 
 function client.schedules(query)
-  return ask("ml.client.schedules", "schedule_list", { query = query }).json.schedules or ml.list {}
+  return pages("ml.client.schedules", "schedule_list", { query = query }, "schedules")
 end
 
 function schedule:describe()
@@ -259,7 +306,7 @@ function client.deployment(name)
 end
 
 function client.deployments()
-  return ask("ml.client.deployments", "deployment_list", {}).json.workerDeployments or ml.list {}
+  return pages("ml.client.deployments", "deployment_list", {}, "workerDeployments")
 end
 
 function client.set_current_version(name, build, options)
@@ -281,4 +328,4 @@ function client.add_search_attribute(name, kind)
   ask("ml.client.add_search_attribute", "attributes_add", { name = name, type = kind })
 end
 
-return { client = client, run = run, schedule = schedule }
+return { client = client, run = run, schedule = schedule, update = update }

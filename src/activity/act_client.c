@@ -145,19 +145,20 @@ static void open_class(lua_State *L, const char *class, const char *maker, int c
 }
 
 static const char prelude[] =
-    "local ml, runs, schedules = ...\n"
+    "local ml, runs, schedules, updates = ...\n"
     "local function stub(to, part, names)\n"
     "  for name in names:gmatch('%S+') do\n"
     "    to[name] = function(...) return require('moonloop.client')[part][name](...) end\n"
     "  end\n"
     "end\n"
     "ml.client = {}\n"
-    "stub(ml.client, 'client', 'start update_with_start run list count complete_activity schedule "
-    "schedules"
-    " deployment deployments set_current_version namespace search_attributes "
+    "stub(ml.client, 'client', 'start update_with_start run list count complete_activity "
+    "heartbeat_activity schedule schedules deployment deployments set_current_version namespace "
+    "search_attributes "
     "add_search_attribute')\n"
-    "stub(runs, 'run', 'signal query update result describe history cancel terminate reset "
-    "delete')\n"
+    "stub(runs, 'run', 'signal query update start_update get_update result describe history cancel "
+    "terminate reset delete')\n"
+    "stub(updates, 'update', 'result')\n"
     "stub(schedules, 'schedule', 'describe update pause unpause trigger backfill delete')\n";
 
 /* The table of ml is on top; moonloop.core is there (act_open_flow). */
@@ -175,6 +176,7 @@ void act_open_client(lua_State *L)
     luaL_setfuncs(L, functions, 0);
     open_class(L, "moonloop.run", "new_run", core);
     open_class(L, "moonloop.schedule", "new_schedule", core);
+    open_class(L, "moonloop.update", "new_update", core);
     if (luaL_loadbufferx(L, prelude, strlen(prelude), "=moonloop", "t") != LUA_OK) lua_error(L);
     lua_pushvalue(L, ml);
     luaL_getmetatable(L, "moonloop.run");
@@ -183,6 +185,9 @@ void act_open_client(lua_State *L)
     luaL_getmetatable(L, "moonloop.schedule");
     lua_getfield(L, -1, "__index");
     lua_remove(L, -2);
-    lua_call(L, 3, 0);
+    luaL_getmetatable(L, "moonloop.update");
+    lua_getfield(L, -1, "__index");
+    lua_remove(L, -2);
+    lua_call(L, 4, 0);
     lua_settop(L, ml);
 }

@@ -411,7 +411,7 @@ void eng_apply(struct txn *t, struct msg *m)
         [M_WFT_TRY] = apply_nothing,
         [M_START] = eng_apply_start,
     };
-    if (m->kind == M_UPDATE && closed(t, m)) {
+    if (m->kind == M_UPDATE && !eng_update_done(t, m) && closed(t, m)) {
         return;
     }
     if (m->kind < M_KINDS && table[m->kind]) {

@@ -581,6 +581,7 @@ struct msg *eng_cross_msg(struct engine *g, int64_t id, int kind, struct str sou
 
 /* engine_updates.c */
 void eng_apply_update(struct txn *t, struct msg *m);
+bool eng_update_done(struct txn *t, const struct msg *m); /* its outcome is recorded */
 bool eng_updates_waiting(const struct run *r);
 void eng_updates_send(struct run *r, struct backend_task *task);
 void eng_update_command(struct txn *t, struct msg *m, struct str message_id);

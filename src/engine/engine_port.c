@@ -243,6 +243,14 @@ static void op_complete_activity(struct backend *b, struct str token,
     }
 }
 
+static void take_activity(struct msg *m, const struct backend_target *t, struct str activity_id)
+{
+    m->workflow_id = arena_str(&m->arena, t->workflow_id);
+    m->run_id = t->run_id.n ? arena_str(&m->arena, t->run_id) : (struct str){NULL, 0};
+    m->had_run_id = t->run_id.n > 0;
+    m->name = arena_str(&m->arena, activity_id);
+}
+
 static void op_complete_activity_by_id(struct backend *b, const struct backend_target *t,
                                        struct str activity_id,
                                        const struct backend_activity_completion *c,
@@ -250,10 +258,7 @@ static void op_complete_activity_by_id(struct backend *b, const struct backend_t
 {
     struct msg *m = answered(of(b), M_ACT_DONE, (struct str){NULL, 0}, fn, ud);
     if (m) {
-        m->workflow_id = arena_str(&m->arena, t->workflow_id);
-        m->run_id = t->run_id.n ? arena_str(&m->arena, t->run_id) : (struct str){NULL, 0};
-        m->had_run_id = t->run_id.n > 0;
-        m->name = arena_str(&m->arena, activity_id);
+        take_activity(m, t, activity_id);
         fill_activity(m, c);
         post(of(b), m);
     }
@@ -266,6 +271,18 @@ static void op_heartbeat(struct backend *b, struct str token, const struct rec *
     if (m) {
         take_token(m, token);
         m->attempt = m->attempt ? m->attempt : -1;
+        m->rec = copy(m, details);
+        post(of(b), m);
+    }
+}
+
+static void op_heartbeat_by_id(struct backend *b, const struct backend_target *t,
+                               struct str activity_id, const struct rec *details,
+                               backend_answer_fn fn, void *ud)
+{
+    struct msg *m = answered(of(b), M_HEARTBEAT, (struct str){NULL, 0}, fn, ud);
+    if (m) {
+        take_activity(m, t, activity_id);
         m->rec = copy(m, details);
         post(of(b), m);
     }
@@ -580,6 +597,7 @@ const struct backend_ops eng_ops = {
     .complete_activity = op_complete_activity,
     .complete_activity_by_id = op_complete_activity_by_id,
     .heartbeat = op_heartbeat,
+    .heartbeat_by_id = op_heartbeat_by_id,
     .progress = op_progress,
     .sleep_until = op_sleep_until,
     .sleep_cancel = op_sleep_cancel,

@@ -140,6 +140,11 @@ static void admit(struct txn *t, struct msg *m)
     }
 }
 
+bool eng_update_done(struct txn *t, const struct msg *m)
+{
+    return eng_pend_named(t->run, PEND_UPDATED, m->request_id) != NULL;
+}
+
 void eng_apply_update(struct txn *t, struct msg *m)
 {
     struct run *r = t->run;
@@ -155,6 +160,13 @@ void eng_apply_update(struct txn *t, struct msg *m)
         if (!u || !wait_for(u, m)) {
             t->failed = true;
         }
+    } else if (!m->name.n) {
+        struct buf b;
+        buf_init(&b, 2000);
+        buf_printf(&b, "workflow \"%.*s\" has no update with the id %.*s", STR_ARG(r->workflow_id),
+                   STR_ARG(m->request_id));
+        eng_reply(t, m, ERR_NOTFOUND, buf_str(&b).p);
+        buf_free(&b);
     } else {
         admit(t, m);
     }

@@ -169,6 +169,7 @@ static void on_frame(void *ud, cJSON *frame)
                   .text = arg_str(reply, "text"),
                   .workflow_id = arg_str(reply, "workflowId"),
                   .run_id = arg_str(reply, "runId"),
+                  .next_page = arg_str(reply, "nextPage"),
                   .status = arg_str(reply, "status"),
                   .json = arg_str(reply, "json"),
                   .failure_json = arg_str(reply, "failure"),

@@ -30,6 +30,32 @@ static int run_complete_by_id(struct hcall *c, struct err *e)
     return rc;
 }
 
+static void on_beat(void *ud, const struct backend_answer *a)
+{
+    static const char *const why[] = {[BACKEND_CANCEL_REQUESTED] = "\"canceled\"",
+                                      [BACKEND_CANCEL_PAUSED] = "\"paused\"",
+                                      [BACKEND_CANCEL_RESET] = "\"reset\""};
+    if (a->kind != BACKEND_OK || !a->cancel_requested ||
+        a->cancel_reason >= sizeof why / sizeof *why) {
+        host_answer_completed(ud, a);
+        return;
+    }
+    ml_reply r = {.json = why[a->cancel_reason]};
+    hcall_reply(ud, &r);
+}
+
+static int run_heartbeat_by_id(struct hcall *c, struct err *e)
+{
+    struct backend_target t = {arg_view(c->args, "id"), arg_view(c->args, "runId")};
+    struct str activity = arg_view(c->args, "activity");
+    struct rec *details = NULL;
+    if (!t.workflow_id.n || !activity.n)
+        return err_set(e, ERR_ARG, "heartbeat_by_id: id and activity are needed");
+    int rc = payloads_of_value(&c->arena, arg_str(c->args, "details"), &details, e);
+    if (!rc) c->h->b->ops->heartbeat_by_id(c->h->b, &t, activity, details, on_beat, c);
+    return rc;
+}
+
 /* ---- schedules: options of scripts become the records of Temporal's API ---- */
 static const struct {
     const char *name;
@@ -221,7 +247,7 @@ static int run_schedule_list(struct hcall *c, struct err *e)
 {
     int rc = need_remote(c, NULL, e);
     if (!rc)
-        client_schedule_list(c->h->b, arg_view(c->args, "query"), 0, (struct str){NULL, 0},
+        client_schedule_list(c->h->b, arg_view(c->args, "query"), 0, arg_view(c->args, "page"),
                              host_answer_plain, c);
     return rc;
 }
@@ -237,7 +263,7 @@ static int run_deployment_describe(struct hcall *c, struct err *e)
 static int run_deployment_list(struct hcall *c, struct err *e)
 {
     int rc = need_remote(c, NULL, e);
-    if (!rc) client_deployment_list(c->h->b, (struct str){NULL, 0}, host_answer_plain, c);
+    if (!rc) client_deployment_list(c->h->b, arg_view(c->args, "page"), host_answer_plain, c);
     return rc;
 }
 
@@ -281,6 +307,7 @@ static const struct verb verbs[] = {
     {"schedule_update", run_schedule_update, false, false},
     {"schedule_patch", run_schedule_patch, false, false},
     {"schedule_delete", run_schedule_delete, false, false},
+    {"heartbeat_by_id", run_heartbeat_by_id, false, false},
     {"schedule_list", run_schedule_list, false, false},
     {"deployment_describe", run_deployment_describe, false, false},
     {"deployment_list", run_deployment_list, false, false},

@@ -35,6 +35,7 @@ static void client_answered(void *ud, const ml_reply *r)
     const char *const texts[][2] = {{"text", r->text},
                                     {"workflowId", r->workflow_id},
                                     {"runId", r->run_id},
+                                    {"nextPage", r->next_page},
                                     {"status", r->status}};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         if (!texts[i][1] || !*texts[i][1]) continue;

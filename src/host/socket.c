@@ -45,6 +45,7 @@ static cJSON *reply_frame(double id, const ml_reply *r)
     arg_add(o, "text", r->text);
     arg_add(o, "workflowId", r->workflow_id);
     arg_add(o, "runId", r->run_id);
+    arg_add(o, "nextPage", r->next_page);
     arg_add(o, "status", r->status);
     arg_add(o, "json", r->json);
     arg_add(o, "failure", r->failure_json);

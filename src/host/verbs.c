@@ -198,11 +198,13 @@ static void answer(struct hcall *c, const struct backend_reply *r, bool value)
 {
     struct buf json, failure;
     char *run = r->run_id.n ? str_dup(r->run_id) : NULL;
+    char *page = r->next_page.n ? str_dup(r->next_page) : NULL;
     buf_init(&json, HOST_JSON_MAX);
     buf_init(&failure, HOST_JSON_MAX);
     ml_reply out = {.code = r->err.code,
                     .text = r->err.text,
                     .run_id = run,
+                    .next_page = page,
                     .existing = r->existing,
                     .status = status_name(r->status)};
     if (r->failure && failure_json(r->failure, &failure) == 0) out.failure_json = failure.p;
@@ -221,6 +223,7 @@ static void answer(struct hcall *c, const struct backend_reply *r, bool value)
     buf_free(&json);
     buf_free(&failure);
     mem_free(run);
+    mem_free(page);
 }
 
 void host_answer_plain(void *ud, const struct backend_reply *r)
@@ -296,7 +299,7 @@ static int run_update(struct hcall *c, struct err *e)
     struct backend_target t = target_of(c);
     struct str id = arg_view(c->args, "updateId");
     int rc = need(c, "id", e);
-    if (rc == 0) rc = need(c, "name", e);
+    if (rc == 0 && !id.n) rc = need(c, "name", e); /* with the id alone: its outcome */
     if (rc == 0) rc = payloads_of_args(&c->arena, arg_view(c->args, "args"), &args, e);
     if (rc) return rc;
     c->h->b->ops->update(c->h->b, &t, id.n ? id : request_id(c), arg_view(c->args, "name"), args,

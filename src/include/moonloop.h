@@ -257,6 +257,7 @@ typedef struct ml_reply {
     const char *json;   /* the result, list, history, report ... ; NULL when none */
     const char *failure_json; /* {type, message, retryable, details, cause}; NULL when none */
     int existing;             /* start: it was there already */
+    const char *next_page; /* list: where the next page begins (its filter's `page`); NULL: none */
 } ml_reply;
 typedef void (*ml_reply_fn)(void *ud, const ml_reply *r);
 
@@ -312,9 +313,9 @@ ML_API int ml_replay(ml_host *h, const char *history_json, const char *script_pa
                      void *ud);
 /* A verb by its name, with its arguments as a JSON object (NULL: none): those of the boundary.
  * token_create {name, scopes, rate, credits}, token_list, token_revoke {id}, token_credits {id,
- * amount}, audit_list {after, limit}, audit_verify; mcp {message, key, script}: an MCP message for a
- * loaded script, mcp_cancel {key}; replay {history, script, codecKeys: a file}. ML_E_ARG: there is
- * no such verb. */
+ * amount}, audit_list {after, limit}, audit_verify; mcp {message, key, script}: an MCP message for
+ * a loaded script, mcp_cancel {key}; replay {history, script, codecKeys: a file}. ML_E_ARG: there
+ * is no such verb. */
 ML_API int ml_ask(ml_host *h, const char *verb, const char *args_json, ml_reply_fn fn, void *ud);
 /* Facts about the file, the machine and the libraries, with warnings: {checks: [{name, ok, text}],
  * ...}. */

@@ -11,11 +11,6 @@ void client_update_with_start(struct backend *b, const struct backend_start *s,
                               struct str update_id, struct str name, const struct rec *args,
                               enum backend_update_stage wait, backend_reply_fn fn, void *ud);
 
-/* ---- activities that are completed from outside ---- */
-void client_heartbeat_by_id(struct backend *b, const struct backend_target *t,
-                            struct str activity_id, const struct rec *details, backend_answer_fn fn,
-                            void *ud);
-
 /* ---- schedules: records in and JSON out, both in Temporal's own form (schedule.v1) ---- */
 /* `schedule` is a rec_type_schedule, `patch` a rec_type_schedule_patch (may be NULL: what to do at
  * once). */

@@ -165,7 +165,9 @@ void client_update(struct backend *b, const struct backend_target *t, struct str
     if (!c) return;
     struct arena *a = call_turn(c);
     struct update *u = new_update(c, t, update_id, wait);
-    if (u)
+    if (u && !name.n && update_id.n)
+        poll_outcome(c);
+    else if (u)
         send_first(c, METHOD("UpdateWorkflowExecution"), update_request(c, a, u, name, args),
                    read_update);
     else

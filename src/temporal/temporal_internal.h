@@ -78,6 +78,9 @@ void client_complete_activity_by_id(struct backend *b, const struct backend_targ
                                     struct str activity_id,
                                     const struct backend_activity_completion *c,
                                     backend_answer_fn fn, void *ud);
+void client_heartbeat_by_id(struct backend *b, const struct backend_target *t,
+                            struct str activity_id, const struct rec *details, backend_answer_fn fn,
+                            void *ud);
 void client_heartbeat(struct backend *b, struct str token, const struct rec *details,
                       backend_answer_fn fn, void *ud);
 

@@ -12,6 +12,12 @@ local other = [[
       n = n + k
       return n
     end)
+    ml.update("slow", function(k)
+      local was = n
+      ml.await(function() return n > was end)
+      return n + k
+    end)
+    ml.update("strict", function() end, { validator = function() ml.fail("never", { type = "Strict" }) end })
     ml.on_signal("more", function(k) n = n + k end)
     local stop = ml.channel("stop")
     local _, how = stop:receive()
@@ -82,6 +88,57 @@ describe("run:update", function()
   it("gives the result, or fails with the update's failure", function()
     local v = asked("local r = start(); local n = r:update('add', 7); local ok, e = pcall(r.update, r, 'add', -1); return { n, ok, e.type, e.cause.type, e.cause.message }")
     assert.same({ 17, false, "Refused", "Negative", "not so" }, v)
+  end)
+end)
+
+describe("run:start_update", function()
+  it("comes back when the update is accepted; its result comes later", function()
+    local v = asked([[
+      local r = start()
+      local u = r:start_update("slow", 5)
+      local before = r:query("n")
+      r:signal("more", 1)
+      local same = ml.client.run(r.id):get_update(u.id)
+      return { #u.id, u.run_id == r.run_id, u.workflow_id == r.id, before, u:result(), same:result() }]])
+    assert.same({ 36, true, true, 10, 16, 16 }, v)
+  end)
+  it("of an update that is rejected gives a handle that says so", function()
+    assert.same({ false, "Refused", "Strict" }, asked("local r = start(); local u = r:start_update('strict'); local ok, e = pcall(u.result, u); return { ok, e.type, e.cause.type }"))
+  end)
+  it("fails for a run that is not there", function()
+    assert.same({ false, "NotFound" }, asked("local ok, e = pcall(function() ml.client.run('no'):start_update('x') end); return { ok, e.type }"))
+  end)
+end)
+
+describe("run:get_update", function()
+  it("names an update without asking", function()
+    assert.same({ "u", "x", "y" }, asked("local u = ml.client.run('x', 'y'):get_update('u'); return { u.id, u.workflow_id, u.run_id }"))
+  end)
+end)
+
+describe("update:result", function()
+  it("gives the outcome also when the run has ended, and the failure", function()
+    local v = asked([[
+      local r = start()
+      local good, bad = r:start_update("add", 1), r:start_update("add", -1)
+      r:signal("stop")
+      r:result()
+      local ok, e = pcall(bad.result, bad)
+      return { good:result(), ok, e.type, e.cause.type }]])
+    assert.same({ 11, false, "Refused", "Negative" }, v)
+  end)
+  it("fails for an update that is not there", function()
+    local v = asked([[
+      local r = start()
+      local u = r:get_update("none")
+      local ok, e = pcall(u.result, u)
+      r:signal("stop")
+      r:result()
+      local ok2, e2 = pcall(u.result, u)
+      return { ok, e.type, tostring(e), ok2, e2.type }]])
+    assert.same({ false, "NotFound" }, { v[1], v[2] })
+    assert.matches("no update with the id none", v[3])
+    assert.same({ false, "NotFound" }, { v[4], v[5] })
   end)
 end)
 
@@ -162,6 +219,19 @@ describe("ml.client.list", function()
       return out]])
     assert.same({ "a-2" }, v)
   end)
+  it("goes on where the page before ended", function()
+    local v = asked([[
+      for i = 1, 5 do start { id = "p-" .. i } end
+      local out, page, calls = {}, nil, 0
+      repeat
+        local list
+        list, page = ml.client.list { id_prefix = "p-", limit = 2, page = page }
+        for _, r in ipairs(list) do out[#out + 1] = r.workflowId end
+        calls = calls + 1
+      until not page
+      return { table.concat(out, " "), calls }]])
+    assert.same({ "p-5 p-4 p-3 p-2 p-1", 3 }, v)
+  end)
   it("leaves queries to servers", function()
     assert.equal("Unsupported", asked("local _, e = pcall(ml.client.list, { query = 'x' }); return e.type"))
   end)
@@ -195,6 +265,50 @@ describe("ml.client.complete_activity", function()
   it("fails", function()
     assert.same({ true, false, "no" }, t.activity(body:format("failure = { type = 'No', message = 'no', retryable = false }"),
       { top = top, clock = "real", args = { "--workflow", "w" } }))
+  end)
+end)
+
+describe("ml.client.heartbeat_activity", function()
+  local top = other .. [[
+    local ask = ml.activity("ask", { timeout = "1h", id = "the-one", heartbeat = "10m", cancel = "wait", retry = { max_attempts = 2, initial = "10ms" } }, function()
+      local before = ml.info().heartbeat_details
+      if before then return before end
+      ml.complete_later()
+    end)
+    ml.workflow("asks", function() return ask() end)
+  ]]
+  it("keeps what the next attempt is told, and says when it shall stop", function()
+    local v = t.activity([[
+      local r = ml.client.start("asks", { id = "asks" })
+      local beat, why = { id = "asks", activity = "the-one", details = { at = 7 } }
+      for _ = 1, 200 do
+        local ok, e = pcall(ml.client.heartbeat_activity, beat)
+        why = e
+        if ok then break end
+        ml.sleep("20ms")
+      end
+      r:cancel()
+      local stop
+      for _ = 1, 200 do
+        stop = ml.client.heartbeat_activity(beat)
+        if stop then break end
+        ml.sleep("20ms")
+      end
+      ml.client.complete_activity { id = "asks", activity = "the-one", failure = { type = "Again", message = "x" } }
+      local _, e = pcall(ml.client.heartbeat_activity, { id = "none", activity = "the-one" })
+      return { why == nil, stop, e.type }]], { top = top, clock = "real", args = { "--workflow", "w" } })
+    assert.same({ true, "canceled", "NotFound" }, v)
+  end)
+  it("is there for the next attempt", function()
+    local v = t.activity([[
+      local r = ml.client.start("asks", { id = "asks" })
+      for _ = 1, 200 do
+        if pcall(ml.client.heartbeat_activity, { id = "asks", activity = "the-one", details = { at = 7 } }) then break end
+        ml.sleep("20ms")
+      end
+      ml.client.complete_activity { id = "asks", activity = "the-one", failure = { type = "Again", message = "x" } }
+      return r:result()]], { top = top, clock = "real", args = { "--workflow", "w" } })
+    assert.same({ at = 7 }, v)
   end)
 end)
 

@@ -257,7 +257,7 @@ static bool run_activity_op(const char *op, const cJSON *j, void *n)
     else if (strcmp(op, "heartbeat") == 0 && token.n)
         b->ops->heartbeat(b, token, payloads(j, "details"), on_answer, n);
     else if (strcmp(op, "heartbeat") == 0)
-        client_heartbeat_by_id(b, &t, activity, payloads(j, "details"), on_answer, n);
+        b->ops->heartbeat_by_id(b, &t, activity, payloads(j, "details"), on_answer, n);
     else
         return false;
     return true;

@@ -45,6 +45,54 @@ until_true("the run is listed", function() return #ml.client.list { query = "Wor
 seen.counted = ml.client.count { id_prefix = r.id }.count
 
 local id = "s-" .. queue
+-- updates that are accepted now and done later, also when the run has ended
+local slow = ml.client.start("counter", { task_queue = queue })
+local u, v = slow:start_update("slow"), slow:start_update("bump", 5)
+slow:signal("open")
+seen.slow = { u:result(), v:result() }
+local never = slow:start_update("bump", -1)
+_, refused = pcall(never.result, never)
+seen.rejected_update = { refused.type, refused.cause.type }
+local bad = slow:start_update("bad")
+slow:signal("finish")
+slow:result()
+seen.later = { ml.client.run(slow.id, slow.run_id):get_update(u.id):result(), slow:get_update(v.id):result() }
+_, refused = pcall(bad.result, bad)
+seen.bad_update = { refused.type, refused.cause.type }
+local none = slow:get_update("none")
+_, refused = pcall(none.result, none)
+seen.no_update = refused.type
+
+-- pages of a list
+for i = 1, 5 do ml.client.start("sleeper", { id = ("page-%s-%d"):format(queue, i), task_queue = queue }) end
+local function paged()
+  local ids, page, calls = {}, nil, 0
+  repeat
+    local list
+    list, page = ml.client.list { id_prefix = "page-" .. queue, limit = 2, page = page }
+    for _, run in ipairs(list) do ids[#ids + 1] = run.workflowId:match("%d+$") end
+    calls = calls + 1
+  until not page
+  table.sort(ids)
+  return #ids == 5 and { table.concat(ids), calls >= 3 }
+end
+seen.pages = until_true("all are listed", paged)
+for i = 1, 5 do ml.client.run(("page-%s-%d"):format(queue, i)):terminate() end
+
+-- an activity that is completed from outside, by its ids
+local outside = ml.client.start("waits_outside", { task_queue = queue })
+local beat = { id = outside.id, activity = "the-one", details = { at = 1 } }
+seen.beat = until_true("the activity runs", function()
+  local ok, why = pcall(ml.client.heartbeat_activity, beat)
+  return ok and tostring(why)
+end)
+outside:cancel()
+seen.stop = until_true("it is told to stop", function() return ml.client.heartbeat_activity(beat) end)
+ml.client.complete_activity { id = outside.id, activity = "the-one", value = "done" }
+seen.outside = outside:result()
+_, refused = pcall(ml.client.heartbeat_activity, beat)
+seen.gone = refused.type
+
 local s = ml.client.schedule(id, { workflow = "counter", task_queue = queue, every = "1h", offset = "5m", input = 7, note = "one", overlap = "allow_all",
   catchup = "10m", remaining = 100, memo = { m = 1 } })
 _, refused = pcall(ml.client.schedule, id, { workflow = "counter", every = "1h" })

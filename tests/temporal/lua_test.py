@@ -10,7 +10,7 @@ from temporalio.common import WorkerDeploymentVersion
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
 
 import harness
-from peer import Counter, Fails, Pinned, Sleeper
+from peer import Counter, Fails, Pinned, Sleeper, WaitsOutside, outside
 
 MOONLOOP = os.path.abspath(sys.argv.pop(1))
 SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "client_script.lua")
@@ -20,6 +20,8 @@ WANTED = {
     "failed": ["WorkflowFailed", "Wanted", "as told"], "canceled": "WorkflowCanceled", "counted": 1, "schedule_taken": "Exists",
     "interval": ["3600s", "300s", "SCHEDULE_OVERLAP_POLICY_ALLOW_ALL", "600s", "100"],
     "updated": ["two", "Europe/Vienna", "30s", True, "counter"], "paused": True, "scheduled": 7, "schedule_gone": "NotFound", "current": "one",
+    "slow": ["opened", 5], "rejected_update": ["Refused", "Negative"], "later": ["opened", 5], "bad_update": ["Refused", "Bad"], "no_update": "NotFound",
+    "pages": ["12345", True], "beat": "nil", "stop": "canceled", "outside": "done", "gone": "NotFound",
     "pinned": ["pinned", "one"], "namespace": "default", "attribute": "Int", "bad_type": True,
 }
 
@@ -32,7 +34,7 @@ class LuaTest(unittest.IsolatedAsyncioTestCase):
         queue, deployment = f"q-{uuid.uuid4().hex[:8]}", f"d-{uuid.uuid4().hex[:8]}"
         plain = UnsandboxedWorkflowRunner()
         config = WorkerDeploymentConfig(version=WorkerDeploymentVersion(deployment_name=deployment, build_id="one"), use_worker_versioning=True)
-        workers = [Worker(client, task_queue=queue, workflows=[Counter, Fails, Sleeper], workflow_runner=plain),
+        workers = [Worker(client, task_queue=queue, workflows=[Counter, Fails, Sleeper, WaitsOutside], activities=[outside], workflow_runner=plain),
                    Worker(client, task_queue=queue + "-v", workflows=[Pinned], workflow_runner=plain, deployment_config=config)]
         running = [asyncio.create_task(w.run()) for w in workers]
         with tempfile.TemporaryDirectory() as folder:
