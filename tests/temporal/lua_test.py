@@ -40,7 +40,12 @@ class LuaTest(unittest.IsolatedAsyncioTestCase):
         with tempfile.TemporaryDirectory() as folder:
             p = await asyncio.create_subprocess_exec(MOONLOOP, "run", SCRIPT, "--temporal", harness.address, "--", queue, deployment, cwd=folder,
                                                      stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-            out, err = await asyncio.wait_for(p.communicate(), 120)
+            output = asyncio.create_task(p.communicate())
+            await asyncio.wait([output], timeout=120)
+            if not output.done():  # where it stands is in what it has said so far
+                p.kill()
+                self.fail(f"the script does not end: {(await output)[1].decode()[-2000:]}")
+            out, err = await output
         self.assertEqual(p.returncode, 0, err.decode())
         self.assertEqual(json.loads(out), WANTED)
         d = await client.get_workflow_handle("lua-" + queue).describe()
