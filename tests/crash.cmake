@@ -2,5 +2,7 @@
 if(NOT ML_ASAN AND NOT ML_TSAN)
   add_test(NAME crash.random COMMAND ${CMAKE_SOURCE_DIR}/scripts/crash --rounds 60 --program $<TARGET_FILE:moonloop_cli>)
   add_test(NAME crash.points COMMAND ${CMAKE_SOURCE_DIR}/scripts/crash --points --sample --program $<TARGET_FILE:moonloop_cli>)
-  set_tests_properties(crash.random crash.points PROPERTIES LABELS crash TIMEOUT 900)
+  add_test(NAME crash.api COMMAND ${CMAKE_SOURCE_DIR}/scripts/crash-api --rounds 60 --program $<TARGET_FILE:moonloop_cli>)
+  add_test(NAME crash.api_points COMMAND ${CMAKE_SOURCE_DIR}/scripts/crash-api --points --program $<TARGET_FILE:moonloop_cli>)
+  set_tests_properties(crash.random crash.points crash.api crash.api_points PROPERTIES LABELS crash TIMEOUT 900)
 endif()
