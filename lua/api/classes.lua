@@ -30,6 +30,7 @@ return {
     { "remote", "string", "address and port" }, { "host", "string", "" } } },
   { name = "response_out", doc = "An answer with a status and headers." },
   { name = "problem", doc = "An error as an answer (RFC 9457).", fields = { { "status", "integer", "" }, { "type", "string", "" }, { "title", "string", "" }, { "detail", "string?", "" } } },
+  { name = "follow", doc = "The events of a run as an answer." },
   { name = "stream", doc = "An answer that is sent piece by piece." },
   { name = "response", doc = "The answer to an HTTP request.", fields = {
     { "status", "integer", "the status" }, { "headers", "table<string, string>", "by lower-case name" },

@@ -86,6 +86,7 @@ return {
     cost = "credits that a call reserves", idempotency = "where the key of a repeated call is: the header Idempotency-Key (default), `{ field = \"ref\", required = true }`, `\"required\"`; false: nowhere",
   },
   response = { status = "200", headers = "by name; a list gives one several times", body = "a text, or ml.bytes", json = "a value, sent as JSON" },
+  follow = { run_id = "one run of the id; the current one" },
   stream = { status = "200", headers = "by name", type = "the content type; `text/event-stream` or `text/plain` by what is sent first" },
   migrate = { unique = "names of fields, each unique, or lists of names that are unique together" },
   accept = {

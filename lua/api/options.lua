@@ -35,6 +35,7 @@ return {
     scope = "any?", rate = "string?", cost = "integer?", idempotency = "any?",
   },
   response = { status = "integer?", headers = "table?", body = "any?", json = "any?" },
+  follow = { run_id = "string?" },
   stream = { status = "integer?", headers = "table?", type = "string?" },
   migrate = { unique = "list?" },
   accept = { workflow = "string", id = "string?", entity = "string?", input = "any?", status = "enum:accepted|scheduled?", message = "string?" },

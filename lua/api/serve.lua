@@ -19,6 +19,9 @@ return {
     doc = "An error as an answer, `application/problem+json`." },
   { name = "ml.stream", where = a, options = "stream", args = { { "fn", "function", "fn(send): send(text), or send { event =, data =, id = } for server-sent events" }, { "options?", "options:stream", "" } },
     returns = { { "stream", "" } }, doc = "An answer that is sent piece by piece; send waits while the reader is behind. A function that a handler returns is the same." },
+  { name = "ml.follow", where = a, options = "follow", args = { { "id", "string", "of a workflow" }, { "options?", "options:follow", "" } }, returns = { { "follow", "" } },
+    doc = "An answer that is the events of a run (server-sent events): its history, and what its activities tell by ml.progress. Who comes back with `Last-Event-ID` misses nothing." },
+  { name = "ml.progress", where = a, args = { { "value", "any", "at most 40 KiB of JSON" } }, doc = "In an activity: tells the listeners of its run (ml.follow) something. It is not recorded, and may be dropped." },
   { name = "request:json", where = handler, returns = { { "any", "" } }, doc = "The body, decoded.", errors = "a problem 400, `bad-json`" },
   { name = "request:form", where = handler, returns = { { "table", "by name; of a repeated name the first" } }, doc = "The fields of a form (`application/x-www-form-urlencoded`).", errors = "a problem 415, `media-type`" },
 }

@@ -211,6 +211,9 @@ local ml = {}
 ---@field retryable? boolean whether another attempt may help; true
 ---@field type? string what callers decide by; `Failure`
 
+---@class moonloop.options.follow
+---@field run_id? string one run of the id; the current one
+
 ---@class moonloop.options.http
 ---@field auth? any ml.secret (bearer), { basic = { user, password } }, { header, value } or ml.oauth2
 ---@field body? any a text or ml.bytes
@@ -545,6 +548,10 @@ local response_out = {}
 ---@field title string
 ---@field detail string?
 local problem = {}
+
+--- The events of a run as an answer.
+---@class moonloop.follow
+local follow = {}
 
 --- An answer that is sent piece by piece.
 ---@class moonloop.stream
@@ -1799,6 +1806,18 @@ function ml.problem(problem) end
 ---@param options? moonloop.options.stream
 ---@return moonloop.stream #
 function ml.stream(fn, options) end
+
+--- An answer that is the events of a run (server-sent events): its history, and what its activities tell by ml.progress. Who comes back with `Last-Event-ID` misses nothing.
+--- In: activity.
+---@param id string of a workflow
+---@param options? moonloop.options.follow
+---@return moonloop.follow #
+function ml.follow(id, options) end
+
+--- In an activity: tells the listeners of its run (ml.follow) something. It is not recorded, and may be dropped.
+--- In: activity.
+---@param value any at most 40 KiB of JSON
+function ml.progress(value) end
 
 --- The body, decoded.
 --- In: handler. Errors: a problem 400, `bad-json`.

@@ -1,4 +1,4 @@
--- host-side: response problem stream
+-- host-side: response problem stream follow progress
 -- What happens with a request: gate, input, handler, answer. run() is the coroutine of each request (act_serve.c); what it returns,
 -- status, headers (name, value, name, value ...) and body, is the answer; a stream has sent its head itself and returns nothing.
 local core = require "moonloop.core"
@@ -90,6 +90,19 @@ function M.stream(fn, options)
   return setmetatable({ fn = fn, status = options.status or 200, headers = options.headers or {}, type = options.type }, stream_class)
 end
 
+local follow_class = { __name = "moonloop.follow", __metatable = false }
+
+--- An answer that is the events of a run: its history from now or from the Last-Event-ID on, and what its activities say.
+function M.follow(id, options)
+  if type(id) ~= "string" or id == "" then error("ml.follow: the id of a run is a text", 3) end
+  options = options or {}
+  core.check_options(options, "follow", "ml.follow")
+  return setmetatable({ id = id, run_id = options.run_id }, follow_class)
+end
+
+--- Tells the listeners of the run something. Not recorded.
+function M.progress(value) core.progress(value) end
+
 -- ---- what handlers are given ----
 local request = {}
 
@@ -166,10 +179,11 @@ local function run_events(events)
 end
 
 -- status, headers, body of what a handler returned.
-local function answer(value)
+local function answer(value, req)
   local kind = core.class_name(value)
   local status, headers, body
   if kind == "moonloop.stream" then return run_stream(value) end
+  if kind == "moonloop.follow" then return core.follow(value.id, value.run_id, req.headers["last-event-id"]) end
   if kind == "moonloop.events" then
     local wrong, fn = run_events(value)
     if fn then return run_stream { fn = fn, status = 200, headers = {} } end
@@ -300,7 +314,7 @@ end
 function M.run(entry, req)
   setmetatable(req, M.request_class)
   if entry.api.options.cors then core.also(cors_headers(entry, req)) end -- other origins may read what went wrong, too
-  return answer(handle(entry, req))
+  return answer(handle(entry, req), req)
 end
 
 return M

@@ -12,6 +12,7 @@
 #define BODY_MOST ((lua_Integer)64 << 20)
 #define ANSWER_MAX ((size_t)64 << 20)
 #define HEADERS_MOST 200
+#define ACT_PROGRESS_MAX ((size_t)40 << 10)
 
 struct act_serve {
     struct act_request_fns fns;
@@ -201,6 +202,40 @@ static int core_stream_push(lua_State *L)
     return push_on(L, &p->op);
 }
 
+/* core.follow(workflow id, run id | nil, last event id | nil): the events of the run are the
+ * answer. */
+static int core_follow(lua_State *L)
+{
+    struct act_serve *s = serving(L);
+    struct str v[3] = {{NULL, 0}, {NULL, 0}, {NULL, 0}};
+    for (int i = 0; i < 3; i++)
+        if (!lua_isnoneornil(L, i + 1)) v[i].p = luaL_checklstring(L, i + 1, &v[i].n);
+    if (s->streaming) return act_misuse(L, "the answer has begun already");
+    if (s->told) return act_raise_canceled(L, "nobody waits for the answer any more");
+    if (!s->fns.follow) return act_misuse(L, "ml.follow: there are no listeners here");
+    int code = s->fns.follow(s->ud, v[0], v[1], v[2], s->also, s->n_also);
+    if (code == ERR_STALE) return act_raise_canceled(L, "the peer has left");
+    if (code < 0) return act_fail(L, "OutOfMemory", true, "ml.follow: out of memory");
+    s->told = true;
+    return 0;
+}
+
+/* core.progress(value): for who listens to the run of this activity. */
+static int core_progress(lua_State *L)
+{
+    struct act_host *h = act_host_of(L);
+    struct act_call_state *c = act_current(L);
+    luaL_checkany(L, 1);
+    lua_settop(L, 1);
+    if (!c || c->kind != CALL_ACTIVITY)
+        return act_misuse(L, "ml.progress belongs to an activity; there is none here");
+    if (!h->env.progress || !c->info.run_id.n) return 0;
+    struct buf *b = act_buf(L, ACT_PROGRESS_MAX);
+    act_encode(L, 1, b, "progress");
+    h->env.progress(h->env.ud, &c->info, buf_str(b));
+    return 0;
+}
+
 /* core.sse(event | nil, data, id | nil): one event as text. */
 static int core_sse(lua_State *L)
 {
@@ -289,6 +324,8 @@ void act_open_serve(lua_State *L)
                                          {"stream_head", core_stream_head},
                                          {"stream_push", core_stream_push},
                                          {"sse", core_sse},
+                                         {"follow", core_follow},
+                                         {"progress", core_progress},
                                          {"text_of", core_text_of},
                                          {"form", core_form},
                                          {NULL, NULL}};
@@ -522,6 +559,8 @@ void act_serve_ended(struct act_call_state *c, struct act_co *co, enum sandbox_s
 {
     struct act_state *st = co->st;
     struct err e = {0};
+    if (c->serve->told && status != SANDBOX_ERROR)
+        return; /* it follows a run, or is over its time */
     if (status == SANDBOX_DONE && c->serve->streaming) {
         tell(c, NULL, true);
     } else if (status == SANDBOX_DONE && nres >= 3) {

@@ -12,7 +12,8 @@
 #include "script/bundle.h"
 #include "store/store.h"
 
-struct act_host;    /* one entry script */
+struct act_host; /* one entry script */
+struct act_call;
 struct http_client; /* http/client.h */
 
 /* What the runtime is handed; shared by all scripts of a host. */
@@ -39,6 +40,9 @@ struct act_env {
                     void (*fn)(void *ud, int code, struct str json), void *fn_ud);
     void (*print)(void *ud,
                   struct str line); /* print() of activities and plain scripts; NULL: log */
+    /* what an activity says while it runs (JSON); not recorded, may be dropped. NULL: nobody hears
+     * it */
+    void (*progress)(void *ud, const struct act_call *call, struct str json);
     void *ud;
     size_t memory_max; /* of one host state, 0: 256 MiB */
     bool stdio;        /* plain scripts may write to stdout/stderr themselves (io.write) */
@@ -118,6 +122,9 @@ struct act_request_fns {
                                                 ERR_STALE; at most ACT_PUSH_MAX bytes */
     /* Once, unless the host state is closed. answer NULL: the stream has ended, complete or not. */
     void (*done)(void *ud, const struct http_answer *answer, bool complete);
+    /* The answer is the events of a run; `done` is not called any more when it returns 0. */
+    int (*follow)(void *ud, struct str workflow_id, struct str run_id, struct str last,
+                  const struct http_header *also, size_t n_also);
 };
 #define ACT_PUSH_MAX ((size_t)16 << 10)
 /* Runs the route's handler for the request (borrowed for the call). *id: for act_cancel (GONE: the

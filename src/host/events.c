@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "host/host_internal.h"
 #include <stdio.h>
+#include <string.h>
 
 #define NAMES_MAX 10000
 
@@ -34,12 +35,16 @@ static size_t name_key(char *out, size_t n, struct str run_id, int64_t id)
     return len > 0 && (size_t)len < n ? (size_t)len : 0;
 }
 
-static void remember(ml_host *h, struct str run_id, int64_t id, struct str name)
+/* The name, and behind its NUL the activity's id. */
+static void remember(ml_host *h, struct str run_id, int64_t id, struct str name, struct str step)
 {
     char key[128];
     size_t n = name_key(key, sizeof key, run_id, id);
     if (!n || h->activity_names.n >= NAMES_MAX) return; /* then progress shows no name */
-    char *copy = str_dup(name), *old = map_get(&h->activity_names, str_make(key, n));
+    char *copy = mem_zalloc(name.n + step.n + 2);
+    if (copy && name.n) memcpy(copy, name.p, name.n);
+    if (copy && step.n) memcpy(copy + name.n + 1, step.p, step.n);
+    char *old = map_get(&h->activity_names, str_make(key, n));
     if (copy && map_set(&h->activity_names, str_make(key, n), copy))
         mem_free(copy);
     else if (copy)
@@ -69,7 +74,7 @@ void events_free(ml_host *h)
 }
 
 /* The scheduled event an activity's event belongs to; 0 for other events. */
-static int64_t scheduled_of(const struct rec *ev, const struct rec *a)
+int64_t events_scheduled(const struct rec *ev, const struct rec *a)
 {
     switch (event_type(ev)) {
     case EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
@@ -125,18 +130,38 @@ static bool closes_activity(int type)
 static const char *name_of(ml_host *h, struct str run_id, const struct rec *ev, char buf[256])
 {
     const struct rec *a = event_attrs(ev);
-    int64_t scheduled = scheduled_of(ev, a);
+    int64_t scheduled = events_scheduled(ev, a);
     const char *known = scheduled ? recall(h, run_id, scheduled) : NULL;
     if (known) return known;
     snprintf(buf, 256, STR_FMT, STR_ARG(scheduled ? STR("") : plain_name(ev, a)));
     return buf;
 }
 
+const char *events_name(ml_host *h, struct str run_id, const struct rec *ev, char out[256])
+{
+    if (event_type(ev) == EVENT_TYPE_ACTIVITY_TASK_SCHEDULED) {
+        struct str type =
+            rec_str(rec_msg(event_attrs(ev), T(ev_activity_task_scheduled, activity_type)),
+                    T(activity_type, name));
+        snprintf(out, 256, STR_FMT, STR_ARG(type));
+        return out;
+    }
+    return name_of(h, run_id, ev, out);
+}
+
+const char *events_step(ml_host *h, struct str run_id, const struct rec *ev)
+{
+    if (!closes_activity(event_type(ev))) return NULL;
+    const char *known = recall(h, run_id, events_scheduled(ev, event_attrs(ev)));
+    return known ? known + strlen(known) + 1 : NULL;
+}
+
 static void note_scheduled(ml_host *h, struct str run_id, const struct rec *ev)
 {
     remember(h, run_id, event_id(ev),
              rec_str(rec_msg(event_attrs(ev), T(ev_activity_task_scheduled, activity_type)),
-                     T(activity_type, name)));
+                     T(activity_type, name)),
+             rec_str(event_attrs(ev), T(ev_activity_task_scheduled, activity_id)));
 }
 
 static void tell(ml_host *h, const char *workflow_id, const char *run, struct str run_id,
@@ -161,15 +186,18 @@ void host_on_commit(void *ud, struct str workflow_id, struct str run_id, struct 
                     size_t n)
 {
     ml_host *h = ud;
-    if (!h->cfg.event && !h->server) return;
-    bool heard = h->cfg.event || server_listened(h->server);
+    if (!h->cfg.event && !h->server && !h->serving) return;
+    bool heard = h->cfg.event || (h->server && server_listened(h->server));
     char *id = heard ? str_dup(workflow_id) : NULL, *run = heard ? str_dup(run_id) : NULL;
+    for (size_t i = 0; i < n; i++)
+        if (event_type(events[i]) == EVENT_TYPE_ACTIVITY_TASK_SCHEDULED)
+            note_scheduled(h, run_id, events[i]);
+    follow_commit(h, run_id, events, n);
     for (size_t i = 0; i < n; i++) {
         int type = event_type(events[i]);
-        if (type == EVENT_TYPE_ACTIVITY_TASK_SCHEDULED) note_scheduled(h, run_id, events[i]);
         if (id && run) tell(h, id, run, run_id, events[i]);
         if (closes_activity(type))
-            forget(h, run_id, scheduled_of(events[i], event_attrs(events[i])));
+            forget(h, run_id, events_scheduled(events[i], event_attrs(events[i])));
     }
     mem_free(id);
     mem_free(run);

@@ -324,7 +324,14 @@ void program_step(ml_host *h, int64_t budget_ns, bool *more);
 int program_start(ml_host *h, const char *path, const char *const *args, size_t argc, ml_load_fn fn,
                   void *ud, struct err *e);
 void programs_free(ml_host *h);
+/* follow.c: what is committed, what an activity says, for listeners of runs */
+void follow_commit(ml_host *h, struct str run_id, struct rec *const *events, size_t n);
+void follow_progress(void *ud, const struct act_call *call, struct str json);
 /* events.c */
+/* The name that an event is told with; the step (activity id) that an event ends, or NULL. */
+const char *events_name(ml_host *h, struct str run_id, const struct rec *ev, char out[256]);
+int64_t events_scheduled(const struct rec *ev, const struct rec *attrs);
+const char *events_step(ml_host *h, struct str run_id, const struct rec *ev);
 void host_on_commit(void *ud, struct str workflow_id, struct str run_id, struct rec *const *events,
                     size_t n);
 void host_event(ml_host *h, const ml_event *ev);

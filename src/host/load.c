@@ -86,6 +86,7 @@ void host_act_env(ml_host *h, struct act_env *env)
                             .store = h->store,
                             .request = env_request,
                             .print = env_print,
+                            .progress = follow_progress,
                             .ud = h,
                             .stdio = h->cfg.stdio != 0};
 }

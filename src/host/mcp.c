@@ -82,7 +82,7 @@ static int run_mcp(struct hcall *c, struct err *e)
 {
     static const struct act_route route = {.timeout_ns = TIMEOUT_NS};
     static const struct http_route_match match;
-    static const struct act_request_fns fns = {on_head, on_push, on_done};
+    static const struct act_request_fns fns = {on_head, on_push, on_done, NULL};
     struct http_incoming in = {.method = STR("POST"), .path = STR("(mcp)"), .remote = STR("stdio")};
     ml_host *h = c->h;
     uint64_t *number = arena_alloc(&c->arena, sizeof *number);

@@ -58,6 +58,7 @@ static void request_free(struct host_request *r)
     if (r->next) r->next->prev = r->prev;
     int64_t key = (int64_t)r->id;
     if (map_get(&x->by_id, map_i64(&key)) == r) map_del(&x->by_id, map_i64(&key));
+    follow_free(r->listener);
     arena_free(&r->arena);
     mem_free(r);
 }
@@ -107,13 +108,29 @@ static int on_head(void *ud, const struct http_answer *a)
     int code = http_server_stream(x->server, r->id, a, &e);
     if (code < 0) return code;
     r->streaming = true;
-    r->events = is_events(a);
-    r->pushed_ns = clock_mono(&x->h->clock);
-    if (r->events && x->alive && !x->alive_runs) {
-        x->alive_runs = true;
-        loop_timer_start(x->alive, ALIVE_NS);
-    }
+    if (is_events(a)) serve_events_begin(r);
     return 0;
+}
+
+void serve_events_begin(struct host_request *r)
+{
+    struct host_http *x = r->x;
+    r->events = true;
+    r->pushed_ns = clock_mono(&x->h->clock);
+    if (!x->alive || x->alive_runs) return;
+    x->alive_runs = true;
+    loop_timer_start(x->alive, ALIVE_NS);
+}
+
+/* The handler has said whose events the answer is: from here on it has nothing to do with it. */
+static int on_follow(void *ud, struct str workflow_id, struct str run_id, struct str last,
+                     const struct http_header *also, size_t n_also)
+{
+    struct host_request *r = ud;
+    if (r->gone || !r->x->server) return ERR_STALE;
+    int code = serve_follow(r, workflow_id, run_id, last, also, n_also);
+    if (code == 0) r->act = NULL;
+    return code;
 }
 
 static int on_push(void *ud, struct str bytes)
@@ -140,7 +157,7 @@ static void on_done(void *ud, const struct http_answer *a, bool complete)
     r->done = true;
 }
 
-static const struct act_request_fns handler_fns = {on_head, on_push, on_done};
+static const struct act_request_fns handler_fns = {on_head, on_push, on_done, on_follow};
 
 /* Events that rest are kept alive, through whatever lies between. */
 static void on_alive(void *ud)
@@ -306,7 +323,10 @@ static void on_request(void *ud, const struct http_incoming *in)
 static void on_room(void *ud, uint64_t id)
 {
     struct host_request *r = serve_find(ud, id);
-    if (r && r->act && !r->done) act_request_room(r->act, r->call);
+    if (r && r->listener && !r->done)
+        follow_room(r);
+    else if (r && r->act && !r->done)
+        act_request_room(r->act, r->call);
 }
 
 static void on_end(void *ud, uint64_t id, bool complete)
@@ -346,6 +366,7 @@ int ml_http_open(ml_host *h, const ml_http_options *o, int *port)
     x->h = h;
     x->stale = true;
     map_init(&x->by_id);
+    map_init(&x->by_run);
     arena_init(&x->arena, 0);
     http_router_init(&x->router);
     struct http_server_opts so = {.address = o->address,
@@ -358,6 +379,8 @@ int ml_http_open(ml_host *h, const ml_http_options *o, int *port)
     int code = serve_ops_open(x, &e);
     if (code == 0) code = loop_timer_open(h->loop, on_alive, x, &x->alive);
     if (code == 0) code = loop_timer_open(h->loop, serve_ask_again, x, &x->ask);
+    if (code == 0) code = loop_timer_open(h->loop, follow_poll, x, &x->poll);
+    if (code == 0) code = loop_timer_open(h->loop, follow_look, x, &x->look);
     if (code == 0) code = http_server_open(h->loop, &so, &server_events, x, &x->server, &e);
     if (code < 0) {
         if (!e.code) err_set(&e, code, "no memory for an HTTP server");
@@ -395,7 +418,9 @@ void serve_stop(struct host_http *x)
     x->server = NULL;
     if (x->alive) loop_timer_close(x->alive);
     if (x->ask) loop_timer_close(x->ask);
-    x->alive = x->ask = NULL;
+    if (x->poll) loop_timer_close(x->poll);
+    if (x->look) loop_timer_close(x->look);
+    x->alive = x->ask = x->poll = x->look = NULL;
     for (struct host_request *r = x->requests, *next; r; r = next) {
         next = r->next;
         r->gone = true;
@@ -411,6 +436,8 @@ void serve_free(struct host_http *x)
     if (!x) return;
     while (x->requests)
         request_free(x->requests);
+    follow_drop(x);
+    map_free(&x->by_run);
     map_free(&x->by_id);
     http_router_free(&x->router);
     http_router_free(&x->ops);

@@ -22,6 +22,7 @@ struct host_request {
     const struct serve_op *op;
     const char *wait_id, *wait_run; /* of the result that is waited for */
     int64_t wait_until_ns, ask_ns;
+    struct listener *listener; /* of a run's events; NULL: none */
 };
 struct host_http {
     ml_host *h;
@@ -33,7 +34,11 @@ struct host_http {
     bool loopback; /* it is reached from this machine only */
     struct map by_id;
     struct host_request *requests;
-    struct loop_timer *alive, *ask;
+    struct loop_timer *alive, *ask, *poll, *look;
+    struct map by_run; /* run id -> struct run_stream */
+    struct run_stream *runs, *runs_last;
+    size_t said; /* bytes of what attempts have said */
+    bool polling;
     void (*drain_fn)(void *ud, int left);
     void *drain_ud;
 };
@@ -48,6 +53,15 @@ void serve_ask_again(void *ud);
 int serve_op(struct host_request *r, const struct http_incoming *in, struct arena *a,
              struct http_route_match *m);
 void serve_json(struct host_request *r, int status, struct str json);
+/* follow.c: the request becomes a listener of the run. ERR_NOMEM: it is as it was. */
+int serve_follow(struct host_request *r, struct str workflow_id, struct str run_id, struct str last,
+                 const struct http_header *also, size_t n_also);
+void serve_events_begin(struct host_request *r); /* its stream of events is kept alive */
+void follow_room(struct host_request *r);
+void follow_free(struct listener *l);
+void follow_poll(void *ud);
+void follow_look(void *ud);
+void follow_drop(struct host_http *x);
 /* serve_openapi.c */
 void serve_openapi(struct host_request *r);
 /* serve_file.c: a file of the route's folder; `path` is unescaped. */

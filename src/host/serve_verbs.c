@@ -20,7 +20,8 @@ enum reply_kind {
     REPLY_RECORDED,
     REPLY_VALUE,
     REPLY_RESULT,
-    REPLY_GONE
+    REPLY_GONE,
+    REPLY_EVENTS
 };
 struct serve_op {
     const char *method, *pattern, *verb;
@@ -34,6 +35,7 @@ static const struct serve_op ops[] = {
     {"DELETE", "/v1/workflows/{id}", "delete", BODY_NONE, REPLY_GONE},
     {"GET", "/v1/workflows/{id}/history", "history", BODY_NONE, REPLY_JSON},
     {"GET", "/v1/workflows/{id}/result", "result", BODY_NONE, REPLY_RESULT},
+    {"GET", "/v1/workflows/{id}/stream", "", BODY_NONE, REPLY_EVENTS},
     {"POST", "/v1/workflows/{id}/signal/{name}", "signal", BODY_INPUT, REPLY_RECORDED},
     {"POST", "/v1/workflows/{id}/query/{name}", "query", BODY_ARGS, REPLY_VALUE},
     {"POST", "/v1/workflows/{id}/update/{name}", "update", BODY_ARGS, REPLY_VALUE},
@@ -328,8 +330,15 @@ static void run_op(struct host_request *r, const struct http_incoming *in,
                    const struct http_route_match *m, struct arena *a)
 {
     const struct serve_op *op = m->route->value;
-    cJSON *args = cJSON_CreateObject();
     r->op = op;
+    if (op->reply == REPLY_EVENTS) {
+        struct str last = http_incoming_header(in, "last-event-id");
+        if (serve_follow(r, m->params[0].value, query_value(a, in->query, "runId"), last, NULL, 0) <
+            0)
+            serve_problem(r, PROBLEM_UNAVAILABLE, "out of memory");
+        return;
+    }
+    cJSON *args = cJSON_CreateObject();
     for (size_t i = 0; i < m->n_params; i++)
         arg_add(args, keep(a, m->params[i].name), keep(a, m->params[i].value));
     arg_add(args, "runId", keep(a, query_value(a, in->query, "runId")));

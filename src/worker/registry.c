@@ -109,6 +109,12 @@ static void hook_print(void *ud, struct str line)
     s->w->o.env.print(s->w->o.env.ud, line);
 }
 
+static void hook_progress(void *ud, const struct act_call *call, struct str json)
+{
+    struct w_script *s = ud;
+    s->w->o.env.progress(s->w->o.env.ud, call, json);
+}
+
 static void script_env(struct w_script *s)
 {
     s->env = s->w->o.env;
@@ -119,6 +125,7 @@ static void script_env(struct w_script *s)
     s->env.heartbeat = hook_heartbeat;
     s->env.request = s->w->o.env.request ? hook_request : NULL;
     s->env.print = s->w->o.env.print ? hook_print : NULL;
+    s->env.progress = s->w->o.env.progress ? hook_progress : NULL;
 }
 
 /* ---- loading ---- */

@@ -43,7 +43,7 @@ local in_activity = [[
   local file = input .. "/own.db"
   local res = ml.http.get(ml.env("URL"), { stream = true })
   local objects = { activity = other, future = ml.spawn(function() end), secret = ml.secret("X"), sql = ml.store.sql(file), response = res,
-    result = ml.process.run { "true" }, run = ml.client.run("x"), schedule = ml.client.schedule("x"), tool = tool, db = ml.db, model = ml.model("openai:x"), agent = agent }
+    result = ml.process.run { "true" }, run = ml.client.run("x"), update = ml.client.run("x"):get_update("u"), schedule = ml.client.schedule("x"), tool = tool, db = ml.db, model = ml.model("openai:x"), agent = agent }
   ml.saga(function(s) objects.saga = s end)]]
 local methods = [[
   objects.schema, objects.mcp = ml.schema("any"), mcp_server

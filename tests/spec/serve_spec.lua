@@ -465,3 +465,109 @@ describe("the operating routes", function()
     s.stop()
   end)
 end)
+
+-- The events of a text of server-sent events: a list of { id, event, data }.
+local function events_of(text)
+  local out = {}
+  for block in text:gmatch("(.-)\n\n") do
+    local e = { id = block:match("id: ([^\n]+)"), event = block:match("event: ([^\n]+)"), data = block:match("data: ([^\n]+)") }
+    if e.event then out[#out + 1] = e end
+  end
+  return out
+end
+
+local function shape(events)
+  local out = {}
+  for _, e in ipairs(events) do
+    out[#out + 1] = e.event == "history" and e.data:match('"type":"(%w+)"') or e.event == "progress" and e.data:match('"data":(.*)}$') or e.event
+  end
+  return table.concat(out, " ")
+end
+
+local talker = [[
+  local talk = ml.activity("talk", { timeout = "30s", retry = { initial = "50ms" } }, function(n)
+    for i = 1, n do
+      ml.progress(i)
+      ml.sleep(0.15)
+    end
+    if n == 2 and ml.info().attempt == 1 then ml.fail("once more") end
+    return { said = n }
+  end)
+  ml.workflow("w", function(n) return talk(n) end)
+  ml.workflow("chain", function(n) if n > 0 then ml.continue_as_new(n - 1) end return "end" end)
+  ml.api():get("/runs/{id}", function(req) return ml.follow(req.params.id) end)]]
+
+describe("ml.follow", function()
+  after_each(ended)
+  local JSON = { "Content-Type: application/json" }
+  local function start(s, body) assert.equal(201, s.ask("POST", "/v1/workflows", { body = body, headers = JSON }).status) end
+  it("answers with the events of a run to any number of listeners, and goes on where one stood", function()
+    local s = serve(talker)
+    start(s, '{"workflow":"w","id":"a","input":2}')
+    os.execute(("cd %s && { curl -sN -m 20 %s/v1/workflows/a/stream >one.txt & }"):format(s.dir.path, s.url))
+    local r = s.ask("GET", "/runs/a", { flags = "-N" })
+    assert.same({ 200, "text/event-stream" }, { r.status, r.headers["content-type"] })
+    local all = events_of(r.body)
+    assert.equal("WorkflowExecutionStarted ActivityTaskScheduled 1 2 restarted 1 2 ActivityTaskStarted ActivityTaskCompleted end", shape(all))
+    assert.matches('"status":"Completed","result":{"said":2}', all[#all].data)
+    t.eventually("the other listener heard the same", function() return shape(events_of(s.dir:read("one.txt"))) == shape(all) end)
+    for i, e in ipairs(all) do -- when it comes back, what was said is history
+      if i == #all then break end
+      local rest = events_of(s.ask("GET", "/runs/a", { flags = "-N", headers = { "Last-Event-ID: " .. e.id } }).body)
+      assert.equal(i == 1 and "ActivityTaskScheduled ActivityTaskStarted ActivityTaskCompleted end" or i < 8 and "ActivityTaskStarted ActivityTaskCompleted end"
+        or i == 8 and "ActivityTaskCompleted end" or "end", shape(rest))
+    end
+    assert.equal("WorkflowExecutionStarted", shape { events_of(s.ask("GET", "/runs/a", { headers = { "Last-Event-ID: nonsense" } }).body)[1] })
+    problem(s.ask("GET", "/runs/nope"), 404, "not-found")
+    problem(s.ask("GET", "/v1/workflows/nope/stream"), 404, "not-found")
+    s.stop()
+  end)
+  it("follows a run that continues as new", function()
+    local s = serve(talker)
+    start(s, '{"workflow":"chain","id":"c","input":2}')
+    local first = s.ask("GET", "/v1/workflows/c/result?wait=10")
+    assert.equal("end", first.value.result)
+    local list = s.ask("GET", "/v1/workflows?idPrefix=c").value
+    local oldest = (list.runs or list)[3] or (list.runs or list)[#(list.runs or list)]
+    local heard = shape(events_of(s.ask("GET", "/v1/workflows/c/stream?runId=" .. oldest.runId).body))
+    assert.equal("WorkflowExecutionStarted continued WorkflowExecutionStarted continued WorkflowExecutionStarted end", heard)
+    s.stop()
+  end)
+  it("lets nobody miss anything when the server is killed", function()
+    local s = serve(talker)
+    start(s, '{"workflow":"w","id":"k","input":8}')
+    os.execute(("cd %s && { curl -sN -m 20 %s/runs/k >one.txt & }"):format(s.dir.path, s.url))
+    t.eventually("something was said", function() return s.dir:read("one.txt"):find('"n":3', 1, true) end)
+    s.bg:kill("KILL")
+    local before = events_of(s.dir:read("one.txt"))
+    os.execute("sleep 0.2")
+    s = serve(nil, { dir = s.dir })
+    local after = events_of(s.ask("GET", "/runs/k", { flags = "-N", headers = { "Last-Event-ID: " .. before[#before].id } }).body)
+    assert.matches("^restarted 1 2 3 4 5 6 7 8 ActivityTaskStarted ActivityTaskCompleted end$", shape(after))
+    assert.matches('"attempt":2', after[1].data)
+    s.stop()
+  end)
+  it("does not end the run when a listener leaves, nor keep it waiting", function()
+    local s = serve(talker)
+    start(s, '{"workflow":"w","id":"a","input":4}')
+    assert.matches("curl: %(28%)", s.ask("GET", "/runs/a", { flags = "-N -m 0.4" }).text)
+    assert.equal("Completed", s.ask("GET", "/v1/workflows/a/result?wait=10").value.status)
+    s.stop()
+  end)
+end)
+
+describe("ml.progress", function()
+  after_each(ended)
+  it("belongs to an activity, and costs nothing where nobody listens", function()
+    assert.same({ "done" }, (t.activity('for i = 1, 3 do ml.progress { i = i } end return { "done" }')))
+    local s = serve [[
+      ml.api():get("/x", function() ml.progress(1) end)
+      local say = ml.activity("say", { timeout = "10s" }, function(v) ml.progress(v) ml.sleep(0.2) return 1 end)
+      ml.workflow("w", function() return say("heard") end)
+      ml.api { prefix = "/a" }:post("/", function() return ml.follow(ml.client.start("w").id) end)]]
+    problem(s.ask("GET", "/x"), 500, "internal")
+    assert.matches("ml.progress belongs to an activity", s.dir:read("serve.err"))
+    assert.matches('"data":"heard"', s.ask("POST", "/a/", { flags = "-N" }).body)
+    s.stop()
+  end)
+end)

@@ -298,11 +298,13 @@ function M.get(url)
 end
 
 -- `moonloop serve s.lua` on a free port. body is the script's text without its first line. Returns { url, dir, bg, ask, stop }:
--- ask(method, path, { body, headers, flags }) gives { status, headers (lower-case), body, value (of JSON) }; stop(signal) waits for the end.
+-- options.dir: goes on in that folder. ask(method, path, { body, headers, flags }) gives { status, headers (lower-case), body, value (of JSON) }; stop(signal) waits for the end.
 function M.serve(body, options)
   options = options or {}
-  local d = M.dir { ["s.lua"] = 'local ml = require "moonloop"\n' .. body }
+  local d = options.dir or M.dir {}
+  if body then d:write("s.lua", 'local ml = require "moonloop"\n' .. body) end
   for name, text in pairs(options.files or {}) do d:write(name, text) end
+  if options.dir then os.remove(d.path .. "/serve.out") end
   local args = { "serve", "s.lua", "--port", "0", "--json" }
   for _, a in ipairs(options.args or {}) do args[#args + 1] = a end
   local s = { dir = d, bg = d:spawn(args, "serve") }
