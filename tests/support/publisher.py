@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What the example of a scheduled post talks to: an OAuth server, assets and a publisher, on 127.0.0.1. Standard library only.
 
-  publisher.py --record FILE [--fail 2] [--uses 3] [--secret TEXT] [--refresh TEXT] [--port N]
+  publisher.py --record FILE [--fail 2] [--uses 3] [--secret TEXT] [--refresh TEXT] [--prefix TEXT] [--port N]
 
 Prints its port as one line and ends when its stdin is closed, so a test that dies leaves none behind.
 
@@ -40,7 +40,7 @@ class State:
             return 400, {"error": "unsupported_grant_type"}
         if not good:
             return 401, {"error": "invalid_client"}
-        text = "at-" + secrets.token_urlsafe(24)
+        text = self.args.prefix + secrets.token_urlsafe(24)
         self.tokens[text] = self.args.uses
         self.count("tokens")
         return 200, {"access_token": text, "token_type": "Bearer", "expires_in": 3600}
@@ -128,6 +128,7 @@ def main():
     parser.add_argument("--uses", type=int, default=3)
     parser.add_argument("--secret", default="client-secret")
     parser.add_argument("--refresh", default="refresh-secret")
+    parser.add_argument("--prefix", default="at-", help="of access tokens")
     parser.add_argument("--port", type=int, default=0)
     args = parser.parse_args()
     Handler.state = State(args)
