@@ -375,6 +375,11 @@ static int push_request(lua_State *L)
     lua_settop(L, 0);
     luaL_checkstack(L, 30, NULL);
     lua_getfield(L, LUA_REGISTRYINDEX, "moonloop.require");
+    lua_pushliteral(L, "moonloop");
+    lua_call(L, 1, 1);
+    lua_getfield(L, 1, "response"); /* enters what moonloop.serve has, the first time */
+    lua_settop(L, 0);
+    lua_getfield(L, LUA_REGISTRYINDEX, "moonloop.require");
     lua_pushliteral(L, "moonloop.serve");
     lua_call(L, 1, 1);
     lua_getfield(L, 1, "run");
