@@ -3,7 +3,8 @@ import base64, json, os, re
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 ALIASES = {"Task": ["WorkflowTaskScheduled", "WorkflowTaskStarted", "WorkflowTaskCompleted"],
-           "TaskFailed": ["WorkflowTaskScheduled", "WorkflowTaskStarted", "WorkflowTaskFailed"]}
+           "TaskFailed": ["WorkflowTaskScheduled", "WorkflowTaskStarted", "WorkflowTaskFailed"],
+           "TaskTimedOut": ["WorkflowTaskScheduled", "WorkflowTaskStarted", "WorkflowTaskTimedOut"]}
 HEADS = ("asks", "weight", "needs", "start", "options", "steps", "result", "events", "temporal", "embedded", "worker", "apart")
 ABSENT = object()
 

@@ -24,6 +24,7 @@ events:
   WorkflowExecutionUpdateCompleted outcome.failure.applicationFailureInfo.type="Wanted"
   TaskFailed+ cause="WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE" failure.message~"a typo"
   TaskFailed? failure.message~"the worker stops"
+  TaskTimedOut?
   Task+
   WorkflowExecutionUpdateAccepted
   WorkflowExecutionUpdateCompleted outcome.success=["mended"]
