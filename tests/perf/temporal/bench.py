@@ -6,7 +6,7 @@ T1_cpu_per_1000_tasks       CPU seconds of the worker per 1,000 workflow tasks: 
 T2_cpu_per_1000_activities  CPU seconds of the worker per 1,000 activities: they belong to runs whose tasks another process does
 T3_throughput               workflows/s of one activity each, with 100 in flight
 T4_latency_p50              ms from start to result of such a workflow, alone
-T5_rss                      MB resident in the worker after all of that
+T5_rss                      MB resident in the worker three seconds after all of that
 """
 import argparse, asyncio, importlib.machinery, importlib.util, json, os, re, shutil, signal, statistics, subprocess, sys, tempfile, time
 
@@ -15,7 +15,7 @@ from temporalio.client import Client
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
 HELPER = "bench-helper"
-IN_FLIGHT = 100
+IN_FLIGHT, REST_S = 100, 3
 # The development server's own limits are 20 steps/s otherwise.
 SERVER = ["--sqlite-pragma", "journal_mode=wal"] + [w for name in ("transfer", "timer", "visibility")
                                                     for w in ("--dynamic-config-value", f"history.{name}ProcessorMaxPollRPS=5000")]
@@ -148,9 +148,10 @@ async def measure(address, workers, quick):
     rounds, runs = (2, 10) if quick else (5, 20)
     for i in range(rounds):
         for measured in ((tasks, runs, 49), (activities, 5, runs // 2, 20), (throughput, runs * 15), (latency, runs)):
-            for w in workers:
+            for w in workers if i % 2 == 0 else workers[::-1]:
                 await measured[0](load, w, *measured[1:])
         note(f"round {i + 1} of {rounds} done")
+    await asyncio.sleep(REST_S)
 
 
 def figures(workers):
