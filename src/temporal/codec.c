@@ -22,6 +22,15 @@ struct walk {
     struct err *e;
 };
 
+/* An entry of a header: official SDKs leave headers as they are unless they are told otherwise, so
+ * only what we put there is ours to encode; others' goes on to children as it came. */
+static bool ours(struct str entry)
+{
+    for (struct bridge_field f; entry.n && bridge_take(&entry, &f);)
+        if (f.tag == 1) return f.wire == BRIDGE_BYTES && str_eqz(f.value, "moonloop");
+    return false;
+}
+
 static int walk_message(struct walk *w, const ProtobufCMessageDescriptor *d, struct str in,
                         struct buf *out, int depth);
 static int walk_value(struct walk *w, const ProtobufCMessageDescriptor *d, struct str in,
@@ -249,7 +258,8 @@ static int walk_message(struct walk *w, const ProtobufCMessageDescriptor *d, str
         const ProtobufCFieldDescriptor *fd =
             f.wire == BRIDGE_BYTES ? protobuf_c_message_descriptor_get_field(d, f.tag) : NULL;
         bool inside = fd && fd->type == PROTOBUF_C_TYPE_MESSAGE &&
-                      fd->descriptor != &pb_common__search_attributes__descriptor;
+                      fd->descriptor != &pb_common__search_attributes__descriptor &&
+                      (d != &pb_common__header__descriptor || ours(f.value));
         int rc =
             inside ? walk_field(w, fd->descriptor, &f, out, depth + 1) : buf_putstr(out, f.whole);
         if (rc) return out->code ? full(w, out) : rc;

@@ -1,7 +1,8 @@
 /* What every payload goes through on its way to a server and back, on both halves: a request is
  * encoded as a whole when it is packed, a reply decoded as a whole before it is read, so no file
  * that builds or reads a message can leave one out. Search attributes stay as they are: the server
- * reads them. Failures' messages and stack traces travel in an encoded payload too (the field
+ * reads them. So do headers of others, as in the official SDKs; the entry `moonloop` is encoded.
+ * Failures' messages and stack traces travel in an encoded payload too (the field
  * encoded_attributes, as the official SDKs write it); those of others are read with or without a
  * codec.
  *

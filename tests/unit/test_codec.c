@@ -59,8 +59,10 @@ static struct str start_request(void)
     struct rec *attributes = rec_new(&arena, &rec_type_search_attributes);
     struct rec *said = rec_new(&arena, &rec_type_user_metadata);
     rec_set_str(rec_map_set(memo, T(memo, fields), STR("m")), T(payload, data), STR("SECRET-MEMO"));
-    rec_set_str(rec_map_set(header, T(header, fields), STR("h")), T(payload, data),
+    rec_set_str(rec_map_set(header, T(header, fields), STR("moonloop")), T(payload, data),
                 STR("SECRET-HEADER"));
+    rec_set_str(rec_map_set(header, T(header, fields), STR("trace")), T(payload, data),
+                STR("\"theirs\""));
     rec_set_str(rec_map_set(attributes, T(search_attributes, indexed_fields), STR("s")),
                 T(payload, data), STR("\"open\""));
     rec_set_msg(said, T(user_metadata, summary),
@@ -78,7 +80,7 @@ static struct str start_request(void)
 
 static void test_request(void)
 {
-    CASE("every payload of a request is encrypted, search attributes are not");
+    CASE("every payload of a request is encrypted, search attributes and others' headers are not");
     const ProtobufCMessageDescriptor *d = &pb__start_workflow_execution_request__descriptor;
     struct codec c = keys_of("first " K1 "\n");
     struct str plain = start_request(), sealed, again;
@@ -86,7 +88,7 @@ static void test_request(void)
     CHECK(holds(plain, "SECRET-MEMO") && holds(plain, "SECRET-SUMMARY"));
     CHECK_INT(codec_encode(&c, &arena, d, plain, &sealed, &e), 0);
     CHECK(!holds(sealed, "SECRET"));
-    CHECK(holds(sealed, "\"open\"") && holds(sealed, "order-7"));
+    CHECK(holds(sealed, "\"open\"") && holds(sealed, "order-7") && holds(sealed, "\"theirs\""));
     CHECK_INT(codec_decode(&c, &arena, d, sealed, NULL, 0, &again, &e), 0);
     CHECK(str_eq(plain, again));
     CASE("the nonce differs each time");
