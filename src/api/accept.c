@@ -241,7 +241,7 @@ static void start(struct api_call *c, const struct api_outcome *o)
     struct err e = {0};
     struct api_workflow w = {{0}, {0}, {0}};
     const struct api_accept *x = o->accept;
-    char request[37];
+    char request[37] = "";
     c->workflow_id = arena_str(&c->arena, x->id);
     int rc = c->a->workflow(c->a->ud, x->workflow, &w, &e);
     if (rc == 0 && uuid_v7(c->a->entropy, api_now(c->a), request))

@@ -96,7 +96,8 @@ describe("a route behind the boundary", function()
     local body = '{"caption":"hi"}'
     problem(s.post("/schedule", '{"caption":"other"}', auth, "Idempotency-Key: k1"), 409, "idempotency-key-reused")
     s.bg:kill("KILL")
-    local dir = s.dir
+    local dir, old = s.dir, s.bg.pid
+    t.eventually("the killed one is gone", function() return not os.execute("kill -0 " .. old .. " 2>/dev/null") end)
     s.bg = dir:spawn({ "serve", "s.lua", "--port", "0", "--json" }, "again")
     s.url = t.eventually("it serves again", function() return dir:read("again.out"):match('"url":"([^"]+)"') end)
     local again = s.post("/schedule", body, auth, "Idempotency-Key: k1")
