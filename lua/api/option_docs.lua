@@ -82,7 +82,7 @@ return {
   },
   route = {
     input = "the schema of req.input", output = "the schema of the answer", timeout = "from the request to the answer (of a stream: to its begin); 30s, then 504", max_body = "bytes of the body; 1 MiB, then 413",
-    summary = "a few words for lists", description = description, auth = "who may call: `\"bearer\"` (tokens of moonloop token), or `\"none\"`", scope = "what the caller's key must have", rate = "how often a key may call: `30/min`",
+    summary = "a few words for lists", description = description, auth = "who may call: `\"bearer\"` (tokens of moonloop token), `{ jwt = { secret = ml.secret, or pem or jwks, issuer, audience } }` (HS256 with a secret, else RS256; the principal is `jwt:SUBJECT`), or `\"none\"`", scope = "what the caller's key must have", rate = "how often a key may call: `30/min`",
     cost = "credits that a call reserves", idempotency = "where the key of a repeated call is: the header Idempotency-Key (default), `{ field = \"ref\", required = true }`, `\"required\"`; false: nowhere",
   },
   response = { status = "200", headers = "by name; a list gives one several times", body = "a text, or ml.bytes", json = "a value, sent as JSON" },

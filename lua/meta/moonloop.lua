@@ -353,7 +353,7 @@ local ml = {}
 ---@field non_retryable? any[] failure types that end the attempts
 
 ---@class moonloop.options.route
----@field auth? any who may call: `"bearer"` (tokens of moonloop token), or `"none"`
+---@field auth? any who may call: `"bearer"` (tokens of moonloop token), `{ jwt = { secret = ml.secret, or pem or jwks, issuer, audience } }` (HS256 with a secret, else RS256; the principal is `jwt:SUBJECT`), or `"none"`
 ---@field cost? integer credits that a call reserves
 ---@field description? string for people and for lists of tools
 ---@field idempotency? any where the key of a repeated call is: the header Idempotency-Key (default), `{ field = "ref", required = true }`, `"required"`; false: nowhere

@@ -2,6 +2,7 @@
 -- straight to its handler, and meets the boundary only when the handler wants something to be written.
 local ml = require "moonloop"
 local boundary = require "moonloop.boundary"
+local core = require "moonloop.core"
 local M = {}
 
 local class = { __name = "moonloop.answer", __metatable = false }
@@ -51,18 +52,34 @@ end
 
 local function required(options) return options.idempotency == "required" or type(options.idempotency) == "table" and options.idempotency.required end
 
+-- A token of others, in place of one of ours: { jwt = { secret | pem | jwks, issuer, audience } }. Its subject is the principal
+-- "jwt:SUBJECT". Why it is refused is for the log; nil: nobody.
+local function by_jwt(jwt, req)
+  local token = (req.headers.authorization or ""):match("^[Bb][Ee][Aa][Rr][Ee][Rr] +(%S+)$")
+  if not token then return nil end
+  if not jwt.keys then jwt.keys = core.jwt_keys(jwt) end
+  local subject, scopes = core.jwt_verify(jwt.keys, token, jwt.issuer, jwt.audience)
+  if subject then return "jwt:" .. subject, scopes end
+  ml.log.info("a token was refused", { reason = scopes, remote = req.remote })
+end
+
 local function request_of(entry, options, req, read)
   local tool = entry.tool
   local auth = options.auth
   if auth == "none" then auth = nil end
-  if auth and auth ~= "bearer" then error('auth is "bearer" or "none"', 0) end
+  local jwt = type(auth) == "table" and auth.jwt
+  if auth and auth ~= "bearer" and type(jwt) ~= "table" then error('auth is "bearer", { jwt = { ... } } or "none"', 0) end
   local scope = both(options.scope, tool and tool.scope)
   local r = {
     route = tool and "tool " .. tool.name or req.method .. " " .. (entry.path or req.path), tool = tool and tool.name, scope = scope,
     auth = auth ~= nil or scope ~= nil, rate = options.rate or tool and tool.rate, cost = tool and tool.cost or options.cost,
     key = key_of(options, req, read),
   }
-  if r.auth then r.authorization = req.headers.authorization or "" end
+  if jwt then
+    r.principal, r.scopes = by_jwt(jwt, req)
+  elseif r.auth then
+    r.authorization = req.headers.authorization or ""
+  end
   if r.key then r.body = table.concat({ req.path, req.query_string or "", req.body }, "\n") end
   if tool and tool.mode ~= "durable" then r.cost = nil end
   return r

@@ -641,6 +641,7 @@ int act_open_table(lua_State *L)
     act_open_flow(L);
     act_open_client(L);
     open_core(L);
+    act_open_jwt(L);
     add_workflow_only(L);
     guard_libraries(L);
 #ifdef ML_TESTING

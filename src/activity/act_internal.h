@@ -234,6 +234,7 @@ bool act_resolve_handles(lua_State *L,
                          int idx); /* true: a copy without ml.env handles was pushed */
 int act_open_table(lua_State *L);  /* builds and preloads "moonloop" */
 void act_open_flow(lua_State *L);
+void act_open_jwt(lua_State *L);
 /* act_client.c: one request to the host, which the coroutine waits for. `push` reads the
  * act_request when the answer is there; env.request must be set. */
 struct act_request {

@@ -145,3 +145,42 @@ describe("a route behind the boundary", function()
     s.stop()
   end)
 end)
+
+-- A token signed with HS256; the signature by openssl.
+local function jwt(secret, claims)
+  local function url(text)
+    local p = io.popen("printf %s '" .. text .. "' | openssl base64 -A | tr '+/' '-_' | tr -d '='")
+    local out = p:read("a")
+    p:close()
+    return out
+  end
+  local body = url('{"alg":"HS256","typ":"JWT"}') .. "." .. url(claims)
+  local p = io.popen(("printf %%s '%s' | openssl dgst -sha256 -hmac '%s' -binary | openssl base64 -A | tr '+/' '-_' | tr -d '='"):format(body, secret))
+  local signature = p:read("a")
+  p:close()
+  return "Authorization: Bearer " .. body .. "." .. signature
+end
+
+describe("a route for tokens of others", function()
+  after_each(ended)
+  it("takes those that are signed, for here, and not over", function()
+    local secret = ("s"):rep(40)
+    server = t.serve([[
+      local api = ml.api { auth = { jwt = { secret = ml.secret "JWT_KEY", issuer = "them", audience = "us" } } }
+      api:get("/me", function(req) return { req.principal, req.scopes } end)
+      api:get("/admin", { scope = "admin" }, function() return {} end)]], { env = { JWT_KEY = secret } })
+    local s = server
+    local function get(path, header) return s.ask("GET", path, { headers = { header } }) end
+    local function claims(more) return ('{"sub":"ann","iss":"them","aud":"us","scope":"read write","exp":%d%s}'):format(os.time() + 600, more or "") end
+    assert.same({ "jwt:ann", "read write" }, get("/me", jwt(secret, claims())).value)
+    problem(get("/admin", jwt(secret, claims())), 403, "forbidden")
+    problem(get("/me", jwt(("x"):rep(40), claims())), 401, "unauthorized")
+    problem(get("/me", jwt(secret, (claims():gsub("us", "you")))), 401, "unauthorized")
+    problem(get("/me", jwt(secret, (claims():gsub("them", "others")))), 401, "unauthorized")
+    problem(get("/me", jwt(secret, '{"sub":"ann","iss":"them","aud":"us","exp":1}')), 401, "unauthorized")
+    problem(get("/me", "X: y"), 401, "unauthorized")
+    problem(get("/me", (s.dir:exec({ "token", "create" }).out:gsub("^(%S+).*", "Authorization: Bearer %1"))), 401, "unauthorized")
+    assert.is_nil(s.dir:read("serve.err"):find(secret, 1, true))
+    s.stop()
+  end)
+end)

@@ -307,7 +307,7 @@ function M.serve(body, options)
   if options.dir then os.remove(d.path .. "/serve.out") end
   local args = { "serve", "s.lua", "--port", "0", "--json" }
   for _, a in ipairs(options.args or {}) do args[#args + 1] = a end
-  local s = { dir = d, bg = d:spawn(args, "serve") }
+  local s = { dir = d, bg = d:spawn(args, "serve", options.env) }
   s.url = M.eventually("serve tells its address", function()
     local err = d:read("serve.err")
     if err:find('"error"', 1, true) then error(err, 0) end
