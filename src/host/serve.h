@@ -62,6 +62,8 @@ void follow_free(struct listener *l);
 void follow_poll(void *ud);
 void follow_look(void *ud);
 void follow_drop(struct host_http *x);
+/* serve_approvals.c */
+void serve_approvals(struct host_request *r);
 /* serve_openapi.c */
 void serve_openapi(struct host_request *r);
 /* serve_file.c: a file of the route's folder; `path` is unescaped. */

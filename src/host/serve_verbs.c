@@ -13,7 +13,7 @@
 #define WAIT_AGAIN (100 * NS_PER_MS) /* a result that is waited for is asked for so often */
 #define SCOPE "operate"
 
-enum body_kind { BODY_NONE, BODY_START, BODY_INPUT, BODY_ARGS, BODY_REASON };
+enum body_kind { BODY_NONE, BODY_START, BODY_INPUT, BODY_ARGS, BODY_REASON, BODY_DECISION };
 enum reply_kind {
     REPLY_JSON,
     REPLY_STARTED,
@@ -21,7 +21,8 @@ enum reply_kind {
     REPLY_VALUE,
     REPLY_RESULT,
     REPLY_GONE,
-    REPLY_EVENTS
+    REPLY_EVENTS,
+    REPLY_APPROVALS
 };
 struct serve_op {
     const char *method, *pattern, *verb;
@@ -41,6 +42,8 @@ static const struct serve_op ops[] = {
     {"POST", "/v1/workflows/{id}/update/{name}", "update", BODY_ARGS, REPLY_VALUE},
     {"POST", "/v1/workflows/{id}/cancel", "cancel", BODY_REASON, REPLY_RECORDED},
     {"POST", "/v1/workflows/{id}/terminate", "terminate", BODY_REASON, REPLY_RECORDED},
+    {"GET", "/v1/approvals", "", BODY_NONE, REPLY_APPROVALS},
+    {"POST", "/v1/approvals/{id}/{decision}", "update", BODY_DECISION, REPLY_VALUE},
     {"GET", "/v1/count", "count", BODY_NONE, REPLY_JSON},
 };
 
@@ -271,6 +274,31 @@ static const char *written(struct arena *a, const struct json *v)
     return out;
 }
 
+/* {id, digest, reason, by, args} and what is decided, for the run's update moonloop.decide. */
+static bool put_decision(struct host_request *r, const struct json *body, struct arena *a,
+                         cJSON *args)
+{
+    const char *what = arg_str(args, "decision"), *text = written(a, body);
+    bool known = what && (strcmp(what, "approve") == 0 || strcmp(what, "reject") == 0 ||
+                          strcmp(what, "edit") == 0);
+    if (!known) {
+        serve_problem(r, PROBLEM_NOT_FOUND, "a decision is approve, reject or edit");
+        return false;
+    }
+    if (!body || body->kind != JSON_OBJECT || !json_get_str(body, "id").n ||
+        !json_get_str(body, "digest").n) {
+        serve_problem(r, PROBLEM_BAD_REQUEST,
+                      "the body is an object {id, digest, reason, by, args}: id and digest are the "
+                      "item's, as GET /v1/approvals gives them");
+        return false;
+    }
+    arg_add(args, "name", "moonloop.decide");
+    arg_add(args, "args",
+            arena_printf(a, "[{\"decision\":\"%s\",%s]", what, text ? text + 1 : "}").p);
+    arg_add_true(args, "wait");
+    return true;
+}
+
 /* False: the request has its problem. */
 static bool put_body(struct host_request *r, const struct serve_op *op, struct str text,
                      struct arena *a, cJSON *args)
@@ -309,6 +337,8 @@ static bool put_body(struct host_request *r, const struct serve_op *op, struct s
             arg_add(args, "args", arena_printf(a, "[" STR_FMT "]", STR_ARG(text)).p);
         arg_add_true(args, "wait");
         break;
+    case BODY_DECISION:
+        return put_decision(r, body, a, args);
     default:
         arg_add(args, "reason", keep(a, json_get_str(body, "reason")));
         break;
@@ -336,6 +366,10 @@ static void run_op(struct host_request *r, const struct http_incoming *in,
         if (serve_follow(r, m->params[0].value, query_value(a, in->query, "runId"), last, NULL, 0) <
             0)
             serve_problem(r, PROBLEM_UNAVAILABLE, "out of memory");
+        return;
+    }
+    if (op->reply == REPLY_APPROVALS) {
+        serve_approvals(r);
         return;
     }
     cJSON *args = cJSON_CreateObject();

@@ -571,3 +571,32 @@ describe("ml.progress", function()
     s.stop()
   end)
 end)
+
+describe("approvals over HTTP", function()
+  after_each(ended)
+  it("are listed and decided, with the digest of what was shown", function()
+    local s = serve [[
+      ml.workflow("pay", function(n) return ml.approve { name = "pay", args = { cents = n } } end)
+      ml.workflow("other", function() ml.sleep("1h") end)]]
+    local JSON = { "Content-Type: application/json" }
+    local function post(path, body) return s.ask("POST", path, { body = body, headers = JSON }) end
+    for _, id in ipairs { "a", "b" } do post("/v1/workflows", ('{"workflow":"pay","id":"%s","input":9007199254740993}'):format(id)) end
+    post("/v1/workflows", '{"workflow":"other","id":"o"}')
+    local text = t.eventually("both wait", function()
+      local r = s.ask("GET", "/v1/approvals")
+      return r.value and #r.value == 2 and r.body
+    end)
+    assert.matches('"args":{"cents":9007199254740993}', text)
+    local item = {}
+    for _, i in ipairs(s.ask("GET", "/v1/approvals").value) do item[i.workflowId] = i end
+    problem(post("/v1/approvals/a/approve", '{"id":"1"}'), 400, "bad-request")
+    problem(post("/v1/approvals/a/maybe", "{}"), 404, "not-found")
+    problem(post("/v1/approvals/a/approve", ('{"id":"%s","digest":"%s"}'):format(item.a.id, ("0"):rep(64))), 409, "conflict")
+    assert.equal(200, post("/v1/approvals/a/approve", ('{"id":"%s","digest":"%s","by":"kim"}'):format(item.a.id, item.a.digest)).status)
+    assert.equal(200, post("/v1/approvals/b/reject", ('{"id":"%s","digest":"%s","reason":"no"}'):format(item.b.id, item.b.digest)).status)
+    local a, b = s.ask("GET", "/v1/workflows/a/result?wait=10").value.result, s.ask("GET", "/v1/workflows/b/result?wait=10").value.result
+    assert.same({ true, "kim", false, "no" }, { a.approved, a.by, b.approved, b.reason })
+    assert.same({}, s.ask("GET", "/v1/approvals").value)
+    s.stop()
+  end)
+end)
