@@ -24,6 +24,10 @@ function M.api(options)
   core.check_options(options, "api", "ml.api")
   local prefix = options.prefix or ""
   if prefix ~= "" and not prefix:find("^/.*[^/]$") then misuse(3, "ml.api: prefix begins with '/' and does not end with one, as in \"/v1\"") end
+  local cors = options.cors
+  if type(cors) == "table" and cors.credentials and cors.origins == "*" then
+    misuse(3, 'ml.api: cors with credentials names its origins: with "*" every page could act as its visitor')
+  end
   return setmetatable({ options = options, prefix = prefix, preflights = {} }, class)
 end
 

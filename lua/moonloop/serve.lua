@@ -217,7 +217,7 @@ end
 -- ---- other origins ----
 local function allowed_origin(cors, origin)
   if not origin then return nil end
-  if cors.origins == "*" then return cors.credentials and origin or "*" end
+  if cors.origins == "*" then return "*" end
   for _, one in ipairs(type(cors.origins) == "table" and cors.origins or { cors.origins }) do
     if one == origin then return origin end
   end

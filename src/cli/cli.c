@@ -156,6 +156,21 @@ static int least_level(const char *const names[4])
     return 1;
 }
 
+/* What a log line says may come from anybody, a caller of a route for one: it must neither look
+ * like a line of its own nor speak to the terminal. */
+static void put_log_text(const char *text)
+{
+    for (const char *p = text; *p; p++) {
+        unsigned char c = (unsigned char)*p;
+        if (c == '\n')
+            fputs(p[1] ? "\n    " : "\n", stderr);
+        else if ((c < 0x20 && c != '\t') || c == 0x7F)
+            fprintf(stderr, "\\x%02x", c);
+        else
+            fputc(c, stderr);
+    }
+}
+
 static void on_log(void *ud, int level, const char *text, const char *fields)
 {
     struct cli *c = ud;
@@ -173,9 +188,10 @@ static void on_log(void *ud, int level, const char *text, const char *fields)
         cJSON_Delete(o);
         return;
     }
-    fprintf(stderr, "%s%s%s%s %s%s%s\n", c->color ? (level > 1 ? "\033[33m" : "\033[36m") : "",
-            "log ", names[level & 3], c->color ? "\033[0m" : "", text, fields ? " " : "",
-            fields ? fields : "");
+    fprintf(stderr, "%s%s%s%s ", c->color ? (level > 1 ? "\033[33m" : "\033[36m") : "", "log ",
+            names[level & 3], c->color ? "\033[0m" : "");
+    put_log_text(text);
+    fprintf(stderr, "%s%s\n", fields ? " " : "", fields ? fields : "");
 }
 
 static int parse_modes(struct cli *c, ml_config *cfg)

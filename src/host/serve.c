@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define ALIVE_NS                                                                                   \
     (15 * NS_PER_S) /* a stream of events that says nothing for so long gets a comment */
@@ -16,7 +17,9 @@ void serve_answer(struct host_request *r, const struct http_answer *a)
     struct err e = {0};
     struct host_http *x = r->x;
     r->done = true;
-    int code = x->server && !r->gone ? http_server_answer(x->server, r->id, a, &e) : ERR_STALE;
+    bool heard = x->server && !r->gone;
+    if (!heard && a->file > 0) close(a->file);
+    int code = heard ? http_server_answer(x->server, r->id, a, &e) : ERR_STALE;
     if (code == 0 || code == ERR_STALE) return;
     log_printf(&x->h->log, LOG_ERROR, "an answer could not be sent: %s", e.text);
     serve_problem(r, PROBLEM_INTERNAL, "the answer cannot be sent; the server's log says why");
@@ -138,7 +141,9 @@ static int on_push(void *ud, struct str bytes)
     struct host_request *r = ud;
     if (r->gone || !r->x->server) return ERR_STALE;
     r->pushed_ns = clock_mono(&r->x->h->clock);
-    return http_server_push(r->x->server, r->id, bytes);
+    int code = http_server_push(r->x->server, r->id, bytes);
+    r->behind = code == ERR_BUSY;
+    return code;
 }
 
 static void on_done(void *ud, const struct http_answer *a, bool complete)
@@ -169,7 +174,7 @@ static void on_alive(void *ud)
     for (struct host_request *r = x->requests; r && x->server; r = r->next) {
         if (!r->events || r->done || r->gone) continue;
         any = true;
-        if (now - r->pushed_ns < ALIVE_NS) continue;
+        if (now - r->pushed_ns < ALIVE_NS || r->behind) continue; /* not within an event */
         r->pushed_ns = now;
         http_server_push(x->server, r->id, STR(": alive\n\n"));
     }

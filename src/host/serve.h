@@ -17,6 +17,7 @@ struct host_request {
     bool gone; /* the server has ended it */
     bool done; /* this side has answered it */
     bool streaming, events;
+    bool behind; /* the reader is: of what the handler sends, a part may have gone out */
     int64_t pushed_ns;
     struct arena arena; /* of operating routes */
     const struct serve_op *op;

@@ -7,8 +7,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define FILE_MAX ((off_t)64 << 20)
-
 static void not_found(struct host_request *r)
 {
     serve_problem(r, PROBLEM_NOT_FOUND, "there is no such file");
@@ -53,7 +51,7 @@ static int open_below(int at, struct str path, struct stat *st)
         path = str_make(slash + 1, path.n - (size_t)(slash + 1 - path.p));
         if (!path.n) at = at < 0 ? at : step(at, last, 0);
     }
-    if (at >= 0 && (fstat(at, st) < 0 || !S_ISREG(st->st_mode) || st->st_size > FILE_MAX)) {
+    if (at >= 0 && (fstat(at, st) < 0 || !S_ISREG(st->st_mode))) {
         close(at);
         at = -1;
     }
@@ -113,21 +111,11 @@ static bool unchanged(const struct http_incoming *in, const char *tag, const cha
     return since.p && str_eqz(since, date);
 }
 
-static int read_all(int fd, size_t size, struct buf *out)
-{
-    char chunk[65536];
-    ssize_t got;
-    while ((got = read(fd, chunk, sizeof chunk)) > 0 && out->n < size)
-        if (buf_put(out, chunk, (size_t)got) < 0) return ERR_NOMEM;
-    return got < 0 ? ERR_IO : 0;
-}
-
 void serve_file(struct host_request *r, const struct http_incoming *in,
                 const struct act_route *route, struct str path)
 {
     struct stat st = {0};
     int folder = open_folder(route), fd = -1;
-    struct buf b;
     char tag[60], date[40];
     if (folder < 0)
         log_printf(&r->x->h->log, LOG_ERROR, "the folder " STR_FMT " of %s cannot be opened",
@@ -149,16 +137,12 @@ void serve_file(struct host_request *r, const struct http_incoming *in,
         {.name = STR("X-Content-Type-Options"), .value = STR("nosniff")},
         {.name = STR("Cache-Control"), .value = STR("no-cache")}};
     struct http_answer a = {.status = 200, .headers = headers, .n_headers = 5};
-    buf_init(&b, (size_t)FILE_MAX);
     if (unchanged(in, tag, date)) {
         a.status = 304;
-        serve_answer(r, &a);
-    } else if (read_all(fd, (size_t)st.st_size, &b) < 0) {
-        serve_problem(r, PROBLEM_INTERNAL, "the file cannot be read");
+        close(fd);
     } else {
-        a.body = buf_str(&b);
-        serve_answer(r, &a);
+        a.file = fd;
+        a.file_size = (uint64_t)st.st_size;
     }
-    buf_free(&b);
-    close(fd);
+    serve_answer(r, &a);
 }

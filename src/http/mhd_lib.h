@@ -10,6 +10,7 @@
     X(add_response_header)                                                                         \
     X(create_response_from_buffer_with_free_callback)                                              \
     X(create_response_from_callback)                                                               \
+    X(create_response_from_fd64)                                                                   \
     X(destroy_response)                                                                            \
     X(get_connection_info)                                                                         \
     X(get_connection_values_n)                                                                     \
@@ -37,6 +38,7 @@ int mhd_lib_load(struct err *e);
 #define MHD_create_response_from_buffer_with_free_callback                                         \
     mhd_lib.create_response_from_buffer_with_free_callback
 #define MHD_create_response_from_callback mhd_lib.create_response_from_callback
+#define MHD_create_response_from_fd64 mhd_lib.create_response_from_fd64
 #define MHD_destroy_response mhd_lib.destroy_response
 #define MHD_get_connection_info mhd_lib.get_connection_info
 #define MHD_get_connection_values_n mhd_lib.get_connection_values_n

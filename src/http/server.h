@@ -51,7 +51,10 @@ struct http_answer {
                                           ERR_ARG */
     size_t n_headers;
     struct str body; /* copied; not for a stream */
-    bool close;      /* the connection ends with this answer */
+    int file; /* > 0: the body is what this descriptor of a regular file has, from its begin; taken
+                 over, whatever comes of it. Not for a stream */
+    uint64_t file_size;
+    bool close; /* the connection ends with this answer */
 };
 struct http_server_events {
     /* The head is in, the body is not: may lower or raise this request's body limit. May be NULL.

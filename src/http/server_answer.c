@@ -3,6 +3,7 @@
 #include "http/server_internal.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 #define STREAM_BLOCK 2048 /* of the library's own buffer, for HTTP/1.0 only */
 
@@ -114,10 +115,23 @@ static int go(struct request *r, struct MHD_Response *m, const struct http_answe
     return 0;
 }
 
+/* A file is read while it is sent: however many slow readers it has, it takes no memory. */
+static int answer_file(struct http_server *s, uint64_t id, const struct http_answer *a,
+                       struct err *e)
+{
+    int code = 0;
+    struct request *r = to_answer(s, id, a, &code, e);
+    struct MHD_Response *m = r ? MHD_create_response_from_fd64(a->file_size, a->file) : NULL;
+    if (!m) close(a->file);
+    if (!r) return code;
+    return m ? go(r, m, a, e) : err_set(e, ERR_NOMEM, "no memory for an answer");
+}
+
 int http_server_answer(struct http_server *s, uint64_t id, const struct http_answer *a,
                        struct err *e)
 {
     int code = 0;
+    if (a->file > 0) return answer_file(s, id, a, e);
     struct request *r = to_answer(s, id, a, &code, e);
     if (!r) return code;
     char *body = mem_dup(a->body.p ? a->body.p : "", a->body.n);

@@ -10,6 +10,11 @@ api:post("/echo/{id}", function(req)
   return ml.response { body = req.params.id .. " " .. req.body, headers = { ["X-Id"] = req.headers["x-id"] } }
 end)
 
+api:static("/files", "files")
+
+-- One event that is more than the kernel and the server hold for a reader.
+api:get("/event", function() return function(send) send { id = 1, data = ("x"):rep(8 << 20) } end end)
+
 api:get("/stream/{id}", function(req)
   local line = (req.params.id .. " "):rep(1000 // (#req.params.id + 1)) .. "\n"
   return ml.stream(function(send)

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """`moonloop serve` in a crowd: connections that rest (silent, within a head, between two requests), readers and writers that are slow, and
 meanwhile pipelined requests as fast as they go. Each answer must be its own request's, whole and in order; the process must not grow
-beyond what its limits allow, cut those that never say a head, end no other, and end well when it is asked to.
+beyond what its limits allow, cut those that never say a head, end no other, and end well when it is asked to. A large file goes to many
+that read nothing of it, and takes no memory; an event of which a reader has taken half for twenty seconds is not broken by a sign of life.
 
   tests/security/serve/crowd.py PROGRAM [--idle 10000] [--slow 200] [--fast 8] [--seconds 30] [--seed N]
 """
@@ -9,6 +10,7 @@ import argparse, asyncio, json, os, random, re, shutil, signal, socket, struct, 
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 HEAD_TIME = 10 # HTTP_SERVER_HEAD_TIME of src/http/server.h
+FILE_BYTES = EVENT_BYTES = 8 << 20 # more than the kernel takes for a connection (4 MiB)
 KB_EACH = 40   # a connection's pool (24 KB), and what a handler and a stream's buffer take of the rest
 KB_SLOW = 200  # a slow stream: 64 KiB that wait, its coroutine, the piece that it holds
 
@@ -116,9 +118,43 @@ class Crowd:
                 fail(f"the answer for {id} is {got[:200]}")
             writer.close()
 
-    async def run(self, until):
+    async def resting_reader(self, path, seconds):
+        """Asks, reads nothing for so long, then reads the whole."""
+        s = socket.socket()
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        s.connect(("127.0.0.1", self.port))
+        reader, writer = await asyncio.open_connection(sock=s, limit=4096)
+        writer.transport.pause_reading()
+        writer.write(f"GET {path} HTTP/1.0\r\nHost: x\r\n\r\n".encode())
+        await asyncio.sleep(seconds)
+        writer.transport.resume_reading()
+        got = await reader.read(-1)
+        writer.close()
+        return got.partition(b"\r\n\r\n")[2]
+
+    async def event(self):
+        """Longer than a stream of events rests before it is kept alive (15 s, looked at each 5 s)."""
+        got = await self.resting_reader("/event", 21)
+        if got != b"id: 1\ndata: " + b"x" * EVENT_BYTES + b"\n\n":
+            fail(f"an event is broken: {got.replace(b'x', b'')}, {len(got)} bytes")
+
+    async def files(self, pid):
+        """A resting reader of the file for each idle connection's hundredth, at least 20."""
+        before = rss_kb(pid)
+        waiting = [asyncio.ensure_future(self.resting_reader("/files/big", 4)) for _ in range(max(20, self.args.idle // 100))]
+        await asyncio.sleep(3)
+        grown = rss_kb(pid) - before
+        for got in await asyncio.gather(*waiting):
+            if len(got) != FILE_BYTES or got.strip(b"f"):
+                fail(f"{len(got)} bytes of a file came")
+        if grown > FILE_BYTES // 1024:
+            fail(f"{len(waiting)} readers of a file that rest take {grown} KB")
+
+    async def run(self, seconds, pid):
+        await self.files(pid)
+        until = time.monotonic() + seconds
         slow = self.args.slow // 2
-        await asyncio.gather(*(self.fast(until) for _ in range(self.args.fast)), *(self.slow_reader(until) for _ in range(slow)),
+        await asyncio.gather(self.event(), *(self.fast(until) for _ in range(self.args.fast)), *(self.slow_reader(until) for _ in range(slow)),
                              *(self.slow_writer(until) for _ in range(slow)))
 
 
@@ -144,12 +180,12 @@ def watch(server, args, port):
     resting = [(i % 3, crowd.idle(i % 3)) for i in range(args.idle)]
     opened = time.monotonic() - begun
     idle = rss_kb(server.pid)
-    asyncio.run(crowd.run(time.monotonic() + args.seconds))
+    asyncio.run(crowd.run(args.seconds, server.pid))
     full = rss_kb(server.pid)
     while time.monotonic() < begun + opened + HEAD_TIME + 3:
         time.sleep(0.1)
     silent = sum(not ended(s) for kind, s in resting if kind != 2)
-    cut = sum(ended(s) for kind, s in resting if kind == 2) if args.seconds + opened < 55 else 0
+    cut = sum(ended(s) for kind, s in resting if kind == 2) if time.monotonic() - begun < 55 else 0
     print(f"{args.idle} idle connections in {opened:.1f} s, {(idle - before) / max(1, args.idle):.1f} KB each; {crowd.answers} answers and {crowd.streamed} "
           f"slow streams, each its own; {before / 1024:.1f} MB before, {full / 1024:.1f} MB at the end (seed {args.seed})", flush=True)
     if silent:
@@ -172,8 +208,12 @@ def main():
         parser.add_argument("--" + name, type=int, default=value)
     args = parser.parse_args()
     folder = tempfile.mkdtemp(prefix="moonloop-crowd-")
+    shutil.copy(os.path.join(HERE, "crowd.lua"), folder)
+    os.mkdir(folder + "/files")
+    with open(folder + "/files/big", "wb") as f:
+        f.write(b"f" * FILE_BYTES)
     log = open(os.path.join(folder, "err"), "w+")
-    server = subprocess.Popen([os.path.abspath(args.program), "serve", os.path.join(HERE, "crowd.lua"), "--port", "0", "--json", "--db", folder + "/c.db"],
+    server = subprocess.Popen([os.path.abspath(args.program), "serve", "crowd.lua", "--port", "0", "--json", "--db", folder + "/c.db"],
                               stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL, text=True, cwd=folder)
     try:
         line = server.stdout.readline()
