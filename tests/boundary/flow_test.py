@@ -23,8 +23,8 @@ class FlowTest(unittest.TestCase):
         self.folder = tempfile.mkdtemp(prefix="moonloop-flow-")
         self.addCleanup(shutil.rmtree, self.folder)
 
-    def publisher(self, *args):
-        p = Publisher(self.folder, *args)
+    def publisher(self, *args, port=0):
+        p = Publisher(self.folder, *args, port=port)
         self.addCleanup(p.stop)
         return p
 
@@ -109,6 +109,28 @@ class FlowTest(unittest.TestCase):
         self.assertGreaterEqual(record["asked"]["refused tokens"], 1)  # an access token ran out and was fetched again
         runs = self.agree(s, p, [(good, 100), (other, 100), (poor, 4)])
         self.assertEqual(["Completed", "Failed", "Failed", "Failed"], sorted(r["status"] for r in runs.values()))
+        s.stop()
+
+    def test_publisher_away(self):
+        """The publisher is not there when the time comes, then loses its first answer; serve is killed meanwhile. The post is published once."""
+        p = self.publisher()
+        port = int(p.url.rsplit(":", 1)[1])
+        s = self.api(p).up()
+        p.stop()
+        token = s.token("--scope", "posts:write", "--credits", "5")
+        value = {"platform": "x", "caption": "late", "scheduledAt": soon(0), "assetUrl": p.url + "/assets/a.png"}
+        a = s.ask("/content/schedule-post", "POST", value, token=token["token"])
+        self.assertEqual(202, a.status, a)
+        time.sleep(1)
+        s.kill()
+        s.up()
+        time.sleep(1)
+        self.assertEqual(("scheduled", 5), (self.state_of(s, token, a)["state"], s.verb("token", "list")[0]["held"]))
+        p = self.publisher("--lose", "1", "--fail", "0", port=port)
+        eventually("the post is published", lambda: self.state_of(s, token, a)["state"] == "published")
+        self.assertEqual(1, p.record()["asked"]["repeats"])  # the try after the lost answer, under the same key
+        eventually("no credit is held", lambda: s.verb("token", "list")[0]["held"] == 0)
+        self.agree(s, p, [(token, 5)])
         s.stop()
 
     def test_asset_in_our_network(self):

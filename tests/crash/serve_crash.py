@@ -8,8 +8,9 @@ from served import Failure, Serve, eventually
 
 CLIENTS, COST, CREDITS, POOR = 6, 3, 1000000, 60  # POOR: credits of the token that runs out
 # Where a kill comes right at the boundary, beside those at random moments. The numbers of hits are small: a server lives a moment.
-POINTS = ["api.accept", "api.started", "api.answer", "api.settle", "store.begin", "store.append", "store.commit.before", "store.commit.after", "store.answer",
-          "engine.open", "engine.submit", "engine.durable", "engine.answer", "engine.dispatch", "worker.report"]
+API_POINTS = [line[len("POINT("):line.index(")")] for line in open(os.path.join(ROOT, "src", "base", "fault_points.def")) if line.startswith("POINT(api.")]
+POINTS = API_POINTS + ["store.begin", "store.append", "store.commit.before", "store.commit.after", "store.answer", "engine.open",
+                        "engine.submit", "engine.durable", "engine.answer", "engine.dispatch", "worker.report"]
 
 
 class Clients:
@@ -91,7 +92,7 @@ def one_round(serve, rng, clients, counts, fault):
     """Starts the server, lets it work for a moment, kills it."""
     serve.start({"ML_FAULTS": fault} if fault else None)
     if fault:
-        until = time.time() + 1.0
+        until = time.time() + 5.0
         while serve.process.poll() is None and time.time() < until and clients.failure is None:
             time.sleep(0.002)
         died = serve.process.poll() is not None
@@ -156,7 +157,14 @@ def check(serve, clients, tokens):
     by_key = {json.loads(detail)["key"]: subject for subject, detail in audit}
     if len(by_key) != len(audit) or by_key != {key: json.loads(body)["workflowId"] for key, body in accepted.items()}:
         raise Failure("the audit and what the clients were told differ")
-    jobs = [r[0] for r in rows(serve.db, "SELECT id FROM api_rows WHERE tab = 'jobs'")]
+    row = {r[0]: json.loads(r[1]) for r in rows(serve.db, "SELECT id, row FROM api_rows WHERE tab = 'jobs'")}
+    receipts, jobs = {r[0] for r in rows(serve.db, "SELECT id FROM api_rows WHERE tab = 'receipts'")}, list(row)
+    for job in jobs:
+        good = status["job:" + job] == 2
+        if good != (row[job]["n"] % 5 != 0) or (row[job].get("done"), job in receipts) != (good or None, good):
+            raise Failure(f"job:{job} ended with {status['job:' + job]}, its row is {row[job]}, its receipt {job in receipts}")
+    if rows(serve.db, "PRAGMA integrity_check") != [("ok",)]:
+        raise Failure("the file is damaged")
     if sorted(jobs) != sorted(w.removeprefix("job:") for w in runs):
         raise Failure(f"{len(jobs)} rows for {len(runs)} accepted jobs")
     proof = serve.verb("audit", "verify")
@@ -189,8 +197,12 @@ def run(program, folder, rounds, rng):
     tokens = [serve.token("--scope", "jobs", "--credits", str(n)) for n in (CREDITS, POOR)]
     clients = Clients(serve, [t["token"] for t in tokens], rng.randrange(1 << 30)).start()
     try:
+        boundary = [f"{p}:{k}" for p in API_POINTS for k in (1, 2, 7, 30)]  # each of them first, in some order
+        rng.shuffle(boundary)
         for n in range(rounds):
-            fault = f"{rng.choice(POINTS)}:{rng.choice([1, 1, 2, 3, 5, 8, 13, 21])}" if rng.random() < 0.4 else None
+            fault = None
+            if rng.random() < 0.4:
+                fault = boundary.pop() if boundary else f"{rng.choice(POINTS)}:{rng.choice([1, 1, 2, 3, 5, 8, 13, 21])}"
             one_round(serve, rng, clients, counts, fault)
             unanswered(serve, clients)
             if (n + 1) % 100 == 0:
@@ -211,9 +223,9 @@ def run(program, folder, rounds, rng):
         serve.kill()
     print(f"{rounds} kills of serve in {time.time() - began:.0f} s: {counts['at a random moment']} at random moments, {counts['at a fault point']} at fault points; "
           f"{accepted} keys accepted, each with one run, one reservation, one row, one audit row and one answer in {answers} tellings; "
-          f"{refused} refused for want of credit; {clients.cut} tries without an answer, {len(clients.untold)} keys accepted and not told when a kill came, "
+          f"what a run wrote is there when it ended well; {refused} refused for want of credit; {clients.cut} tries without an answer, {len(clients.untold)} keys accepted and not told when a kill came, "
           f"{len(clients.unaccepted)} asked and not accepted; {repeats} effects repeated under their key; the ledger balances, the audit chain holds")
     print("kills at: " + ", ".join(f"{p} {counts[p]}" for p in POINTS if counts[p]))
-    missed = [p for p in POINTS if p.startswith("api.") and not counts[p]]
+    missed = [p for p in API_POINTS if not counts[p]]
     if rounds >= 200 and (missed or not clients.untold or not clients.unaccepted):
         raise Failure(f"the kills missed what they are for: none came between the commit and the answer, or none before, or none at {missed}")

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What the example of a scheduled post talks to: an OAuth server, assets and a publisher, on 127.0.0.1. Standard library only.
 
-  publisher.py --record FILE [--fail 2] [--uses 3] [--secret TEXT] [--refresh TEXT] [--prefix TEXT] [--port N]
+  publisher.py --record FILE [--fail 2] [--lose 0] [--uses 3] [--secret TEXT] [--refresh TEXT] [--prefix TEXT] [--port N]
 
 Prints its port as one line and ends when its stdin is closed, so a test that dies leaves none behind.
 
@@ -10,10 +10,11 @@ Prints its port as one line and ends when its stdin is closed, so a test that di
   HEAD /assets/NAME   200 for *.png, 404 for others
   POST /posts         needs a good access token and an Idempotency-Key. The first --fail requests of a key get 503; a caption with
                       "forbidden" gets 422; else the post is written to FILE (one JSON line, synced) before 201. A key that was
-                      published is answered with the same receipt and written once.
+                      published is answered with the same receipt and written once. Of the first --lose posts the answer breaks off after
+                      its first byte: whether it was published cannot be seen.
   GET  /record        what was published, and how often each thing was asked
 """
-import argparse, json, os, secrets, sys, threading, time
+import argparse, json, os, secrets, socket, sys, threading, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs
 
@@ -72,6 +73,8 @@ class State:
             f.flush()
             os.fsync(f.fileno())
         self.posts[key] = kept
+        if n <= self.args.lose:
+            return 0, None
         return 201, {"id": kept["id"], "url": kept["url"]}
 
 
@@ -118,13 +121,23 @@ class Handler(BaseHTTPRequestHandler):
             key = self.headers.get("Idempotency-Key")
             if not key:
                 return self.reply(400, {"error": "an Idempotency-Key is needed"})
-            return self.reply(*s.publish(key, json.loads(body)))
+            status, answer = s.publish(key, json.loads(body))
+            if status:
+                return self.reply(status, answer)
+            self.send_response(201)
+            self.send_header("Content-Length", "100")
+            self.end_headers()
+            self.wfile.write(b"{")
+            self.wfile.flush()
+            self.close_connection = True
+            return self.connection.shutdown(socket.SHUT_RDWR)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--record", required=True)
     parser.add_argument("--fail", type=int, default=2)
+    parser.add_argument("--lose", type=int, default=0)
     parser.add_argument("--uses", type=int, default=3)
     parser.add_argument("--secret", default="client-secret")
     parser.add_argument("--refresh", default="refresh-secret")

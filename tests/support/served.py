@@ -86,9 +86,9 @@ def events(answer):
 class Publisher:
     """tests/support/publisher.py; its record is a file of its own."""
 
-    def __init__(self, folder, *args):
+    def __init__(self, folder, *args, port=0):
         self.record_file = os.path.join(folder, "published")
-        self.process = subprocess.Popen(["python3", os.path.join(SUPPORT, "publisher.py"), "--record", self.record_file, *args],
+        self.process = subprocess.Popen(["python3", os.path.join(SUPPORT, "publisher.py"), "--record", self.record_file, "--port", str(port), *args],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.url = f"http://127.0.0.1:{int(self.process.stdout.readline())}"
 
@@ -107,9 +107,12 @@ class Publisher:
         return said
 
     def stop(self):
+        if self.process is None:
+            return
         self.process.stdin.close()
         self.process.wait(10)
         self.process.stdout.close()
+        self.process = None
 
 
 class Model:
