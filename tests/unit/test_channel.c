@@ -175,6 +175,7 @@ static void test_plain(void)
     CHECK_INT(h2_state(server)->connections, 1);
     CHECK_INT(counts().connects, 1);
     CHECK_INT(counts().calls, 0);
+    CHECK_INT(counts().streams, 0);
 
     CASE("4 MiB there and back");
     char *big = mem_alloc(4u << 20);
@@ -506,6 +507,7 @@ static void test_deadlines(void)
 
     CASE("cancelled: no callback, the stream is reset, the id is stale");
     int resets = h2_state(server)->resets;
+    CHECK_INT(counts().streams, 1);
     channel_cancel(channel, late.id);
     channel_cancel(channel, late.id);
     channel_cancel(channel, 0);
@@ -519,6 +521,7 @@ static void test_deadlines(void)
     expect("/t/echo", 0, NULL);
     CHECK(!late.done);
     CHECK_INT(counts().calls, 0);
+    CHECK_INT(counts().streams, 0);
     got_free(&late);
     down();
 

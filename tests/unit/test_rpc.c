@@ -96,7 +96,9 @@ static void nobody(void)
          clock_mono(&clock_system) < until || g.waits < 2;)
         loop_turn(loop, 20 * NS_PER_MS);
     CHECK(!g.done);
+    CHECK_INT(rpc_open_calls(rpc), 1); /* also while it waits for another try */
     rpc_cancel(rpc, g.id);
+    CHECK_INT(rpc_open_calls(rpc), 0);
     rpc_close(rpc);
     channel_close(other);
     rpc = all;
