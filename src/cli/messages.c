@@ -82,21 +82,25 @@ int verb_update(struct cli *c, int argc, char **argv)
     bool no_wait = false;
     const struct cli_opt opts[] = {
         {"--run", "RUN", "that run of the id only", &run, NULL},
-        {"--update-id", "ID", "the same id twice runs once", &update_id, NULL},
+        {"--update-id", "ID", "the same id twice runs once; without NAME: its result", &update_id,
+         NULL},
         {"--accepted", NULL, "return when it is accepted, not when it is done", NULL, &no_wait},
         {NULL, NULL, NULL, NULL, NULL}};
-    static const char *const pos[] = {"ID", "NAME", "...", NULL};
+    static const char *const pos[] = {"ID", "[NAME]", "...", NULL};
     int n = cli_parse(c, argc, argv, opts, pos, NULL);
     if (n < 0) return c->help ? EXIT_OK : EXIT_USAGE;
-    char *args = json_array(c, n - 2, argv + 2);
+    if (n == 1 && !update_id)
+        return cli_fail(c, EXIT_USAGE, "NAME is missing. Usage: moonloop %s",
+                        cli_find("update")->usage);
+    char *args = json_array(c, n > 2 ? n - 2 : 0, argv + 2);
     if (!args) return EXIT_USAGE;
     struct cli_reply r = {0};
     int code = cli_open(c, ML_ATTACH);
     if (code == 0)
-        code = cli_await(
-            c,
-            ml_update(c->host, argv[0], run, argv[1], args, update_id, !no_wait, cli_on_reply, &r),
-            &r);
+        code = cli_await(c,
+                         ml_update(c->host, argv[0], run, n > 1 ? argv[1] : "", args, update_id,
+                                   !no_wait, cli_on_reply, &r),
+                         &r);
     free(args);
     return finish(c, code, &r, true);
 }

@@ -11,6 +11,7 @@ struct result {
 };
 
 static void ask_close_event(struct call *c, struct str page);
+static int read_current(struct call *c, struct str bytes, struct err *e);
 
 static enum backend_run_status status_of(const struct rec *ev)
 {
@@ -67,7 +68,10 @@ static int read_close_event(struct call *c, struct str bytes, struct err *e)
         }
         if (++x->hops > CHAIN_MAX) return err_set(e, ERR_LIMIT, "the chain of runs is too long");
         x->target.run_id = arena_str(&c->arena, next);
-        ask_close_event(c, (struct str){NULL, 0});
+        if (c->wait)
+            ask_close_event(c, (struct str){NULL, 0});
+        else
+            client_describe_send(c, &x->target, read_current);
     } else if (c->wait || (!last && m->next_page_token.len && ++x->empty < ANSWERS_EMPTY_MAX)) {
         ask_close_event(c, bridge_str(&m->next_page_token));
     } else {
@@ -103,7 +107,8 @@ static void ask_close_event(struct call *c, struct str page)
 }
 
 /* The current run of the id is named first: a run that takes the id later is not what was asked
- * for. */
+ * for. When nothing is waited for, an open run ends it: asked for its last event the server waits
+ * for twenty seconds, whatever it was told. */
 static int read_current(struct call *c, struct str bytes, struct err *e)
 {
     struct result *x = c->state;
@@ -114,7 +119,12 @@ static int read_current(struct call *c, struct str bytes, struct err *e)
     if (m->workflow_execution_info && m->workflow_execution_info->execution)
         x->target.run_id =
             arena_str(&c->arena, str_of(m->workflow_execution_info->execution->run_id));
-    ask_close_event(c, (struct str){NULL, 0});
+    if (!c->wait && m->workflow_execution_info &&
+        m->workflow_execution_info->status ==
+            PB__WORKFLOW_EXECUTION_STATUS__WORKFLOW_EXECUTION_STATUS_RUNNING)
+        answer_open(c);
+    else
+        ask_close_event(c, (struct str){NULL, 0});
     return 0;
 }
 
@@ -131,7 +141,7 @@ void client_result(struct backend *b, const struct backend_target *t, bool wait,
     c->state = x;
     c->wait = wait;
     x->target = call_keep(c, t);
-    if (t->run_id.n)
+    if (wait && t->run_id.n)
         ask_close_event(c, (struct str){NULL, 0});
     else
         client_describe_send(c, t, read_current);

@@ -3,7 +3,7 @@
 
   cli_test.py MOONLOOP [-v] [CliTest.test_start ...]
 """
-import asyncio, json, os, signal, subprocess, sys, tempfile, unittest, uuid
+import asyncio, json, os, signal, subprocess, sys, tempfile, time, unittest, uuid
 
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
@@ -60,9 +60,14 @@ class CliTest(unittest.IsolatedAsyncioTestCase):
         self.assertEqual(await self.cli("update", id, "bump", "3"), "20")
         self.assertEqual(await self.cli("update", id, "bump", "3", "--update-id", "once"), "23")
         self.assertEqual(await self.cli("update", id, "bump", "3", "--update-id", "once"), "23")
+        self.assertEqual(await self.cli("update", id, "--update-id", "once"), "23", "its result")
+        self.assertIn("not found", (await self.cli("update", id, "--update-id", "never", code=2)).lower())
+        self.assertIn("NAME is missing", await self.cli("update", id, code=2))
         self.assertIn("no negative bumps", await self.cli("update", id, "bump", "-1", code=1))
         self.assertIn("this query is broken", await self.cli("query", id, "broken", code=1))
+        begun = time.monotonic()
         self.assertIn("still open", await self.cli("result", id, code=3))
+        self.assertLess(time.monotonic() - begun, 10, "it does not wait: the server would, for twenty seconds")
         await self.cli("signal", id, "finish")
         self.assertEqual(json.loads(await self.cli("result", id, "--wait")), {"n": 23, "log": []})
         self.assertEqual((await self.client.get_workflow_handle(id).describe()).status, WorkflowExecutionStatus.COMPLETED)

@@ -345,14 +345,25 @@ static void test_result(void)
     run_of(3, run);
     CHECK_STR(run, "run-2//1");
 
-    begin("a result that is not waited for: the last event of an open run");
+    begin("a result that is not waited for: an open run is told at once, also at a chain's end");
     expect("/DescribeWorkflowExecution", 0, description(), NULL);
-    expect("/GetWorkflowExecutionHistory", 0, page(EVENT_TYPE_WORKFLOW_TASK_COMPLETED, NULL, NULL),
-           NULL);
     client_result(&t.b, &target, false, on_reply, NULL);
     settle();
     CHECK(got_err.code == 0 && got.status == RUN_RUNNING);
     CHECK_STR(got_run, "run-1");
+    begin("the same, of a run that went on as another");
+    Pb__DescribeWorkflowExecutionResponse *old = description(), *now = description();
+    old->workflow_execution_info->status =
+        PB__WORKFLOW_EXECUTION_STATUS__WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW;
+    now->workflow_execution_info->execution->run_id = bridge_text(&arena, STR("run-2"));
+    expect("/DescribeWorkflowExecution", 0, old, NULL);
+    expect("/GetWorkflowExecutionHistory", 0,
+           page(EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW, "run-2", NULL), NULL);
+    expect("/DescribeWorkflowExecution", 0, now, NULL);
+    client_result(&t.b, &target, false, on_reply, NULL);
+    settle();
+    CHECK(got_err.code == 0 && got.status == RUN_RUNNING);
+    CHECK_STR(got_run, "run-2");
 
     begin("a result of a run that was terminated");
     struct backend_target named = {STR("order-7"), STR("run-8")};
