@@ -19,6 +19,7 @@ return {
   { name = "oauth2", doc = "Credentials whose token is fetched, kept and refreshed in the process." },
   { name = "agent", doc = "A model, instructions and tools, in a loop." },
   { name = "model", doc = "A language model, by its name." },
+  { name = "webhook", doc = "How callers prove themselves: signed webhooks." },
   { name = "mcp", doc = "An MCP server whose tools an agent may use (`tools = { server }`).", fields = { { "name", "string", "" } } },
   { name = "schema", doc = "A JSON Schema. `tostring` gives its JSON." },
   { name = "bytes", doc = "Bytes that are carried as they are." },

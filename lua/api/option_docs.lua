@@ -82,7 +82,7 @@ return {
   },
   route = {
     input = "the schema of req.input", output = "the schema of the answer", timeout = "from the request to the answer (of a stream: to its begin); 30s, then 504", max_body = "bytes of the body; 1 MiB, then 413",
-    summary = "a few words for lists", description = description, auth = "who may call: `\"bearer\"` (tokens of moonloop token), `{ jwt = { secret = ml.secret, or pem or jwks, issuer, audience } }` (HS256 with a secret, else RS256; the principal is `jwt:SUBJECT`), or `\"none\"`", scope = "what the caller's key must have", rate = "how often a key may call: `30/min`",
+    summary = "a few words for lists", description = description, auth = "who may call: `\"bearer\"` (tokens of moonloop token), `{ jwt = { secret = ml.secret, or pem or jwks, issuer, audience } }` (HS256 with a secret, else RS256; the principal is `jwt:SUBJECT`), ml.webhook, or `\"none\"`", scope = "what the caller's key must have", rate = "how often a key may call: `30/min`",
     cost = "credits that a call reserves", idempotency = "where the key of a repeated call is: the header Idempotency-Key (default), `{ field = \"ref\", required = true }`, `\"required\"`; false: nowhere",
   },
   response = { status = "200", headers = "by name; a list gives one several times", body = "a text, or ml.bytes", json = "a value, sent as JSON" },
@@ -118,6 +118,10 @@ return {
   mcp_route = {
     workflows = "offer start_NAME, workflow_status, workflow_signal and workflow_result too; off, since they reach every run", origins = "pages of these origins may call too, as in `https://app.example`",
     timeout = "as of a route", max_body = "as of a route", auth = "as of a route", scope = "as of a route", rate = "as of a route",
+  },
+  webhook = {
+    secret = "ml.secret, or a list of them while one replaces the other; `whsec_...`, GitHub's as it is", kind = "Standard Webhooks (default), or GitHub's X-Hub-Signature-256",
+    tolerance = "how old a message may be; 5m (GitHub's have no time)", name = "who calls, in the audit; the route's path",
   },
   mcp = {
     name = "for messages and in histories", url = "of a server over streamable HTTP; a text or ml.env", command = "or a program and its arguments, that is started for each list and call",

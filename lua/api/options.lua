@@ -60,6 +60,7 @@ return {
   mcp_route = {
     workflows = "boolean?", origins = "list?", timeout = "duration?", max_body = "integer?", auth = "any?", scope = "any?", rate = "string?",
   },
+  webhook = { secret = "any", kind = "enum:standard|github?", tolerance = "duration?", name = "string?" },
   mcp = {
     name = "string", url = "any?", command = "list?", auth = "any?", headers = "table?", env = "table?", cwd = "string?", tools = "list?", timeout = "duration?",
     retry = "options:retry?",

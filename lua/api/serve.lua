@@ -14,6 +14,8 @@ return {
     doc = "Serves the files of a folder, with ETag and Last-Modified. Hidden files and links are not there." },
   { name = "api:mcp", where = top, options = "mcp_route", args = { { "path?", "string", "`/mcp`" }, { "options?", "options:mcp_route", "" } }, returns = { { "api", "itself" } },
     doc = "Offers the script's tools to MCP clients over streamable HTTP; each tool's call goes through its boundary with the caller's token." },
+  { name = "ml.webhook", where = { "workflow", "activity", "top" }, options = "webhook", args = { { "spec", "options:webhook", "`secret` is needed" } }, returns = { { "webhook", "for `auth` of a route" } },
+    doc = "Callers that sign the raw body: Standard Webhooks or GitHub. A message that comes twice is handled once: its id is the idempotency key." },
   { name = "ml.response", where = a, options = "response", args = { { "options", "options:response", "" } }, returns = { { "response_out", "" } }, doc = "An answer with a status, headers and a body of one's own." },
   { name = "ml.problem", where = a, args = { { "problem", "table", "as RFC 9457 has them: type (a word; those of the guide's table bring their status), status, title, detail; headers; other members go along" } }, returns = { { "problem", "to return, or to raise with error()" } },
     doc = "An error as an answer, `application/problem+json`." },

@@ -353,7 +353,7 @@ local ml = {}
 ---@field non_retryable? any[] failure types that end the attempts
 
 ---@class moonloop.options.route
----@field auth? any who may call: `"bearer"` (tokens of moonloop token), `{ jwt = { secret = ml.secret, or pem or jwks, issuer, audience } }` (HS256 with a secret, else RS256; the principal is `jwt:SUBJECT`), or `"none"`
+---@field auth? any who may call: `"bearer"` (tokens of moonloop token), `{ jwt = { secret = ml.secret, or pem or jwks, issuer, audience } }` (HS256 with a secret, else RS256; the principal is `jwt:SUBJECT`), ml.webhook, or `"none"`
 ---@field cost? integer credits that a call reserves
 ---@field description? string for people and for lists of tools
 ---@field idempotency? any where the key of a repeated call is: the header Idempotency-Key (default), `{ field = "ref", required = true }`, `"required"`; false: nowhere
@@ -403,6 +403,12 @@ local ml = {}
 ---@class moonloop.options.update
 ---@field description? string for people and for lists of tools
 ---@field validator? function fn(...): raises to refuse; reads only
+
+---@class moonloop.options.webhook
+---@field kind? "standard"|"github" Standard Webhooks (default), or GitHub's X-Hub-Signature-256
+---@field name? string who calls, in the audit; the route's path
+---@field secret any ml.secret, or a list of them while one replaces the other; `whsec_...`, GitHub's as it is
+---@field tolerance? string|number how old a message may be; 5m (GitHub's have no time)
 
 ---@class moonloop.options.workflow
 ---@field description? string for people and for lists of tools
@@ -503,6 +509,10 @@ local agent = {}
 --- A language model, by its name.
 ---@class moonloop.model
 local model = {}
+
+--- How callers prove themselves: signed webhooks.
+---@class moonloop.webhook
+local webhook = {}
 
 --- An MCP server whose tools an agent may use (`tools = { server }`).
 ---@class moonloop.mcp
@@ -1787,6 +1797,12 @@ function api:static(path, folder) end
 ---@param options? moonloop.options.mcp_route
 ---@return moonloop.api # itself
 function api:mcp(path, options) end
+
+--- Callers that sign the raw body: Standard Webhooks or GitHub. A message that comes twice is handled once: its id is the idempotency key.
+--- In: workflow, activity, top.
+---@param spec moonloop.options.webhook `secret` is needed
+---@return moonloop.webhook # for `auth` of a route
+function ml.webhook(spec) end
 
 --- An answer with a status, headers and a body of one's own.
 --- In: activity.

@@ -68,7 +68,8 @@ local function request_of(entry, options, req, read)
   local auth = options.auth
   if auth == "none" then auth = nil end
   local jwt = type(auth) == "table" and auth.jwt
-  if auth and auth ~= "bearer" and type(jwt) ~= "table" then error('auth is "bearer", { jwt = { ... } } or "none"', 0) end
+  local signed = type(auth) == "table" and core.class_name(auth) == "moonloop.webhook"
+  if auth and auth ~= "bearer" and type(jwt) ~= "table" and not signed then error('auth is "bearer", { jwt = { ... } }, ml.webhook {} or "none"', 0) end
   local scope = both(options.scope, tool and tool.scope)
   local r = {
     route = tool and "tool " .. tool.name or req.method .. " " .. (entry.path or req.path), tool = tool and tool.name, scope = scope,
@@ -77,6 +78,8 @@ local function request_of(entry, options, req, read)
   }
   if jwt then
     r.principal, r.scopes = by_jwt(jwt, req)
+  elseif signed then
+    r.signed = auth
   elseif r.auth then
     r.authorization = req.headers.authorization or ""
   end
@@ -102,6 +105,12 @@ function M.pass(entry, options, req, serve)
   local tool, r = entry.tool, request_of(entry, options, req, read)
   if required(options) and not r.key then
     return as_answer(boundary.problem("bad-request", "an idempotency key is needed: the header Idempotency-Key, or the field that the route names"))
+  end
+  if r.signed then -- a message that comes twice is handled once: its id is the key
+    local who = require("moonloop.webhook_check").identify(r.signed, req)
+    if not who then return as_answer(boundary.problem("bad-signature", "the signature does not hold")) end
+    r.principal, r.scopes = who.principal, who.scopes
+    if who.key then r.key, r.body = who.key, req.body end
   end
   local call = boundary.new_call(r)
   req.db = call.db

@@ -272,7 +272,13 @@ function M.http(options)
     end
     local message, broken = decoded(req.body)
     if broken then return ml.response { status = 400, json = broken } end
-    local value = M.handle(message, { workflows = options.workflows, authorization = req.headers.authorization, key = req.headers["idempotency-key"] })
+    local context = { workflows = options.workflows, key = req.headers["idempotency-key"] }
+    if req.principal and req.principal ~= "" then -- the route has let the caller in
+      context.principal, context.scopes = req.principal, req.scopes
+    else
+      context.authorization = req.headers.authorization
+    end
+    local value = M.handle(message, context)
     if not value then return ml.response { status = 202 } end
     return ml.response { json = value }
   end

@@ -597,6 +597,7 @@ static void open_core(lua_State *L)
     api_open_core(L);
     act_open_serve(L);
     act_open_process_core(L);
+    act_open_webhook(L);
     lua_pop(L, 2);
 }
 

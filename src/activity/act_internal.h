@@ -194,6 +194,7 @@ void act_serve_ended(struct act_call_state *c, struct act_co *co, enum sandbox_s
                      int nres);
 void act_serve_canceled(struct act_call_state *c);
 void act_serve_complete(struct act_call_state *c); /* frees */
+void act_open_webhook(lua_State *L);               /* the same */
 void act_open_process_core(lua_State *L);          /* the same */
 void act_open_serve(lua_State *L);                 /* moonloop.core is on top */
 
