@@ -77,6 +77,9 @@ bool follow_event(struct buf *out, const struct rec *ev, const char *run_id, con
     if (type == EVENT_TYPE_ACTIVITY_TASK_STARTED)
         buf_printf(&b, ",\"attempt\":%lld",
                    (long long)rec_int(a, T(ev_activity_task_started, attempt)));
+    int64_t scheduled = events_scheduled(ev, a);
+    if (scheduled && scheduled != event_id(ev))
+        buf_printf(&b, ",\"scheduledEventId\":%lld", (long long)scheduled);
     if (result) {
         buf_printf(&b,
                    ",\"%s\":", type == EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED ? "input" : "result");

@@ -510,6 +510,7 @@ describe("ml.follow", function()
     local all = events_of(r.body)
     assert.equal("WorkflowExecutionStarted ActivityTaskScheduled 1 2 restarted 1 2 ActivityTaskStarted ActivityTaskCompleted end", shape(all))
     assert.matches('"status":"Completed","result":{"said":2}', all[#all].data)
+    assert.matches('"scheduledEventId":5,"result":{"said":2}', all[#all - 1].data)
     t.eventually("the other listener heard the same", function() return shape(events_of(s.dir:read("one.txt"))) == shape(all) end)
     for i, e in ipairs(all) do -- when it comes back, what was said is history
       if i == #all then break end
@@ -597,6 +598,28 @@ describe("approvals over HTTP", function()
     local a, b = s.ask("GET", "/v1/workflows/a/result?wait=10").value.result, s.ask("GET", "/v1/workflows/b/result?wait=10").value.result
     assert.same({ true, "kim", false, "no" }, { a.approved, a.by, b.approved, b.reason })
     assert.same({}, s.ask("GET", "/v1/approvals").value)
+    s.stop()
+  end)
+end)
+
+describe("an agent's tokens", function()
+  after_each(ended)
+  it("reach the listeners of its run while the model speaks", function()
+    local model = t.aimock('[{"match":{"userMessage":"speak"},"response":{"content":"This takes its time to come, piece by piece."},"latency":50,"chunkSize":10}]')
+    local s = serve(([[
+      local a = ml.agent { name = "a", model = ml.model("openai:gpt-4.1-mini", { base_url = "%s/v1" }), instructions = "Be brief." }
+      ml.workflow("w", function() return a:run("speak") end)
+      ml.api():get("/tokens", function() return ml.follow(ml.client.start("w").id) end)]]):format(model.url))
+    local r = s.ask("GET", "/tokens", { flags = "-N" })
+    model.stop()
+    local said, whole = {}, nil
+    for _, e in ipairs(events_of(r.body)) do
+      if e.event == "progress" then said[#said + 1] = e.data:match('"text":"([^"]*)"') end
+      if e.event == "end" then whole = e.data:match('"result":%["([^"]*)"') end
+    end
+    assert.equal("This takes its time to come, piece by piece.", table.concat(said), r.body)
+    assert.is_true(#said >= 4)
+    assert.equal("This takes its time to come, piece by piece.", whole, r.body)
     s.stop()
   end)
 end)

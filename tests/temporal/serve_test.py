@@ -13,7 +13,10 @@ MOONLOOP = os.path.abspath(sys.argv.pop(1))
 ENV = {k: v for k, v in os.environ.items() if not k.startswith(("TEMPORAL_", "MOONLOOP_"))}
 SCRIPT = """
 local ml = require "moonloop"
-local double = ml.activity("double", { timeout = "10s" }, function(n) return n * 2 end)
+local double = ml.activity("double", { timeout = "10s" }, function(n)
+  for i = 1, n do ml.progress(i) end
+  return n * 2
+end)
 ml.workflow("served", function(n)
   local ok, more = ml.channel("more"):receive { timeout = "60s" }
   return { sum = double(n) + (ok and more or 0) }
@@ -73,6 +76,21 @@ class ServeTest(unittest.IsolatedAsyncioTestCase):
         self.assertEqual(self.ask("GET", f"/v1/workflows/{other}/result?wait=30")[1]["status"], "Canceled")
         self.assertEqual((await self.client.get_workflow_handle(other).describe()).status, WorkflowExecutionStatus.CANCELED)
         self.assertEqual(self.ask("GET", "/v1/workflows/no-such-run")[0], 404)
+
+    async def test_stream(self):
+        """A listener gets history and what the activity says; one that comes back goes on where it stood."""
+        id = f"served-{uuid.uuid4().hex[:8]}"
+        self.assertEqual(self.ask("POST", "/start", {"n": 3, "id": id})[0], 202)
+        with urllib.request.urlopen(f"{self.url}/v1/workflows/{id}/stream", timeout=60) as r:
+            self.assertIn("WorkflowExecutionStarted", (r.readline() + r.readline() + r.readline()).decode())
+            self.assertEqual(self.ask("POST", f"/v1/workflows/{id}/signal/more", 1)[0], 202)
+            text = r.read().decode()
+        events = re.findall(r"id: (.+)\nevent: (.+)\ndata: (.+)\n\n", text)
+        self.assertEqual([json.loads(d)["data"] for _, e, d in events if e == "progress"], [1, 2, 3])
+        self.assertEqual((events[-1][1], json.loads(events[-1][2])), ("end", {"status": "Completed", "result": {"sum": 7}}))
+        again = urllib.request.Request(f"{self.url}/v1/workflows/{id}/stream", headers={"Last-Event-ID": events[-2][0]})
+        with urllib.request.urlopen(again, timeout=60) as r:
+            self.assertEqual(re.findall("event: (.+)", r.read().decode()), ["end"])
 
     async def test_no_server(self):
         """A server that is not there: the routes answer what they can, the rest is 503 after the retries."""
