@@ -232,8 +232,6 @@ struct backend_ops {
     void (*heartbeat_by_id)(struct backend *b, const struct backend_target *t,
                             struct str activity_id, const struct rec *details, backend_answer_fn fn,
                             void *ud);
-    void (*progress)(struct backend *b, struct str token,
-                     struct str chunk); /* streamed, not history, droppable */
     /* an activity's ml.sleep on the engine's clock. idle: an attempt that waits for it counts as
      * idle in virtual time; not so the limit of something else that goes on (ml.timeout) */
     void (*sleep_until)(struct backend *b, int64_t due_ns, bool idle, void (*fn)(void *ud),

@@ -112,7 +112,7 @@ function M.model(request, messages, on_event)
   local o = request.options or {}
   local function piece(event)
     ml.heartbeat()
-    if core.progress then core.progress(event) end
+    core.progress(event) -- for who listens to the run
   end
   if not on_event and o.stream then on_event = piece end
   local tools = request.tools and #request.tools > 0 and request.tools or nil

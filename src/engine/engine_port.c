@@ -288,14 +288,6 @@ static void op_heartbeat_by_id(struct backend *b, const struct backend_target *t
     }
 }
 
-static void op_progress(struct backend *b, struct str token, struct str chunk)
-{
-    (void)b; /* nobody listens to streams yet: chunks may be dropped, and a finished step is served
-                from its result */
-    (void)token;
-    (void)chunk;
-}
-
 static void op_sleep_until(struct backend *b, int64_t due_ns, bool idle, void (*fn)(void *ud),
                            void *ud, uint64_t *id)
 {
@@ -598,7 +590,6 @@ const struct backend_ops eng_ops = {
     .complete_activity_by_id = op_complete_activity_by_id,
     .heartbeat = op_heartbeat,
     .heartbeat_by_id = op_heartbeat_by_id,
-    .progress = op_progress,
     .sleep_until = op_sleep_until,
     .sleep_cancel = op_sleep_cancel,
     .now_ns = op_now_ns,

@@ -18,11 +18,6 @@ static void wire_cancel(void *ud, uint64_t id)
 }
 
 /* ---- what a server has no part in ---- */
-static void no_progress(struct backend *b, struct str token, struct str chunk)
-{
-    (void)b, (void)token, (void)chunk;
-}
-
 static int none_kept(struct err *e)
 {
     return err_set(e, ERR_NOTFOUND,
@@ -100,7 +95,6 @@ static const struct backend_ops ops = {.serve = tw_serve,
                                        .complete_activity_by_id = client_complete_activity_by_id,
                                        .heartbeat = tw_heartbeat,
                                        .heartbeat_by_id = client_heartbeat_by_id,
-                                       .progress = no_progress,
                                        .sleep_until = tw_sleep_until,
                                        .sleep_cancel = tw_sleep_cancel,
                                        .now_ns = wall_now,

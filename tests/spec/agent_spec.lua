@@ -322,6 +322,21 @@ describe("agent:run", function()
   end)
 end)
 
+describe("an agent in a run", function()
+  it("lets who listens to the run have its tokens as they come", function()
+    local s = t.serve(top:gsub('ml.env%("URL"%)', ('"%s"'):format(env().URL)) .. "ml.workflow('w', function() return (a:run('slow answer')) end)")
+    local r = s.ask("POST", "/v1/workflows", { body = '{"workflow":"w","id":"x"}', headers = { "Content-Type: application/json" } })
+    assert.equal(201, r.status, r.text)
+    local out = s.dir.path .. "/live"
+    os.execute(("curl -sN -m 20 '%s/v1/workflows/x/stream' >%s 2>/dev/null &"):format(s.url, out))
+    t.eventually("a piece of the answer comes", function() return s.dir:read("live"):find('"text":"', 1, true) end)
+    assert.is_nil(s.dir:read("live"):find("WorkflowExecutionCompleted", 1, true)) -- before the run has ended
+    r = s.ask("GET", "/v1/workflows/x/result?wait=10")
+    assert.equal("This takes its time to come, piece by piece.", r.value.result, r.text)
+    s.stop()
+  end)
+end)
+
 describe("agent:stream", function()
   it("gives what happens as it comes", function()
     local v = live [[

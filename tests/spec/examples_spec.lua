@@ -229,6 +229,40 @@ describe("examples with agents, the model played by aimock", function()
     end)
   end)
 
+  it("08_daily_agent, killed at random moments: what was recorded is not asked or done again", function()
+    local d = t.dir {}
+    finally_remove(d, function()
+      os.execute("curl -s -o /dev/null -X POST " .. server.url .. "/__aimock/reset/journal")
+      local args = { "run", example "08_daily_agent.lua", "--id", "loop", "--clock", "virtual", "--input", '{"days":8}' }
+      local e, kills = env { LEDGER = d.path .. "/ledger" }, 15
+      for _ = 1, kills do
+        local bg = d:spawn(args, "run", e)
+        os.execute(("sleep 0.%02d"):format(math.random(4, 30)))
+        bg:kill()
+      end
+      local r = d:exec(args, { env = e })
+      assert.equal(0, r.code, r.err)
+      assert.equal(8, #r.value.ideas)
+      local models, posts, keys = 0, 0, {}
+      for _, ev in ipairs(d:exec({ "show", "loop", "--json" }).value.events) do
+        local a = ev.activityTaskScheduledEventAttributes
+        local name = a and a.activityType.name
+        if name == "moonloop.model" then models = models + 1 end
+        if name == "publish_post" then posts = posts + 1 end
+      end
+      assert.equal(8 * 3, models)
+      assert.equal(8, posts)
+      for key in d:read("ledger"):gmatch("publish (%x+)") do
+        if not keys[key] then keys[#keys + 1] = key end
+        keys[key] = true
+      end
+      assert.equal(8, #keys) -- an attempt that a kill lost may have been made twice, under one key
+      local _, asked = t.get(server.url .. "/__aimock/journal?path=/v1/chat/completions&limit=1000"):gsub('"path":"/v1/chat/completions"', "")
+      assert.is_true(asked >= models and asked <= models + kills, asked)
+      replays(d, "loop", example "08_daily_agent.lua")
+    end)
+  end)
+
   it("09_research: a budget that is raised, an article that is approved", function()
     local d = t.dir {}
     local pages = t.serve [[ml.api():get("/search/page", function(req) return { pages = { { title = "Tide", key = "Tide", excerpt = req.query.q } } } end)]]
