@@ -184,9 +184,9 @@ describe("examples with agents, the model played by aimock", function()
   local fixtures = [==[ [
     {"match":{"userMessage":"Dover","hasToolResult":false},"response":{"toolCalls":[{"id":"t1","name":"tide_table","arguments":{"port":"Dover"}}]}},
     {"match":{"userMessage":"Dover","hasToolResult":true},"response":{"content":"At ten past five."}},
-    {"match":{"userMessage":"It is day","toolResultContains":"views"},"response":{"toolCalls":[{"id":"d2","name":"publish_post","arguments":{"platform":"x","text":"The tide is out."}}]}},
-    {"match":{"userMessage":"It is day","hasToolResult":false},"response":{"toolCalls":[{"id":"d1","name":"read_numbers","arguments":{"day":1}}]}},
-    {"match":{"userMessage":"It is day","hasToolResult":true},"response":{"content":{"idea":"tides","posts":["https://example.invalid/x/1"]},"usage":{"prompt_tokens":100,"completion_tokens":10}}},
+    {"match":{"userMessage":"It is day","toolResultContains":"views"},"response":{"toolCalls":[{"id":"d2","name":"publish_post","arguments":{"platform":"x","text":"The tide is out."}}]},"latency":30},
+    {"match":{"userMessage":"It is day","hasToolResult":false},"response":{"toolCalls":[{"id":"d1","name":"read_numbers","arguments":{"day":1}}]},"latency":30},
+    {"match":{"userMessage":"It is day","hasToolResult":true},"response":{"content":{"idea":"tides","posts":["https://example.invalid/x/1"]},"usage":{"prompt_tokens":100,"completion_tokens":10}},"latency":30},
     {"match":{"userMessage":"two tides","toolResultContains":"Tide"},"response":{"toolCalls":[{"id":"r2","name":"publish","arguments":{"title":"Two tides","text":"The moon."}}]}},
     {"match":{"userMessage":"two tides","hasToolResult":false},"response":{"toolCalls":[{"id":"r1","name":"search","arguments":{"query":"tides"}}],"usage":{"prompt_tokens":200000,"completion_tokens":100}}},
     {"match":{"userMessage":"two tides","hasToolResult":true},"response":{"content":"The moon pulls."}}
@@ -258,7 +258,7 @@ describe("examples with agents, the model played by aimock", function()
       end
       assert.equal(8, #keys) -- an attempt that a kill lost may have been made twice, under one key
       local _, asked = t.get(server.url .. "/__aimock/journal?path=/v1/chat/completions&limit=1000"):gsub('"path":"/v1/chat/completions"', "")
-      assert.is_true(asked >= models and asked <= models + kills, asked)
+      assert.is_true(asked > models and asked <= models + kills, asked) -- one that a kill cut off is asked again
       replays(d, "loop", example "08_daily_agent.lua")
     end)
   end)
