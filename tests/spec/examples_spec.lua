@@ -234,10 +234,16 @@ describe("examples with agents, the model played by aimock", function()
     finally_remove(d, function()
       os.execute("curl -s -o /dev/null -X POST " .. server.url .. "/__aimock/reset/journal")
       local args = { "run", example "08_daily_agent.lua", "--id", "loop", "--clock", "virtual", "--input", '{"days":8}' }
-      local e, kills = env { LEDGER = d.path .. "/ledger" }, 15
-      for _ = 1, kills do
-        local bg = d:spawn(args, "run", e)
-        os.execute(("sleep 0.%02d"):format(math.random(4, 30)))
+      local e, kills = env { LEDGER = d.path .. "/ledger" }, 10
+      local function asked_so_far()
+        local _, n = t.get(server.url .. "/__aimock/journal?path=/v1/chat/completions&limit=1000"):gsub('"path":"/v1/chat/completions"', "")
+        return n
+      end
+      for i = 1, kills do
+        local before = asked_so_far()
+        local bg = d:spawn(args, "run" .. i, e)
+        t.eventually("it gets on", function() return asked_so_far() >= before + 2 or d:read("run" .. i .. ".out") ~= "" end, 30)
+        os.execute(("sleep 0.0%d"):format(math.random(0, 9)))
         bg:kill()
       end
       local r = d:exec(args, { env = e })
@@ -257,7 +263,7 @@ describe("examples with agents, the model played by aimock", function()
         keys[key] = true
       end
       assert.equal(8, #keys) -- an attempt that a kill lost may have been made twice, under one key
-      local _, asked = t.get(server.url .. "/__aimock/journal?path=/v1/chat/completions&limit=1000"):gsub('"path":"/v1/chat/completions"', "")
+      local asked = asked_so_far()
       assert.is_true(asked > models and asked <= models + kills, asked) -- one that a kill cut off is asked again
       replays(d, "loop", example "08_daily_agent.lua")
     end)
