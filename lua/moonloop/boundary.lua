@@ -261,7 +261,9 @@ end
 -- A tool that is elsewhere: what its API answers, with its status.
 local function remote(tool)
   return function(args, call)
-    local value, status = require("moonloop.remote").call(tool, args, call.key)
+    local there = require "moonloop.remote"
+    local ok, value, status = pcall(there.call, tool, args, call.key)
+    if not ok then error(there.problem(tool, value), 0) end
     if type(value) == "table" then returned[value] = { commit = true, body = value, status = status } end
     return value
   end

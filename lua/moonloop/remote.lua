@@ -52,4 +52,22 @@ function M.call(tool, args, key)
   return res:json(), res.status
 end
 
+-- What the caller of a route here is told: what is about the request as the API said it; that it is not there, or does not let us in,
+-- is about us.
+local told = { [402] = true, [409] = true, [413] = true, [422] = true, [429] = true }
+
+--- What the tool's call failed with, as a problem.
+function M.problem(tool, e)
+  if type(e) ~= "table" or not e.type then return e end
+  local said = type(e.details) == "table" and e.details or {}
+  if told[said.status] then
+    return ml.problem { status = said.status, type = said.type, title = said.title, detail = said.detail, errors = said.errors,
+      headers = { ["Retry-After"] = e.retry_after and tostring(e.retry_after) or nil } }
+  end
+  ml.log.warn("a tool that is elsewhere failed", { tool = tool.name, type = e.type, error = e.message })
+  if e.type == "ToolTimeout" then return ml.problem { type = "timeout", detail = "what does this did not answer in time" } end
+  if e.retryable then return ml.problem { type = "unavailable", detail = "what does this is not there now" } end
+  return ml.problem { status = 502, type = "bad-gateway", detail = "what does this refused us" }
+end
+
 return M

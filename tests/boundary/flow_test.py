@@ -2,10 +2,10 @@
 posts to the API of another process, kill -9 between "scheduled" and the post, and one process with all three modes.
 
   MOONLOOP=build/test/moonloop MOONLOOP_TEST_TOOLS=build/tools python3 tests/boundary/flow_test.py [-v] [FlowTest.NAME]"""
-import os, shutil, sys, tempfile, time, unittest
+import json, os, shutil, sys, tempfile, time, unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support"))
-from served import EXAMPLES, ROOT, Model, Publisher, Serve, ask, eventually, events, soon
+from served import EXAMPLES, ROOT, Model, Publisher, Serve, eventually, listen, soon
 
 PROGRAM = os.environ.get("MOONLOOP") or os.path.join(ROOT, "build", "test", "moonloop")
 
@@ -146,30 +146,34 @@ class FlowTest(unittest.TestCase):
         s.stop()
 
     def chat(self, s, text, token=None):
-        began = time.time()
-        a = s.ask("/chat", "POST", {"messages": [{"role": "user", "content": text}]}, token=token)
-        self.assertEqual(200, a.status, a)
-        self.assertTrue(a.headers["content-type"].startswith("text/event-stream"))
-        return events(a), time.time() - began
+        """What the chat tells: its events, each with `after`, the seconds since the request."""
+        value = {"messages": [{"role": "user", "content": text}]}
+        return [{**data, "after": at} for at, data in listen(s.url + "/chat", value, token and {"Authorization": "Bearer " + token})]
+
+    def results(self, told):
+        return [e for e in told if e["type"] == "tool_result"]
 
     def test_seed(self):
         """A chat schedules, the API is killed with -9, and the post is published once, at its time."""
         p = self.publisher("--fail", "2")
-        at = time.time() + 4
+        api = self.api(p).up()
+        token = api.token("--scope", "posts:write", "--credits", "10")
+        at = time.time() + 8  # the model server and the chat start meanwhile
         value = {"platform": "x", "caption": "low tide", "scheduledAt": soon(at - time.time()), "assetUrl": p.url + "/assets/a.png"}
         m = self.model([
             {"match": {"userMessage": "post the tide", "hasToolResult": False},
              "response": {"toolCalls": [{"id": "call_1", "name": "schedule_post", "arguments": value}]}},
             {"match": {"userMessage": "post the tide", "hasToolResult": True}, "response": {"content": "It is scheduled."}}])
-        api = self.api(p).up()
-        token = api.token("--scope", "posts:write", "--credits", "10")
         chat = self.serve("11_thin_tool.lua", {**m.env(), "POSTS_API": api.url + "/content/schedule-post", "POSTS_TOKEN": token["token"]}, "chat").up()
-        told, took = self.chat(chat, "post the tide")
-        results = [d for _, d in told if d.get("type") == "tool_result"]
+        told = self.chat(chat, "post the tide")
+        results = self.results(told)
         self.assertEqual(1, len(results), told)
-        self.assertIn('"scheduled"', str(results[0]).replace("'", '"'))
-        self.assertEqual("It is scheduled.", told[-1][1]["result"])
-        self.assertLess(took, 3)  # with two answers of the model and the start of both connections
+        self.assertEqual("scheduled", json.loads(results[0]["content"])["status"])
+        asked = [e for e in told if e["type"] == "tool_call"][-1]
+        took = results[0]["after"] - asked["after"]
+        print(f"from the tool's call to \"scheduled\": {took * 1000:.1f} ms", file=sys.stderr)
+        self.assertEqual("It is scheduled.", told[-1]["result"])
+        self.assertLess(took, 0.5)  # some ms; a machine that does other things has time
         self.assertEqual(0, len(p.record()["posts"]))
         api.kill()
         time.sleep(0.5)
@@ -182,7 +186,7 @@ class FlowTest(unittest.TestCase):
         post = p.record()["posts"][0]
         self.assertEqual(3, post["tries"])
         self.assertGreaterEqual(post["at"], at)  # never before its time
-        self.assertLess(post["at"], at + 5)
+        self.assertLess(post["at"], at + 30)
         self.assertEqual([workflow_id], list(self.agree(api, p, [(token, 10)])))
         self.assertEqual(1, len([a for a in api.verb("audit", "list") if a["action"] == "accept"]))
         chat.stop()
@@ -199,14 +203,46 @@ class FlowTest(unittest.TestCase):
         api = self.api(p).up()
         poor = api.token("--scope", "posts:write", "--credits", "1")
         chat = self.serve("11_thin_tool.lua", {**m.env(), "POSTS_API": api.url + "/content/schedule-post", "POSTS_TOKEN": poor["token"]}, "chat").up()
-        told, _ = self.chat(chat, "post the tide")
-        self.assertIn("5 credits are needed", str([d for _, d in told if d.get("type") == "tool_result"]))
-        self.assertEqual("I may not.", told[-1][1]["result"])
+        told = self.chat(chat, "post the tide")
+        self.assertIn("5 credits are needed", str(self.results(told)))
+        self.assertEqual("I may not.", told[-1]["result"])
         self.assertEqual([], api.verb("list"))
         api.stop()
-        told, _ = self.chat(chat, "post the tide")  # nobody is there
-        self.assertIn("Connect", str([d for _, d in told if d.get("type") == "tool_result"]))
+        told = self.chat(chat, "post the tide")  # nobody is there
+        self.assertIn("Connect", str(self.results(told)))
         chat.stop()
+
+    def test_thin_tool_as_route(self):
+        """A route that hands on spends the credentials of its process, so its own boundary lets nobody in who has no token of its own."""
+        p = self.publisher()
+        api = self.api(p).up()
+        far = api.token("--scope", "posts:write", "--credits", "5")
+        script = os.path.join(self.folder, "hand_on.lua")
+        with open(script, "w") as f:
+            f.write('local ml = require "moonloop"\nlocal thin = ml.tool { name = "thin", mode = "durable", scope = "here", input = ml.schema { platform = "string", '
+                    'caption = "string", scheduledAt = "datetime", assetUrl = "url" }, remote = ml.env "FAR", auth = ml.secret "FAR_TOKEN" }\n'
+                    'ml.api():post("/hand-on", thin)\n')
+        s = self.serve(script, {"FAR": api.url + "/content/schedule-post", "FAR_TOKEN": far["token"]}, "near").up()
+        near = s.token("--scope", "here")
+        value = {"platform": "x", "caption": "handed on", "scheduledAt": soon(3600), "assetUrl": p.url + "/assets/a.png"}
+        self.assertEqual(401, s.ask("/hand-on", "POST", value).status)
+        self.assertEqual(403, s.ask("/hand-on", "POST", value, token=s.token()["token"]).status)
+        self.assertEqual([], api.verb("list"))
+        self.assertEqual(422, s.ask("/hand-on", "POST", {**value, "platform": "y"}, token=near["token"]).status)  # said by the far one
+        a = s.ask("/hand-on", "POST", value, token=near["token"], key="one")
+        self.assertEqual((202, "scheduled"), (a.status, a.value["status"]), a)
+        again = s.ask("/hand-on", "POST", value, token=near["token"], key="one")
+        self.assertEqual((a.status, a.body), (again.status, again.body))
+        self.assertEqual([a.value["workflowId"]], [r["workflowId"] for r in api.verb("list")])
+        self.assertEqual(0, len(s.verb("list")))
+        other = s.ask("/hand-on", "POST", value, token=near["token"], key="two")  # there is no credit left there
+        self.assertEqual((402, "urn:moonloop:problem:out-of-credit"), (other.status, other.value["type"]), other)
+        api.verb("token", "revoke", far["id"])
+        self.assertEqual(502, s.ask("/hand-on", "POST", value, token=near["token"]).status)
+        api.stop()
+        self.assertEqual(503, s.ask("/hand-on", "POST", value, token=near["token"]).status)
+        self.assertEqual((a.status, a.body), tuple(getattr(s.ask("/hand-on", "POST", value, token=near["token"], key="one"), n) for n in ("status", "body")))
+        s.stop()
 
     def test_all_modes(self):
         """A loop whose agent schedules a post each day under the key that started it, killed on its way; and a chat beside it."""
@@ -225,8 +261,8 @@ class FlowTest(unittest.TestCase):
         token = s.token("--scope", "chat,posts:write", "--credits", "100")
         a = s.ask("/content/loops", "POST", {"days": days, "prompt": "Plan a post.", "period": "2s"}, token=token["token"], key="loop")
         self.assertEqual((202, "accepted", "For 3 days"), (a.status, a.value["status"], a.value["message"]), a)
-        told, _ = self.chat(s, "hello", token["token"])
-        self.assertEqual("Good morning.", told[-1][1]["result"])
+        told = self.chat(s, "hello", token["token"])
+        self.assertEqual("Good morning.", told[-1]["result"])
         eventually("the first post is published", lambda: p.record()["posts"])
         s.kill()
         s.up()

@@ -64,23 +64,26 @@ def ask(url, method="GET", value=None, headers=None, timeout=60, body=None):
         con.close()
 
 
-def events(answer):
-    """The server-sent events of a whole answer: (name, data)."""
-    out = []
-    for block in answer.body.decode().split("\n\n"):
-        name, data = None, []
-        for line in block.splitlines():
-            if line.startswith("event:"):
-                name = line[6:].strip()
-            elif line.startswith("data:"):
+def listen(url, value, headers=None, timeout=60):
+    """Posts and gives the server-sent events of the answer as they come: (seconds since the request, data)."""
+    u, began = urllib.parse.urlsplit(url), time.time()
+    con = http.client.HTTPConnection(u.hostname, u.port, timeout=timeout)
+    try:
+        con.request("POST", u.path, body=json.dumps(value), headers={"Content-Type": "application/json", **(headers or {})})
+        r = con.getresponse()
+        kind = r.getheader("Content-Type", "")
+        if r.status != 200 or not kind.startswith("text/event-stream"):
+            raise Failure(f"no events: {r.status} {kind} {r.read()[:600]!r}")
+        data = []
+        for line in r:
+            line = line.decode().rstrip("\r\n")
+            if line.startswith("data:"):
                 data.append(line[5:].removeprefix(" "))
-        if data:
-            text = "\n".join(data)
-            try:
-                out.append((name, json.loads(text)))
-            except ValueError:
-                out.append((name, text))
-    return out
+            elif not line and data:
+                yield time.time() - began, json.loads("\n".join(data))
+                data = []
+    finally:
+        con.close()
 
 
 class Publisher:
