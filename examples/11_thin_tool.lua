@@ -1,5 +1,6 @@
 -- The thin tool: the agent runs in this process, what it commits to is accepted by the API of another one (10_schedule_post.lua). The tool
 -- checks its arguments and posts them with an Idempotency-Key; what the API accepted is what the model is told.
+-- It listens on this machine only: whoever may ask it spends POSTS_TOKEN. For others give the route an auth.
 --   POSTS_API=http://localhost:8080/content/schedule-post POSTS_TOKEN=ml_... OPENAI_API_KEY=... moonloop serve examples/11_thin_tool.lua --port 8081
 --   curl -N --json '{"messages":[{"role":"user","content":"Post a picture of the tide tomorrow at eight"}]}' localhost:8081/chat
 local ml = require "moonloop"

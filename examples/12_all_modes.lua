@@ -37,5 +37,6 @@ local start_loop = ml.tool {
 
 local api = ml.api { auth = "bearer" }
 api:post("/content/loops", start_loop)
-api:post("/chat", { scope = "chat", input = ml.schema { messages = "message[]" }, timeout = "2m" },
-  function(req) return planner:stream(req.input.messages, { context = req.principal }) end)
+api:post("/chat", { scope = "chat", input = ml.schema { messages = "message[]" }, timeout = "2m" }, function(req)
+  return planner:stream(req.input.messages, { context = { principal = req.principal, scopes = req.scopes } }) -- its tools act for the caller
+end)

@@ -248,7 +248,10 @@ class FlowTest(unittest.TestCase):
         """A loop whose agent schedules a post each day under the key that started it, killed on its way; and a chat beside it."""
         p = self.publisher("--fail", "1")
         days = 3
-        fixtures = [{"match": {"userMessage": "hello"}, "response": {"content": "Good morning."}}]
+        value = {"platform": "x", "caption": "by chat", "scheduledAt": soon(0), "assetUrl": p.url + "/assets/a.png"}
+        fixtures = [{"match": {"userMessage": "hello", "hasToolResult": False},
+                     "response": {"toolCalls": [{"id": "h", "name": "schedule_post", "arguments": value}]}},
+                    {"match": {"userMessage": "hello", "hasToolResult": True}, "response": {"content": "Good morning."}}]
         for day in range(1, days + 1):
             value = {"platform": "linkedin", "caption": f"day {day}", "scheduledAt": soon(0), "assetUrl": p.url + "/assets/a.png"}
             fixtures += [
@@ -261,16 +264,19 @@ class FlowTest(unittest.TestCase):
         token = s.token("--scope", "chat,posts:write", "--credits", "100")
         a = s.ask("/content/loops", "POST", {"days": days, "prompt": "Plan a post.", "period": "2s"}, token=token["token"], key="loop")
         self.assertEqual((202, "accepted", "For 3 days"), (a.status, a.value["status"], a.value["message"]), a)
-        told = self.chat(s, "hello", token["token"])
-        self.assertEqual("Good morning.", told[-1]["result"])
+        reader = s.token("--scope", "chat", "--credits", "100")
+        for caller, said in ((token, '"scheduled"'), (reader, 'the scope \\"posts:write\\" is needed')):  # its tools act for who asks
+            told = self.chat(s, "hello", caller["token"])
+            self.assertIn(said, self.results(told)[0]["content"])
+            self.assertEqual("Good morning.", told[-1]["result"])
         eventually("the first post is published", lambda: p.record()["posts"])
         s.kill()
         s.up()
-        eventually("the loop has ended", lambda: all(r["status"] == "Completed" for r in s.verb("list")) and len(p.record()["posts"]) == days, 60)
+        eventually("the loop has ended", lambda: all(r["status"] == "Completed" for r in s.verb("list")) and len(p.record()["posts"]) == days + 1, 60)
         self.assertEqual({"days": 3, "said": [f"Planned day {d}." for d in (1, 2, 3)]}, s.verb("result", a.value["workflowId"]))
-        self.assertEqual(["day 1", "day 2", "day 3"], sorted(x["post"]["caption"] for x in p.record()["posts"]))
+        self.assertEqual(["by chat", "day 1", "day 2", "day 3"], sorted(x["post"]["caption"] for x in p.record()["posts"]))
         eventually("the credits are settled", lambda: all(k["held"] == 0 for k in s.verb("token", "list")))
-        self.assertEqual(days, len(self.agree(s, p, [(token, 100)])))
+        self.assertEqual(days + 1, len(self.agree(s, p, [(token, 100), (reader, 100)])))
         s.stop()
 
 
