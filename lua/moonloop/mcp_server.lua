@@ -252,12 +252,14 @@ M.stdio = {
 }
 
 -- ---- streamable HTTP ----
--- A browser's page must not reach a server on this machine through a name that it controls: its Origin is the host that was asked, or
--- one that the script names.
+-- A browser's page must not reach a server on this machine: its Origin is one that the script names, or the host that was asked. That
+-- host may be a name of the page's own which points here; so it must be one of this machine's, or the caller must have a token.
 local function foreign(origin, req, origins)
   if not origin then return false end
   for _, one in ipairs(origins or {}) do if one == origin then return false end end
-  return origin:match("^https?://(.+)$") ~= req.host
+  if origin:match("^https?://(.+)$") ~= req.host then return true end
+  local name = req.host:gsub(":%d+$", "")
+  return not (req.headers.authorization or name == "localhost" or name == "[::1]" or name:find("^127%.[%d.]+$"))
 end
 
 --- The handler of api:mcp.

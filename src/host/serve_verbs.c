@@ -396,15 +396,28 @@ static void run_op(struct host_request *r, const struct http_incoming *in,
 
 /* ---- who may ---- */
 
+/* Names of this machine that nobody else can give: 127.0.0.1.example is none of them. */
 static bool local_name(struct str host)
 {
-    size_t n = host.n;
-    if (n && host.p[0] != '[') /* without the port */
-        for (size_t i = 0; i < host.n && n == host.n; i++)
-            if (host.p[i] == ':') n = i;
-    host.n = n;
-    return str_eqz(host, "localhost") || str_starts(host, STR("127.")) ||
-           str_starts(host, STR("[::1]"));
+    const char *colon = host.n ? memrchr(host.p, ':', host.n) : NULL; /* a port, or within [::1] */
+    if (colon && !memchr(colon, ']', host.n - (size_t)(colon - host.p)))
+        host.n = (size_t)(colon - host.p);
+    if (str_eqz(host, "localhost") || str_eqz(host, "[::1]")) return true;
+    if (!str_starts(host, STR("127."))) return false;
+    for (size_t i = 0; i < host.n; i++)
+        if (host.p[i] != '.' && (host.p[i] < '0' || host.p[i] > '9')) return false;
+    return true;
+}
+
+/* A proxy on this machine brings requests in for others. */
+static bool came_by_proxy(const struct http_incoming *in)
+{
+    static const char *const names[] = {"forwarded",         "via",
+                                        "x-forwarded-for",   "x-forwarded-host",
+                                        "x-forwarded-proto", "x-real-ip"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (http_incoming_header(in, names[i]).p) return true;
+    return false;
 }
 
 /* A page of another origin, or one whose name was made to point here. */
@@ -412,7 +425,7 @@ static bool from_elsewhere(const struct http_incoming *in)
 {
     struct str origin = http_incoming_header(in, "origin"),
                site = http_incoming_header(in, "sec-fetch-site");
-    if (!local_name(in->host)) return true;
+    if (!local_name(in->host) || came_by_proxy(in)) return true;
     if (site.p && !str_eqz(site, "same-origin") && !str_eqz(site, "none")) return true;
     if (!origin.p) return false;
     const char *at = memmem(origin.p, origin.n, "://", 3);
@@ -458,7 +471,7 @@ static bool may_operate(struct host_request *r, const struct http_incoming *in)
         if (!from_elsewhere(in)) return true;
         serve_problem(r, PROBLEM_FORBIDDEN,
                       "without a token this is for programs of this machine, not for pages of "
-                      "other origins");
+                      "other origins, nor through a proxy");
         return false;
     }
     if (!x->h->api) {

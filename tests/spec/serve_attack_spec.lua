@@ -101,4 +101,34 @@ describe("serve under attack", function()
     assert.equal(2, r.code)
     assert.matches('s.lua:2: ml.api: cors with credentials names its origins: with "%*" every page could act as its visitor', r.err)
   end)
+  it("lets no page in by a name that was made to point here, and nobody through a proxy", function()
+    local s = serve [[
+      ml.workflow("w", function() end)
+      local add = ml.tool { name = "add", description = "adds", input = { type = "object" }, run = function() return 1 end }
+      ml.api():mcp("/mcp", { origins = { "https://app.example" } })
+      ml.api():get("/add", add)]]
+    local port = s.url:match(":(%d+)$")
+    local function runs(...) return s.ask("GET", "/v1/workflows", { headers = { ... } }).status end
+    for _, host in ipairs { "127.0.0.1", "localhost", "[::1]", "127.9.9.9" } do
+      assert.equal(200, runs("Host: " .. host), host)
+      assert.equal(200, runs("Host: " .. host .. ":" .. port), host)
+    end
+    for _, host in ipairs { "127.evil.example", "127.0.0.1.evil.example", "[::1].evil.example", "localhost.evil.example", "xlocalhost", "127.0.0.1:80:evil.example" } do
+      assert.equal(403, runs("Host: " .. host), host)
+      assert.equal(403, runs("Host: " .. host .. ":" .. port, "Origin: http://" .. host .. ":" .. port), host)
+    end
+    for _, header in ipairs { "X-Forwarded-For: 127.0.0.1", "Forwarded: for=127.0.0.1", "Via: 1.1 proxy", "X-Real-IP: 127.0.0.1" } do
+      assert.equal(403, runs(header), header)
+    end
+    local function mcp(...)
+      return s.ask("POST", "/mcp", { body = '{"jsonrpc":"2.0","id":1,"method":"ping"}', headers = { "Content-Type: application/json", ... } }).status
+    end
+    assert.equal(200, mcp())
+    assert.equal(200, mcp("Origin: " .. s.url))
+    assert.equal(200, mcp("Origin: https://app.example", "Host: api.example"))
+    assert.equal(403, mcp("Origin: http://evil.example:" .. port, "Host: evil.example:" .. port))
+    assert.equal(403, mcp("Origin: http://127.evil.example:" .. port, "Host: 127.evil.example:" .. port))
+    assert.equal(403, mcp("Origin: null"))
+    s.stop()
+  end)
 end)
