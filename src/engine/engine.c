@@ -257,6 +257,17 @@ static void revive_all(struct engine *g)
     }
 }
 
+static int post_try(struct engine *g, int64_t row, struct err *e)
+{
+    struct msg *m = eng_msg(g, M_WFT_TRY);
+    if (!m) {
+        return err_set(e, ERR_NOMEM, "out of memory");
+    }
+    m->row = row;
+    eng_post(g, m);
+    return 0;
+}
+
 static void heal(struct engine *g)
 {
     struct err e = {0};
@@ -268,12 +279,10 @@ static void heal(struct engine *g)
     }
     g->reload = false;
     while (g->n_broken) {
-        struct msg *m = eng_msg(g, M_WFT_TRY);
-        if (!m) {
+        if (post_try(g, g->broken[g->n_broken - 1], &e)) {
             return;
         }
-        m->row = g->broken[--g->n_broken];
-        eng_post(g, m);
+        g->n_broken--;
     }
     if (g->shaken) {
         revive_all(g);
@@ -454,14 +463,13 @@ static int take_up(struct engine *g, struct str tree, struct err *e)
                   " ORDER BY r.run",
                   "s", tree);
     while (rc == 0 && (rc = store_read_next(q)) == 1) {
-        struct msg *m = eng_msg(g, M_WFT_TRY);
-        rc = m ? 0 : err_set(e, ERR_NOMEM, "out of memory");
-        if (m) {
-            m->row = store_read_i64(q, 0);
-            eng_post(g, m);
-        }
+        rc = post_try(g, store_read_i64(q, 0), e);
     }
     store_read_close(q);
+    for (struct map_entry *m = g->runs.first; rc == 0 && m; m = m->next) {
+        struct run *r = m->value; /* updates and queries wait in memory only */
+        rc = (r->updates || r->queries) && eng_driven(g, r) ? post_try(g, r->row, e) : 0;
+    }
     eng_kick(g);
     return rc < 0 && !e->code ? err_set(e, rc, "the open runs could not be read") : rc;
 }
