@@ -123,6 +123,9 @@ static void guard_failed(struct api_call *c, int n)
     case GUARD_CREDIT:
         api_call_problem(c, PROBLEM_OUT_OF_CREDIT, "%lld credits are needed", (long long)c->cost);
         break;
+    case GUARD_ID:
+        api_call_problem(c, PROBLEM_CONFLICT, "the workflow's id was used before");
+        break;
     case GUARD_ROW:
         api_call_problem(c, PROBLEM_CONFLICT,
                          "a row is there already, is not there, has changed meanwhile, or is not "
@@ -184,7 +187,7 @@ static void commit(struct api_call *c, const struct api_outcome *o)
 }
 
 /* ---- with a run ---- */
-static struct rec *header(struct api_call *c, const struct api_workflow *w)
+static struct str header_json(struct api_call *c, const struct api_workflow *w)
 {
     char iso[TIME_ISO_MAX];
     struct buf b;
@@ -206,14 +209,32 @@ static struct rec *header(struct api_call *c, const struct api_workflow *w)
     buf_puts(&b, "],\"started_by\":");
     buf_put_json(&b, c->route);
     buf_putc(&b, '}');
+    struct str out = arena_str(&c->arena, buf_str(&b));
+    if (b.code) c->arena.failed = true;
+    buf_free(&b);
+    return out;
+}
+
+static struct rec *header(struct api_call *c, struct str json)
+{
     struct rec *h = rec_new(&c->arena, &rec_type_header);
     struct rec *entry = rec_add(h, T(header, fields));
     rec_set_str(entry, T(header_fields_entry, key), STR("moonloop"));
-    rec_set_msg(entry, T(header_fields_entry, value),
-                payload_new(&c->arena, PAYLOAD_JSON, arena_str(&c->arena, buf_str(&b))));
-    if (b.code) c->arena.failed = true;
-    buf_free(&b);
+    rec_set_msg(entry, T(header_fields_entry, value), payload_new(&c->arena, PAYLOAD_JSON, json));
     return h;
+}
+
+/* The outbox row is durable: the caller is answered, and the dispatcher goes to work. */
+static void on_boxed(void *ud, const struct store_answer *x)
+{
+    uint64_t *id = ud;
+    struct api *a = *(struct api **)(id + 1);
+    struct api_call *c = api_call_of(a, *id);
+    if (x->kind == STORE_DURABLE && c) {
+        FAULT("api.boxed");
+        api_outbox_send(a, c->workflow_id);
+    }
+    on_committed(ud, x);
 }
 
 static void on_started(void *ud, const struct backend_reply *r)
@@ -249,13 +270,20 @@ static void start(struct api_call *c, const struct api_outcome *o)
     struct store_batch *b = rc ? NULL : store_batch_new(c->a->store);
     void *h = b ? handle(c) : NULL;
     if (!rc) rc = h ? fill(c, o, b, &e) : err_set(&e, ERR_NOMEM, "out of memory");
+    struct str json = header_json(c, &w);
+    if (!rc && c->a->outbox && !arena_failed(&c->arena)) {
+        api_outbox_add(b, c, x, w.task_queue, str_of(request), json, api_now(c->a));
+        guard(c, GUARD_ID);
+        store_submit(c->a->store, b, on_boxed, h);
+        return;
+    }
     struct backend_start s = {
         .request_id = str_of(request),
         .workflow_id = c->workflow_id,
         .workflow_type = x->workflow,
         .task_queue = w.task_queue,
         .input = x->input.n ? payloads_of_json(&c->arena, x->input) : NULL,
-        .header = header(c, &w),
+        .header = header(c, json),
         .bundle_digest = w.digest,
         .entry = w.entry,
         .identity = str_of(c->a->identity),

@@ -33,6 +33,8 @@ struct api_opts {
     int (*workflow)(void *ud, struct str type, struct api_workflow *out, struct err *e);
     void *ud;
     struct str identity;
+    bool
+        outbox; /* the backend cannot take a batch: it starts by the dispatcher, after the commit */
 };
 int api_open(const struct api_opts *o, struct api **out, struct err *e);
 void api_close(struct api *a); /* before the store; calls that are open are answered 503 */

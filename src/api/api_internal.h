@@ -36,7 +36,7 @@ bool api_scopes_hold(struct str have, struct str need, struct str *missing);
 bool api_counted(struct str principal); /* rates and credits hold for it */
 
 /* ---- guards: what failed when the batch did ---- */
-enum api_guard { GUARD_KEY, GUARD_TOKEN, GUARD_RATE, GUARD_CREDIT, GUARD_ROW };
+enum api_guard { GUARD_KEY, GUARD_TOKEN, GUARD_RATE, GUARD_CREDIT, GUARD_ROW, GUARD_ID };
 struct api_guards {
     uint8_t kinds[520];
     size_t n;
@@ -87,7 +87,8 @@ struct api {
     struct map shapes;  /* texts of statements that are made of names; kept for the store */
     struct map uniques; /* tables with fields that are unique */
     struct map watched; /* reservation -> struct watch: its run's end is waited for */
-    bool closing;
+    struct map sending; /* workflow id -> struct sending (outbox.c) */
+    bool closing, outbox;
 };
 static inline int64_t api_now(const struct api *a)
 {
@@ -124,6 +125,14 @@ void api_audit_add(struct store_batch *b, int64_t now, struct str principal, con
 int api_uniques_load(struct api *a, struct err *e);
 int api_intents_guard(struct api *a, struct store_batch *b, const struct api_intent *intents,
                       size_t n, struct api_guards *g, struct err *e);
+
+/* ---- the outbox ---- */
+/* One guard: the workflow's id is not used. */
+void api_outbox_add(struct store_batch *b, const struct api_call *c, const struct api_accept *x,
+                    struct str queue, struct str request, struct str header_json, int64_t now);
+void api_outbox_send(struct api *a, struct str workflow_id); /* its row is durable */
+int api_outbox_resume(struct api *a, struct err *e);
+void api_outbox_free(struct api *a);
 
 /* ---- settling ---- */
 void api_watch(struct api *a, struct str reservation, struct str workflow_id, struct str run_id);

@@ -18,7 +18,8 @@ int api_open(const struct api_opts *o, struct api **out, struct err *e)
                       .log = o->log,
                       .workflow = o->workflow,
                       .ud = o->ud,
-                      .identity = identity};
+                      .identity = identity,
+                      .outbox = o->outbox};
     idmap_init(&a->calls);
     map_init(&a->open);
     map_init(&a->claims);
@@ -26,6 +27,7 @@ int api_open(const struct api_opts *o, struct api **out, struct err *e)
     map_init(&a->shapes);
     map_init(&a->watched);
     map_init(&a->uniques);
+    map_init(&a->sending);
     *out = a;
     return 0;
 }
@@ -37,6 +39,7 @@ void api_close(struct api *a)
     while (a->open.first)
         api_call_problem(a->open.first->value, PROBLEM_UNAVAILABLE, "the server is stopping");
     api_watch_free(a);
+    api_outbox_free(a);
     for (struct map_entry *x = a->buckets.first; x; x = x->next)
         mem_free(x->value);
     for (struct map_entry *x = a->shapes.first; x; x = x->next)
@@ -47,6 +50,7 @@ void api_close(struct api *a)
     map_free(&a->shapes);
     map_free(&a->watched);
     map_free(&a->uniques);
+    map_free(&a->sending);
     idmap_free(&a->calls);
     mem_free(a->identity);
     mem_free(a);

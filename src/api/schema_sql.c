@@ -54,4 +54,9 @@ const char api_schema_sql[] =
     "WITHOUT ROWID;"
     "CREATE TABLE api_values(tab TEXT NOT NULL, fields TEXT NOT NULL, value TEXT NOT NULL, id TEXT "
     "NOT NULL, PRIMARY KEY(tab, fields, value)) WITHOUT ROWID;"
-    "CREATE INDEX api_values_of ON api_values(tab, id);";
+    "CREATE INDEX api_values_of ON api_values(tab, id);"
+    /* what is accepted here and runs on a Temporal server */
+    "CREATE TABLE api_outbox(workflow_id TEXT PRIMARY KEY, type TEXT NOT NULL, queue TEXT NOT "
+    "NULL, request TEXT NOT NULL, input TEXT, header TEXT NOT NULL, reservation TEXT, state TEXT "
+    "NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE INDEX api_outbox_waiting ON api_outbox(workflow_id) WHERE state = 'waiting';";

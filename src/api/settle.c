@@ -79,8 +79,13 @@ int api_reconcile(struct api *a, struct err *e)
         store_batch_add(b, "DELETE FROM api_rates WHERE empty_at < ?", "i", api_now(a));
         store_submit(a->store, b, NULL, NULL);
     }
+    rc = a->outbox ? api_outbox_resume(a, e) : 0;
+    if (rc) return rc;
     rc = store_read_open(a->store, &r, e,
-                         "SELECT id, workflow_id FROM api_reservations WHERE state = 'open'", "");
+                         "SELECT id, workflow_id FROM api_reservations WHERE state = 'open' AND "
+                         "workflow_id NOT IN (SELECT workflow_id FROM api_outbox WHERE state = "
+                         "'waiting')",
+                         "");
     while (rc == 0 && (rc = store_read_next(r)) == 1) {
         api_watch(a, store_read_str(r, 0), store_read_str(r, 1), (struct str){NULL, 0});
         rc = 0;

@@ -71,7 +71,7 @@ static int check_temporal(struct cli *c)
         return cli_fail(c, -1, "options of a Temporal server need --temporal ADDR");
     if (t->address && !(v && v->temporal))
         return cli_fail(c, -1, "`moonloop %s` works on a file; --temporal is not for it", c->verb);
-    if (t->address && c->db)
+    if (t->address && c->db && strcmp(c->verb, "serve") != 0)
         return cli_fail(c, -1, "--db names a file and --temporal a server: choose one");
     if (t->tls && t->no_tls) return cli_fail(c, -1, "--tls and --no-tls exclude each other");
     return 0;

@@ -220,7 +220,7 @@ int verb_serve(struct cli *c, int argc, char **argv)
     c->temporal.worker = true;
     c->blocked_shown = true;
     raise_descriptors();
-    code = cli_open(c, ML_DRIVE_ALL);
+    code = cli_open(c, ML_DRIVE_ALL | (c->temporal.address && c->db ? ML_BOUNDARY : 0));
     if (code) return code;
     cli_signals_begin(c);
     for (int i = 0; i < s.n && code == 0 && !cli_stop_signal(); i++)

@@ -18,7 +18,7 @@ static int workflow_of(void *ud, struct str type, struct api_workflow *out, stru
         worker_find_workflow(h->worker, type, &out->digest, &path, &out->task_queue, &options, e);
     if (rc) return rc;
     out->entry = path;
-    return host_put_bundle(h, out->digest, e);
+    return h->remote ? 0 : host_put_bundle(h, out->digest, e);
 }
 
 int host_open_api(ml_host *h, struct err *e)
@@ -30,7 +30,8 @@ int host_open_api(ml_host *h, struct err *e)
                          .log = &h->log,
                          .workflow = workflow_of,
                          .ud = h,
-                         .identity = str_of(h->identity)};
+                         .identity = str_of(h->identity),
+                         .outbox = h->remote != NULL};
     int rc = api_open(&o, &h->api, e);
     if (rc || h->read_only) return rc;
     struct err why = {0};
@@ -343,8 +344,10 @@ int host_intents_batch(void *ud, struct str json, struct store_batch **out, stru
     struct api_intent *intents = NULL;
     struct arena a;
     size_t n = 0;
-    if (!h->api)
-        return err_set(e, ERR_UNSUPPORTED, "ml.db stands on a file of moonloop's: there is none");
+    if (!h->api || h->remote)
+        return err_set(e, ERR_UNSUPPORTED,
+                       "ml.db in an activity commits with its completion, in a file of moonloop's; "
+                       "this run is a server's");
     arena_init(&a, 0);
     cJSON *list = cJSON_ParseWithLength(json.p, json.n);
     struct store_batch *b = list ? store_batch_new(h->store) : NULL;

@@ -370,6 +370,18 @@ static void cjson_free(void *p)
     mem_free(p);
 }
 
+/* The boundary's file beside a Temporal server. */
+static int open_boundary(ml_host *h, struct err *e)
+{
+    int rc = owner_lock(h, e);
+    if (!rc) rc = open_store(h, &h->store, e);
+    if (!rc) rc = host_open_api(h, e);
+    struct err why = {0};
+    if (!rc && server_open(h, &h->server, &why))
+        log_printf(&h->log, LOG_WARN, "no socket for other processes: %s", why.text);
+    return rc;
+}
+
 static int host_init(ml_host *h, const ml_config *c, struct err *e)
 {
     int rc = copy_config(h, c, e);
@@ -383,7 +395,10 @@ static int host_init(ml_host *h, const ml_config *c, struct err *e)
     rc = loop_io_open(h->loop, h->stop_fd, on_stop, h, &h->stop_io);
     if (rc) return err_set(e, rc, "the stop descriptor cannot be watched");
     loop_io_want(h->stop_io, LOOP_READ);
-    if (c->temporal) return remote_open(h, e);
+    if (c->temporal) {
+        rc = remote_open(h, e);
+        return rc || !(c->flags & ML_BOUNDARY) ? rc : open_boundary(h, e);
+    }
     if (!h->snapshot && (rc = own_or_attach(h, e)) != 0) return rc;
     if (h->attach) {
         host_say(h, ML_EVENT_ATTACHED, "", "another process owns the file: this one talks to it");
@@ -426,6 +441,10 @@ void ml_close(ml_host *h)
     attach_free_list(h->drives);
     programs_free(h);
     serve_stop(h->serving);
+    if (h->remote && h->server) server_close(h->server);
+    if (h->remote) h->server = NULL;
+    remote_close_worker(h);
+    if (h->remote) host_close_api(h);
     remote_close(h, true);
     host_close_engine(h, true);
     serve_free(h->serving);

@@ -200,6 +200,7 @@ const struct codec *host_codec(ml_host *h, const ml_codec *given, struct codec *
 
 /* remote.c */
 int remote_open(ml_host *h, struct err *e);
+void remote_close_worker(ml_host *h);
 void remote_close(ml_host *h, bool orderly);
 /* keeper.c: the texts that a worker has served */
 struct temporal_keeper;

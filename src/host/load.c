@@ -83,7 +83,7 @@ void host_act_env(ml_host *h, struct act_env *env)
                             .entropy = &entropy_system,
                             .log = &h->log,
                             .http = &h->http,
-                            .store = h->store,
+                            .store = h->remote ? NULL : h->store,
                             .request = env_request,
                             .print = env_print,
                             .progress = follow_progress,

@@ -108,14 +108,18 @@ static void on_shut(void *ud)
     ((ml_host *)ud)->shut = true;
 }
 
+/* Attempts and handlers end before what they ask is closed. */
+void remote_close_worker(ml_host *h)
+{
+    if (!h->remote || !h->worker || h->stopped) return;
+    worker_stop(h->worker, on_stopped, h);
+    host_turn_until(h, &h->stopped);
+}
+
 void remote_close(ml_host *h, bool orderly)
 {
     if (!h->remote) return;
-    if (orderly && h->worker) {
-        h->stopped = false;
-        worker_stop(h->worker, on_stopped, h);
-        host_turn_until(h, &h->stopped);
-    }
+    if (orderly) remote_close_worker(h);
     h->shut = false;
     h->remote->ops->shutdown(h->remote, on_shut, h);
     host_turn_until(h, &h->shut);

@@ -69,6 +69,8 @@ enum ml_open_flags {
     ML_NO_THREADS = 2, /* the writer runs inside ml_step */
     ML_DRIVE_ALL = 4,  /* run every open run of the file; else only those named by ml_drive and
                           ml_start's `drive` */
+    ML_BOUNDARY = 32,  /* with `temporal`: `path` is opened too, for what is accepted: tokens,
+                          credits, keys, rows, audit; its runs are started on the server */
     ML_CLIENT = 16,    /* with `temporal`: ask only; nothing of this host's scripts is run */
     ML_READ_ONLY = 8   /* look only: list, count, describe, history, result, query, doctor; other
                           verbs of a file are ML_E_UNSUPPORTED */
@@ -135,7 +137,8 @@ typedef struct ml_temporal {
 } ml_temporal;
 
 typedef struct ml_config {
-    const char *path; /* database file; NULL: "moonloop.db"; not used for SNAPSHOT (then a snapshot
+    const char *path; /* database file; NULL: "moonloop.db"; on a server for ML_BOUNDARY only; not
+                         used for SNAPSHOT (then a snapshot
                          to load, or NULL) */
     unsigned flags;
     enum ml_clock clock;
