@@ -154,7 +154,8 @@ class Model:
 class Serve:
     """`moonloop serve SCRIPT` with a database; it may be killed and started again, on the same port."""
 
-    def __init__(self, program, script, folder, env=None, name="serve", log=True):
+    def __init__(self, program, script, folder, env=None, name="serve", log=True, options=()):
+        self.options = list(options)
         self.program, self.script, self.folder, self.env, self.name = program, script, folder, env or {}, name
         self.db, self.log = os.path.join(folder, name + ".db"), os.path.join(folder, name + ".log")
         self.port, self.process = free_port(), None
@@ -162,7 +163,7 @@ class Serve:
 
     def start(self, env=None):
         out = open(self.log, "ab")
-        self.process = subprocess.Popen([self.program, "serve", self.script, "--port", str(self.port), "--db", self.db, "--json"], cwd=self.folder,
+        self.process = subprocess.Popen([self.program, "serve", self.script, "--port", str(self.port), "--db", self.db, "--json", *self.options], cwd=self.folder,
                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=out, env={**os.environ, **self.env, **(env or {})})
         out.close()
         return self
