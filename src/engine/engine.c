@@ -362,9 +362,8 @@ static void arm(struct engine *g, int64_t held)
             left = left > LOOK_AGAIN ? LOOK_AGAIN : left;
             wait = left < wait ? left : wait;
         }
-        if (g->attempts.n && g->attempts.e[0].due - eng_attempt_now(g) < wait) {
-            wait = g->attempts.e[0].due - eng_attempt_now(g);
-        }
+        int64_t left = eng_attempts_wait(g);
+        wait = left < wait ? left : wait;
     }
     if (wait != INT64_MAX) {
         loop_timer_start(g->timer, wait > 0 ? wait : 0);
@@ -754,6 +753,7 @@ void engine_close(struct engine *g)
     eng_heap_free(&g->wall);
     eng_heap_free(&g->attempts);
     eng_heap_free(&g->sleeps);
+    eng_heap_free(&g->limits);
     free_values(&g->out);
     free_values(&g->sleepers);
     struct map *maps[] = {&g->runs, &g->by_run_id, &g->by_wid, &g->trees, &g->blobs};

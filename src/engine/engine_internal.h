@@ -353,7 +353,7 @@ struct engine {
     struct run *lru_first, *lru_last;
     struct msg *queue, *queue_last;
     size_t queued;
-    struct heap wall, attempts, sleeps;
+    struct heap wall, attempts, sleeps, limits; /* attempts, limits: on eng_attempt_now */
     int64_t horizon;
     struct ready_list ready_wft, ready_act, unserved;
     size_t slots_wft;
@@ -562,6 +562,7 @@ void eng_queries_unsent(struct run *r);
 void eng_timers_reset(struct engine *g);
 int eng_timers_load(struct engine *g, struct err *e);
 bool eng_timers_fire(struct engine *g);
+int64_t eng_attempts_wait(struct engine *g);
 int64_t eng_timers_next(struct engine *g); /* engine time of the next due thing, -1: none */
 void eng_timer_arm(struct engine *g, int kind, int64_t row, int64_t id, int64_t due);
 void eng_attempt_arm(struct engine *g, int64_t row, int64_t id, int attempt, int64_t due);

@@ -300,7 +300,9 @@ static void op_sleep_until(struct backend *b, int64_t due_ns, bool idle, void (*
         return;
     }
     *s = (struct sleeper){key, fn, ud, idle};
-    if (eng_heap_push(&g->sleeps, (struct heap_entry){due_ns, 0, (int64_t)key, PEND_SLEEP, 0})) {
+    int64_t due = idle ? due_ns : time_plus(eng_attempt_now(g), time_minus(due_ns, engine_now(g)));
+    struct heap_entry x = {due, 0, (int64_t)key, PEND_SLEEP, 0};
+    if (eng_heap_push(idle ? &g->sleeps : &g->limits, x)) {
         map_del(&g->sleepers, str_make(&key, sizeof key));
         mem_free(s);
         return;

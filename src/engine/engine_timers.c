@@ -141,11 +141,11 @@ int eng_timers_load(struct engine *g, struct err *e)
     return 0;
 }
 
-static bool fire_sleeps(struct engine *g, int64_t now)
+static bool fire_sleeps(struct engine *g, struct heap *h, int64_t now)
 {
     bool fired = false;
-    while (g->sleeps.n && g->sleeps.e[0].due <= now) {
-        struct heap_entry x = eng_heap_pop(&g->sleeps);
+    while (h->n && h->e[0].due <= now) {
+        struct heap_entry x = eng_heap_pop(h);
         uint64_t id = (uint64_t)x.id;
         struct sleeper *s = map_del(&g->sleepers, str_make(&id, sizeof id));
         if (s) {
@@ -167,7 +167,8 @@ bool eng_timers_fire(struct engine *g)
         return false;
     }
     int64_t now = engine_now(g), attempt_now = eng_attempt_now(g);
-    bool fired = fire_sleeps(g, now);
+    bool fired = fire_sleeps(g, &g->sleeps, now);
+    fired = fire_sleeps(g, &g->limits, attempt_now) || fired;
     while (g->wall.n && g->wall.e[0].due <= now) {
         struct msg *m = eng_msg(g, M_TIMER);
         if (!m) {
@@ -225,6 +226,28 @@ void engine_forget_stale(struct engine *g)
     }
 }
 
+/* How long until something is due that counts real time and jumps: INT64_MAX when nothing is. */
+int64_t eng_attempts_wait(struct engine *g)
+{
+    int64_t due = g->attempts.n ? g->attempts.e[0].due : INT64_MAX;
+    if (g->limits.n && g->limits.e[0].due < due) {
+        due = g->limits.e[0].due;
+    }
+    return due == INT64_MAX ? due : due - eng_attempt_now(g);
+}
+
+/* Those that were cancelled go from the top. */
+static void drop_cancelled(struct engine *g, struct heap *h)
+{
+    while (h->n) {
+        uint64_t id = (uint64_t)h->e[0].id;
+        if (map_get(&g->sleepers, str_make(&id, sizeof id))) {
+            break;
+        }
+        eng_heap_pop(h);
+    }
+}
+
 /* Engine time of the next due thing, -1 when there is none. */
 int64_t eng_timers_next(struct engine *g)
 {
@@ -234,22 +257,17 @@ int64_t eng_timers_next(struct engine *g)
         return -1;
     }
     int64_t next = g->wall.n ? g->wall.e[0].due : -1;
-    while (g->sleeps.n) {
-        uint64_t id = (uint64_t)g->sleeps.e[0].id;
-        if (map_get(&g->sleepers, str_make(&id, sizeof id))) {
-            break;
-        }
-        eng_heap_pop(&g->sleeps);
-    }
+    drop_cancelled(g, &g->sleeps);
+    drop_cancelled(g, &g->limits);
     if (g->sleeps.n && (next < 0 || g->sleeps.e[0].due < next)) {
         next = g->sleeps.e[0].due;
     }
     while (g->attempts.n && !attempt_lives(g, &g->attempts.e[0])) {
         eng_heap_pop(&g->attempts);
     }
-    if (g->attempts.n) {
-        int64_t wait = g->attempts.e[0].due - eng_attempt_now(g),
-                at = engine_now(g) + (wait > 0 ? wait : 0);
+    int64_t wait = eng_attempts_wait(g);
+    if (wait != INT64_MAX) {
+        int64_t at = engine_now(g) + (wait > 0 ? wait : 0);
         next = next < 0 || at < next ? at : next;
     }
     return next;
