@@ -18,6 +18,9 @@ return {
   { name = "secret", doc = "A secret, by its name. Only the HTTP layer (and ml.crypto.hmac_sha256, ml.crypto.equal) reads its value." },
   { name = "oauth2", doc = "Credentials whose token is fetched, kept and refreshed in the process." },
   { name = "agent", doc = "A model, instructions and tools, in a loop." },
+  { name = "promise", doc = "A value that somebody outside the run will post to its URL.", fields = {
+    { "url", "string", "to post the value to" }, { "reject_url", "string", "to post {reason} to, when there will be no value" }, { "token", "string", "the part of the URL that names the promise" },
+    { "id", "string", "" }, { "deadline", "string?", "until when it waits" } } },
   { name = "model", doc = "A language model, by its name." },
   { name = "webhook", doc = "How callers prove themselves: signed webhooks." },
   { name = "mcp", doc = "An MCP server whose tools an agent may use (`tools = { server }`).", fields = { { "name", "string", "" } } },

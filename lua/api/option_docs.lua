@@ -46,6 +46,10 @@ return {
     name = "what is to be approved", text = "for the person who decides", args = "what it would be done with: bound by its digest, may be edited", deadline = "how long the decision may take; for ever",
     remind = "when `notify` is called again", default = "what holds when nobody decided in time; `reject`", notify = "an activity or function that is called with the item, and again as a reminder",
   },
+  promise = {
+    timeout = "how long it waits, and how long the URL holds; for ever", summary = "a few words for lists",
+    base = "the address that others reach `moonloop serve` by, as in `https://api.example.com`; else the environment's MOONLOOP_PUBLIC_URL, else the address that serve listens on",
+  },
   retry = {
     max_attempts = "how many in all; 0 (default): no limit. 1 never runs twice, also when the process is killed", initial = "the wait before the second attempt; 1s",
     backoff = "each wait is this many times the one before; 2", max = "the longest wait, also of the first; 100 times the first", non_retryable = "failure types that end the attempts",

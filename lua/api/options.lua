@@ -109,6 +109,7 @@ return {
   approve = {
     name = "string", text = "string?", args = "any?", deadline = "duration?", remind = "duration?", default = "enum:approve|reject?", notify = "any?",
   },
+  promise = { timeout = "duration?", summary = "string?", base = "string?" },
   client_overlap = { overlap = "enum:skip|buffer_one|buffer_all|cancel_other|terminate_other|allow_all?" },
   client_version = { force = "boolean?" },
   store_set = { ttl = "duration?" },

@@ -335,6 +335,11 @@ local ml = {}
 ---@field stdin? any a text or ml.bytes
 ---@field timeout? string|number it is killed then
 
+---@class moonloop.options.promise
+---@field base? string the address that others reach `moonloop serve` by, as in `https://api.example.com`; else the environment's MOONLOOP_PUBLIC_URL, else the address that serve listens on
+---@field summary? string a few words for lists
+---@field timeout? string|number how long it waits, and how long the URL holds; for ever
+
 ---@class moonloop.options.receive
 ---@field till? string|integer until a time
 ---@field timeout? string|number how long
@@ -505,6 +510,15 @@ local oauth2 = {}
 --- A model, instructions and tools, in a loop.
 ---@class moonloop.agent
 local agent = {}
+
+--- A value that somebody outside the run will post to its URL.
+---@class moonloop.promise
+---@field url string to post the value to
+---@field reject_url string to post {reason} to, when there will be no value
+---@field token string the part of the URL that names the promise
+---@field id string
+---@field deadline string? until when it waits
+local promise = {}
 
 --- A language model, by its name.
 ---@class moonloop.model
@@ -1695,6 +1709,17 @@ function mcp:call(tool, args) end
 ---@param what moonloop.options.approve
 ---@return table # {approved, args, edited, reason, by, expired, digest}
 function ml.approve(what) end
+
+--- Makes a promise of this run: a signed URL to which somebody outside posts a value. `moonloop serve` takes it; the activity `moonloop.promise_url` makes the URL, recorded once.
+--- In: workflow. Errors: `NoAddress`, `NoResumeKey`: the URL could not be made.
+---@param options? moonloop.options.promise
+---@return moonloop.promise #
+function ml.promise(options) end
+
+--- Waits until the promise is resolved.
+--- In: workflow. Errors: `Timeout`: nobody did in time; `Rejected`: details = {reason}.
+---@return any # the JSON that was posted
+function promise:await() end
 
 --- A model: which one, where, with which key. Made at the top of a file; nothing is asked yet.
 --- In: workflow, activity, top.

@@ -376,6 +376,7 @@ static void add_workflow_only(lua_State *L)
         {"child", "start children from the workflow"},
         {"approve",
          "a person's decision may take days; ask from the workflow, and pass what was decided"},
+        {"promise", "whoever resolves it may take days; wait for it in the workflow"},
         {"external", "signal and cancel other runs from a workflow"},
         {"side_effect", "an activity may simply call the function"},
         {"patched", "activities always run the newest text"},

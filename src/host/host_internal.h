@@ -320,6 +320,7 @@ void serve_free(struct host_http *x); /* after the worker has closed */
 /* load.c */
 void host_act_env(ml_host *h, struct act_env *env);
 void host_register_all(ml_host *h, struct err *e);
+int resume_register(ml_host *h, struct err *e); /* resume.c: the activity of ml.promise */
 void host_loads_free(ml_host *h);
 void program_step(ml_host *h, int64_t budget_ns, bool *more);
 int program_start(ml_host *h, const char *path, const char *const *args, size_t argc, ml_load_fn fn,

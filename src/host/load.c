@@ -220,6 +220,7 @@ static int register_one(ml_host *h, struct c_activity *a, struct err *e)
 
 void host_register_all(ml_host *h, struct err *e)
 {
+    if (resume_register(h, e)) log_printf(&h->log, LOG_ERROR, "%s", e->text);
     for (struct c_activity *a = h->c_acts; a; a = a->next)
         if (register_one(h, a, e)) log_printf(&h->log, LOG_ERROR, "%s", e->text);
     *e = (struct err){0};

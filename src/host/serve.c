@@ -353,6 +353,16 @@ static void on_end(void *ud, uint64_t id, bool complete)
 static const struct http_server_events server_events = {on_request_head, on_request, on_room,
                                                         on_end};
 
+/* An address that stands for all of a machine's is nobody's to call. */
+static void put_base(struct host_http *x, const ml_http_options *o)
+{
+    const char *at = o->address ? o->address : "127.0.0.1";
+    bool six = strchr(at, ':') != NULL;
+    if (strcmp(at, "0.0.0.0") == 0 || strcmp(at, "::") == 0) return;
+    snprintf(x->base, sizeof x->base, "%s://%s%s%s:%d", o->cert_file ? "https" : "http",
+             six ? "[" : "", at, six ? "]" : "", http_server_port(x->server));
+}
+
 int ml_http_open(ml_host *h, const ml_http_options *o, int *port)
 {
     struct err e = {0};
@@ -394,6 +404,7 @@ int ml_http_open(ml_host *h, const ml_http_options *o, int *port)
         serve_free(x);
         return code;
     }
+    put_base(x, o);
     h->serving = x;
     if (port) *port = http_server_port(x->server);
     return ML_OK;

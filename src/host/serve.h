@@ -32,7 +32,8 @@ struct host_http {
     struct arena arena;
     struct http_router ops; /* of struct serve_op */
     bool stale, draining, alive_runs, asking;
-    bool loopback; /* it is reached from this machine only */
+    char base[300]; /* the address that others reach it by, where it is known */
+    bool loopback;  /* it is reached from this machine only */
     struct map by_id;
     struct host_request *requests;
     struct loop_timer *alive, *ask, *poll, *look;
@@ -65,6 +66,10 @@ void follow_look(void *ud);
 void follow_drop(struct host_http *x);
 /* serve_approvals.c */
 void serve_approvals(struct host_request *r);
+/* resume.c: what the request to a promise's URL (its token, and whether it rejects) says to the
+ * run, as arguments of the verb "update"; NULL: the request has its problem. */
+cJSON *resume_args(struct host_request *r, const struct http_incoming *in, struct str token,
+                   bool reject, struct arena *a);
 /* serve_openapi.c */
 void serve_openapi(struct host_request *r);
 /* serve_file.c: a file of the route's folder; `path` is unescaped. */

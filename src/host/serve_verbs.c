@@ -13,12 +13,22 @@
 #define WAIT_AGAIN (100 * NS_PER_MS) /* a result that is waited for is asked for so often */
 #define SCOPE "operate"
 
-enum body_kind { BODY_NONE, BODY_START, BODY_INPUT, BODY_ARGS, BODY_REASON, BODY_DECISION };
+enum body_kind {
+    BODY_NONE,
+    BODY_START,
+    BODY_INPUT,
+    BODY_ARGS,
+    BODY_REASON,
+    BODY_DECISION,
+    BODY_RESUME,
+    BODY_REJECT
+};
 enum reply_kind {
     REPLY_JSON,
     REPLY_STARTED,
     REPLY_RECORDED,
     REPLY_VALUE,
+    REPLY_RESUMED,
     REPLY_RESULT,
     REPLY_GONE,
     REPLY_EVENTS,
@@ -44,6 +54,8 @@ static const struct serve_op ops[] = {
     {"POST", "/v1/workflows/{id}/terminate", "terminate", BODY_REASON, REPLY_RECORDED},
     {"GET", "/v1/approvals", "", BODY_NONE, REPLY_APPROVALS},
     {"POST", "/v1/approvals/{id}/{decision}", "update", BODY_DECISION, REPLY_VALUE},
+    {"POST", "/v1/resume/{token}", "update", BODY_RESUME, REPLY_RESUMED},
+    {"POST", "/v1/resume/{token}/reject", "update", BODY_REJECT, REPLY_RESUMED},
     {"GET", "/v1/count", "count", BODY_NONE, REPLY_JSON},
 };
 
@@ -126,6 +138,10 @@ static void answer_reply(struct host_request *r, const struct serve_op *op, cons
         serve_json(r, 200, str_of(m->json ? m->json : "null"));
         return;
     }
+    if (op->reply == REPLY_RESUMED) { /* who has the URL need not know the run */
+        serve_json(r, 200, str_of(m->json ? m->json : "{}"));
+        return;
+    }
     buf_init(&b, HOST_JSON_MAX);
     buf_putc(&b, '{');
     if (op->reply == REPLY_STARTED) {
@@ -169,7 +185,9 @@ static void on_reply(void *ud, const ml_reply *m)
     mem_free(q);
     if (!r || r->done) return;
     int64_t now = clock_mono(&x->h->clock);
-    if (m->code) {
+    if (m->code == ML_E_NOTFOUND && op->reply == REPLY_RESUMED) {
+        serve_problem(r, PROBLEM_GONE, "the run that waited has ended");
+    } else if (m->code) {
         serve_problem(r, problem_of(m->code), m->text);
     } else if (op->reply == REPLY_RESULT && strcmp(m->status, "Running") == 0 &&
                now < r->wait_until_ns) {
@@ -356,6 +374,12 @@ static void wait_for(struct host_request *r, struct str query, struct arena *a)
     r->wait_until_ns = clock_mono(&r->x->h->clock) + most;
 }
 
+/* Let in by its signature, not by a token. */
+static bool signed_op(const struct serve_op *op)
+{
+    return op->reply == REPLY_RESUMED;
+}
+
 static void run_op(struct host_request *r, const struct http_incoming *in,
                    const struct http_route_match *m, struct arena *a)
 {
@@ -370,6 +394,11 @@ static void run_op(struct host_request *r, const struct http_incoming *in,
     }
     if (op->reply == REPLY_APPROVALS) {
         serve_approvals(r);
+        return;
+    }
+    if (signed_op(op)) {
+        cJSON *said = resume_args(r, in, m->params[0].value, op->body == BODY_REJECT, a);
+        if (said) ask(r, op, said);
         return;
     }
     cJSON *args = cJSON_CreateObject();
@@ -547,7 +576,8 @@ int serve_op(struct host_request *r, const struct http_incoming *in, struct aren
         buf_puts(&m->allow, "GET, HEAD");
         return ERR_GUARD;
     }
-    if (!may_operate(r, in)) return 1;
+    bool by_signature = code == 0 && signed_op(m->route->value);
+    if (!by_signature && !may_operate(r, in)) return 1;
     if (numbers)
         metrics(r);
     else if (paths)

@@ -332,6 +332,16 @@ static struct def *define(lua_State *L, enum def_kind kind, struct str name, con
     return &s->defs[s->n_defs++];
 }
 
+/* core.host_activity(name, options): one that the host itself brings, whatever the script defines;
+ * not a definition, so a run may name it at any time. */
+int core_host_activity(lua_State *L)
+{
+    struct def d = {.kind = DEF_ACTIVITY, .name = api_keep(run_of(L), L, api_str(L, 1))};
+    luaL_checktype(L, 2, LUA_TTABLE);
+    api_check_options(L, 2, "activity", d.name.p);
+    return api_new_activity(L, &d);
+}
+
 /* core.workflow(name, options, fn): one of moonloop's own, with a reserved name. */
 int core_workflow(lua_State *L)
 {

@@ -506,6 +506,7 @@ void api_open_flow(lua_State *L)
                                     {"is_future", core_is_future},
                                     {"activity", core_activity},
                                     {"workflow", core_workflow},
+                                    {"host_activity", core_host_activity},
                                     {"defining", core_defining},
                                     {"define_tool", core_define_tool},
                                     {NULL, NULL}};

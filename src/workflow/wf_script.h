@@ -288,6 +288,7 @@ void api_open_standins(lua_State *L);
 int api_new_activity(lua_State *L, const struct def *d); /* pushes the callable of a definition */
 int core_activity(lua_State *L);                         /* wf_api.c: for lua/moonloop */
 int core_workflow(lua_State *L);
+int core_host_activity(lua_State *L);
 int core_defining(lua_State *L);
 int core_define_tool(lua_State *L);
 

@@ -37,7 +37,7 @@ local a_tool = "local tool = ml.tool { name = 'tool', run = function() end }\nlo
 a_tool = a_tool .. "local mcp_server = ml.mcp { name = 'm', url = 'http://127.0.0.1:1/' }\n"
 local in_workflow = [[
   local objects = { activity = act, future = ml.spawn(function() end), child = ml.child("inner"), handle = ml.child("inner"):start(),
-    external = ml.external("x"), channel = ml.channel("x"), random = ml.random("x"), tool = tool, model = ml.model("openai:x"), agent = agent }
+    external = ml.external("x"), channel = ml.channel("x"), random = ml.random("x"), promise = ml.promise { base = "http://127.0.0.1:1" }, tool = tool, model = ml.model("openai:x"), agent = agent }
   ml.saga(function(s) objects.saga = s end)]]
 local in_activity = [[
   local file = input .. "/own.db"
