@@ -271,6 +271,7 @@ static void start(struct api_call *c, const struct api_outcome *o)
     void *h = b ? handle(c) : NULL;
     if (!rc) rc = h ? fill(c, o, b, &e) : err_set(&e, ERR_NOMEM, "out of memory");
     struct str json = header_json(c, &w);
+    if (!rc) FAULT("api.accept");
     if (!rc && c->a->outbox && !arena_failed(&c->arena)) {
         api_outbox_add(b, c, x, w.task_queue, str_of(request), json, api_now(c->a));
         guard(c, GUARD_ID);
@@ -299,7 +300,6 @@ static void start(struct api_call *c, const struct api_outcome *o)
         failed(c, &e);
         return;
     }
-    FAULT("api.accept");
     c->a->b->ops->start(c->a->b, &s, on_started, h);
 }
 
