@@ -64,12 +64,15 @@ void follow_free(struct listener *l);
 void follow_poll(void *ud);
 void follow_look(void *ud);
 void follow_drop(struct host_http *x);
+void serve_verb_problem(struct host_request *r, const ml_reply *m); /* what a verb refused */
 /* serve_approvals.c */
 void serve_approvals(struct host_request *r);
 /* resume.c: what the request to a promise's URL (its token, and whether it rejects) says to the
  * run, as arguments of the verb "update"; NULL: the request has its problem. */
 cJSON *resume_args(struct host_request *r, const struct http_incoming *in, struct str token,
                    bool reject, struct arena *a);
+/* serve_usage.c */
+void serve_usage(struct host_request *r, const char *filter);
 /* serve_openapi.c */
 void serve_openapi(struct host_request *r);
 /* serve_file.c: a file of the route's folder; `path` is unescaped. */

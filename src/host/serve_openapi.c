@@ -1,4 +1,5 @@
-/* /openapi.json: the routes of the scripts that are loaded, as OpenAPI 3.1 has them. */
+/* /openapi.json: the routes of the scripts that are loaded and the operating ones, as OpenAPI 3.1
+ * has them. */
 #include "base/mem.h"
 #include "host/serve.h"
 #include <stdio.h>
@@ -81,7 +82,10 @@ static void add_route(cJSON *paths, struct arena *a, const struct http_route *ro
     cJSON_AddStringToObject(bad, "description", "a problem (RFC 9457)");
     add(answers, "default", bad);
     add(op, "responses", answers);
-    add(at, method, op);
+    if (cJSON_GetObjectItemCaseSensitive(at, method)) /* a script's own comes first */
+        cJSON_Delete(op);
+    else
+        add(at, method, op);
     cJSON_Delete(doc);
 }
 
@@ -97,6 +101,11 @@ void serve_openapi(struct host_request *r)
         const struct served *s = x->router.routes[i].value;
         if (s->route->doc.p) add_route(paths, &r->arena, &x->router.routes[i], s->route);
     }
+    static const struct act_route operating = {
+        .doc = STR("{\"summary\":\"operating\",\"description\":\"Needs the scope operate, or a "
+                   "program of the same machine; below /v1/resume the URL's signature.\"}")};
+    for (size_t i = 0; i < x->ops.n; i++)
+        add_route(paths, &r->arena, &x->ops.routes[i], &operating);
     add(all, "paths", paths);
     char *text = cJSON_PrintUnformatted(all);
     cJSON_Delete(all);

@@ -32,7 +32,8 @@ enum reply_kind {
     REPLY_RESULT,
     REPLY_GONE,
     REPLY_EVENTS,
-    REPLY_APPROVALS
+    REPLY_APPROVALS,
+    REPLY_USAGE
 };
 struct serve_op {
     const char *method, *pattern, *verb;
@@ -56,6 +57,7 @@ static const struct serve_op ops[] = {
     {"POST", "/v1/approvals/{id}/{decision}", "update", BODY_DECISION, REPLY_VALUE},
     {"POST", "/v1/resume/{token}", "update", BODY_RESUME, REPLY_RESUMED},
     {"POST", "/v1/resume/{token}/reject", "update", BODY_REJECT, REPLY_RESUMED},
+    {"GET", "/v1/usage", "", BODY_NONE, REPLY_USAGE},
     {"GET", "/v1/count", "count", BODY_NONE, REPLY_JSON},
 };
 
@@ -110,6 +112,14 @@ static enum problem_kind problem_of(int code)
     default:
         return PROBLEM_INTERNAL;
     }
+}
+
+void serve_verb_problem(struct host_request *r, const ml_reply *m)
+{
+    if (m->code)
+        serve_problem(r, problem_of(m->code), m->text);
+    else
+        serve_problem(r, PROBLEM_UNAVAILABLE, "out of memory");
 }
 
 static void member(struct buf *b, const char *key, const char *text)
@@ -399,6 +409,10 @@ static void run_op(struct host_request *r, const struct http_incoming *in,
     if (signed_op(op)) {
         cJSON *said = resume_args(r, in, m->params[0].value, op->body == BODY_REJECT, a);
         if (said) ask(r, op, said);
+        return;
+    }
+    if (op->reply == REPLY_USAGE) {
+        serve_usage(r, filter_of(a, in->query));
         return;
     }
     cJSON *args = cJSON_CreateObject();

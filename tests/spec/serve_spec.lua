@@ -469,6 +469,8 @@ describe("the operating routes", function()
     problem(s.ask("POST", "/twice/1", { body = '{"n":"x"}', headers = JSON }), 422, "invalid-body")
     local api = s.ask("GET", "/openapi.json").value
     assert.equal("3.1.0", api.openapi)
+    assert.is_table(api.paths["/v1/usage"].get.responses)
+    assert.equal("id", api.paths["/v1/workflows/{id}"].get.parameters[1].name)
     local post = api.paths["/twice/{n}"].post
     assert.same({ "Doubles", "n", "path", "integer" },
       { post.summary, post.parameters[1].name, post.parameters[1]["in"], post.requestBody.content["application/json"].schema.properties.n.type })
@@ -630,6 +632,53 @@ describe("an agent's tokens", function()
     assert.equal("This takes its time to come, piece by piece.", table.concat(said), r.body)
     assert.is_true(#said >= 4)
     assert.equal("This takes its time to come, piece by piece.", whole, r.body)
+    s.stop()
+  end)
+end)
+
+describe("usage over HTTP", function()
+  after_each(ended)
+  it("sums what models were asked, by run, model, tool and key", function()
+    local model = t.aimock [==[ [
+      {"match":{"userMessage":"greet"},"response":{"content":"Hello.","usage":{"prompt_tokens":1000,"completion_tokens":100}}},
+      {"match":{"userMessage":"weather","hasToolResult":false},"response":{"toolCalls":[{"id":"c1","name":"sky","arguments":{"n":1}},{"id":"c2","name":"sky","arguments":{"n":2}}],"usage":{"prompt_tokens":20,"completion_tokens":3}}},
+      {"match":{"userMessage":"weather","hasToolResult":true},"response":{"content":"Cold.","usage":{"prompt_tokens":300,"completion_tokens":7}}} ] ]==]
+    local s = serve(([[
+      local sky = ml.tool { name = "sky", mode = "live", input = ml.schema { n = "integer" }, deadline = "2s", run = function(a) return a.n end }
+      local a = ml.agent { name = "a", model = ml.model("openai:gpt-4.1-mini", { base_url = "%s/v1" }), instructions = "Be brief.", tools = { sky } }
+      local b = ml.agent { name = "b", model = ml.model("openai:gpt-4.1", { base_url = "%s/v1" }), instructions = "Be brief." }
+      ml.workflow("w", function(q) return a:run(q) end)
+      ml.workflow("v", function(q) return b:run(q) end)
+      ml.workflow("none", function() return 1 end)
+      ml.api { auth = "bearer" }:post("/ask", { idempotency = false }, function(req) return ml.accept { workflow = "v", id = "keyed", input = "greet" } end)]]):format(model.url, model.url))
+    assert.same({ calls = 0, input = 0, cached = 0, output = 0, reasoning = 0, nanoUsd = 0 }, s.ask("GET", "/v1/usage").value.total)
+    local JSON = { "Content-Type: application/json" }
+    s.ask("POST", "/v1/workflows", { body = '{"workflow":"w","id":"plain","input":"weather"}', headers = JSON })
+    s.ask("POST", "/v1/workflows", { body = '{"workflow":"none","id":"none"}', headers = JSON })
+    local key = s.dir:exec({ "token", "create", "--scope", "x", "--json" }).value
+    local r = s.ask("POST", "/ask", { body = "{}", headers = { JSON[1], "Authorization: Bearer " .. key.token } })
+    assert.equal(202, r.status, r.text)
+    for _, id in ipairs { "plain", "none", "keyed" } do s.ask("GET", "/v1/workflows/" .. id .. "/result?wait=20") end
+    local u = s.ask("GET", "/v1/usage").value
+    model.stop()
+    local function by(list, name)
+      local out = {}
+      for _, x in ipairs(list) do out[x[name]] = { x.calls, x.input, x.output } end
+      return out
+    end
+    assert.same({ 3, 1320, 110 }, { u.total.calls, u.total.input, u.total.output })
+    assert.same({ plain = { 2, 320, 10 }, keyed = { 1, 1000, 100 } }, by(u.run, "workflowId"))
+    assert.same({ ["local"] = { 2, 320, 10 }, ["key:" .. key.id] = { 1, 1000, 100 } }, by(u.key, "key"))
+    assert.same({ ["openai:gpt-4.1-mini"] = { 2, 320, 10 }, ["openai:gpt-4.1"] = { 1, 1000, 100 } }, by(u.model, "model"))
+    assert.same({ sky = { 2 } }, by(u.tool, "tool"))
+    assert.equal(u.total.nanoUsd, u.model[1].nanoUsd + u.model[2].nanoUsd)
+    assert.is_true(u.total.nanoUsd > 0)
+    local first = s.ask("GET", "/v1/usage?limit=2").value
+    assert.is_string(first.nextPage)
+    local second = s.ask("GET", "/v1/usage?limit=2&page=" .. first.nextPage).value
+    assert.equal(3, first.total.calls + second.total.calls)
+    assert.same({ keyed = { 1, 1000, 100 } }, by(s.ask("GET", "/v1/usage?type=v").value.run, "workflowId"))
+    problem(s.ask("GET", "/v1/usage?status=Odd"), 400, "bad-request")
     s.stop()
   end)
 end)
