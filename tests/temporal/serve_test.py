@@ -11,6 +11,7 @@ import harness
 
 MOONLOOP = os.path.abspath(sys.argv.pop(1))
 ENV = {k: v for k, v in os.environ.items() if not k.startswith(("TEMPORAL_", "MOONLOOP_"))}
+ENV["MOONLOOP_RESUME_KEY"] = "k" * 32  # there is no file to keep one in
 SCRIPT = """
 local ml = require "moonloop"
 local double = ml.activity("double", { timeout = "10s" }, function(n)
@@ -20,6 +21,11 @@ end)
 ml.workflow("served", function(n)
   local ok, more = ml.channel("more"):receive { timeout = "60s" }
   return { sum = double(n) + (ok and more or 0) }
+end)
+ml.workflow("promised", function()
+  local p = ml.promise {}
+  ml.query("url", function() return p.url end)
+  return { value = p:await() }
 end)
 ml.api():post("/start", function(req)
   local run = ml.client.start("served", { input = req:json().n, id = req:json().id })
@@ -76,6 +82,23 @@ class ServeTest(unittest.IsolatedAsyncioTestCase):
         self.assertEqual(self.ask("GET", f"/v1/workflows/{other}/result?wait=30")[1]["status"], "Canceled")
         self.assertEqual((await self.client.get_workflow_handle(other).describe()).status, WorkflowExecutionStatus.CANCELED)
         self.assertEqual(self.ask("GET", "/v1/workflows/no-such-run")[0], 404)
+
+    async def test_promise(self):
+        """What is posted to a promise's URL is an update of the run on the server, taken once."""
+        id = f"served-{uuid.uuid4().hex[:8]}"
+        self.assertEqual(self.ask("POST", "/v1/workflows", {"workflow": "promised", "id": id})[0], 201)
+        until, url = time.time() + 30, None
+        while not url and time.time() < until:
+            url = self.ask("POST", f"/v1/workflows/{id}/query/url", [])[1].get("result")
+            time.sleep(0.1)
+        self.assertTrue(url.startswith(self.url + "/v1/resume/"), url)
+        path = url[len(self.url):]
+        self.assertEqual(self.ask("POST", path[:-1] + ("1" if path[-1] == "0" else "0"), 1)[0], 403)
+        self.assertEqual(self.ask("POST", path, {"paid": 7}), (200, {"status": "resumed"}))
+        self.assertEqual(await self.client.get_workflow_handle(id).result(), {"value": {"paid": 7}})
+        self.assertEqual(self.ask("POST", path, {"paid": 7}), (200, {"status": "resumed"}))
+        self.assertEqual(self.ask("POST", path, {"paid": 8})[0], 410)
+        self.assertNotIn("k" * 32, json.dumps(self.ask("GET", f"/v1/workflows/{id}/history")[1]))
 
     async def test_stream(self):
         """A listener gets history and what the activity says; one that comes back goes on where it stood."""
