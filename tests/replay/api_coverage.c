@@ -60,9 +60,9 @@ static const struct {
 
 /* What is written in Lua over the other names and needs a model, a person or a server to be of use:
  * its own specs run it in workflows and replay those. */
-static const char *const elsewhere[] = {"ml.tool", "tool:", "ml.agent",   "agent:",
-                                        "ml.api",  "api:",  "ml.model",   "ml.approve",
-                                        "ml.mcp",  "mcp:",  "ml.migrate", "ml.webhook"};
+static const char *const elsewhere[] = {
+    "ml.tool",    "tool:",  "ml.agent", "agent:",     "ml.api",     "api:",       "ml.model",
+    "ml.approve", "ml.mcp", "mcp:",     "ml.migrate", "ml.webhook", "ml.promise", "promise:"};
 
 static bool is_elsewhere(const char *name)
 {
