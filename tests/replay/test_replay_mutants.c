@@ -295,6 +295,28 @@ static bool marker_unanswered(const struct task *t, const struct locals_seen *se
     return false;
 }
 
+/* Whether a local activity ended otherwise for the live mutant than the marker says that replay
+ * hands out (say, the recorded one was cancelled by a race that the mutant has not decided yet). */
+static bool answered_otherwise(const struct task *t, const struct wf_out *o)
+{
+    for (size_t b = 0; b < o->n_commands; b++) {
+        identify(o->commands[b], &now);
+        if (!has(buf_str(&now.id), "core_local_activity")) continue;
+        const struct rec *live = command_attrs(o->commands[b]);
+        for (size_t a = 0; a < t->n_commands; a++) {
+            identify(t->commands[a], &was);
+            if (!str_eq(buf_str(&was.id), buf_str(&now.id))) continue;
+            const struct rec *recorded = command_attrs(t->commands[a]);
+            const struct rec *f = rec_msg(live, T(cmd_record_marker, failure)),
+                             *g = rec_msg(recorded, T(cmd_record_marker, failure));
+            if (!f != !g || !str_eq(failure_type(f), failure_type(g)) ||
+                !str_eq(detail(live, "result"), detail(recorded, "result")))
+                return true;
+        }
+    }
+    return false;
+}
+
 static bool is_local_marker(const struct identity *x)
 {
     return has(buf_str(&x->id), "core_local_activity");
@@ -340,7 +362,7 @@ static struct comparison compare(const struct task *t, const struct wf_out *o,
             c.args = true;
         }
     }
-    if (c.differ && marker_unanswered(t, seen)) c.unknown = true;
+    if (c.differ && (marker_unanswered(t, seen) || answered_otherwise(t, o))) c.unknown = true;
     return c;
 }
 
