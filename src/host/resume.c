@@ -251,7 +251,8 @@ static int promise_url(void *ud, uint64_t call, struct str input)
 
 int resume_register(ml_host *h, struct err *e)
 {
-    struct worker_c_activity w = {.name = "moonloop.promise_url", .fn = promise_url, .ud = h};
+    struct worker_c_activity w = {
+        .name = "moonloop.promise_url", .if_named = "promise", .fn = promise_url, .ud = h};
     return worker_register_c(h->worker, &w, e);
 }
 

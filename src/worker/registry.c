@@ -442,6 +442,7 @@ int worker_register_c(struct worker *w, const struct worker_c_activity *a, struc
     struct w_c_activity *c = &grown[w->n_c_acts];
     *c = (struct w_c_activity){.name = str_dup(name),
                                .task_queue = a->task_queue ? str_dup(str_of(a->task_queue)) : NULL,
+                               .if_named = a->if_named,
                                .fn = a->fn,
                                .ud = a->ud};
     if (!c->name || (a->task_queue && !c->task_queue)) {
@@ -483,6 +484,23 @@ static void names_add(struct names *l, struct str s)
     l->p[l->n++] = s;
 }
 
+static bool text_has(const struct bundle *b, const char *word)
+{
+    for (size_t i = 0; b && i < b->n_modules; i++) {
+        const struct bundle_module *m = &b->modules[i];
+        bool ours = strncmp(m->name, "moonloop.", 9) == 0;
+        if (!ours && memmem(m->text, m->text_n, word, strlen(word))) return true;
+    }
+    return false;
+}
+
+static bool named(const struct worker *w, const char *word)
+{
+    for (const struct w_script *s = w->scripts; s; s = s->next)
+        if (usable(s) && text_has(s->bundle, word)) return true;
+    return false;
+}
+
 static void collect(struct worker *w, struct names *queues, struct names *wfs, struct names *acts)
 {
     const struct act_definition *d;
@@ -501,6 +519,7 @@ static void collect(struct worker *w, struct names *queues, struct names *wfs, s
         }
     }
     for (size_t i = 0; i < w->n_c_acts; i++) {
+        if (w->c_acts[i].if_named && !named(w, w->c_acts[i].if_named)) continue;
         names_add(acts, str_of(w->c_acts[i].name));
         if (w->c_acts[i].task_queue) names_add(queues, str_of(w->c_acts[i].task_queue));
     }

@@ -67,6 +67,9 @@ int worker_find_workflow(struct worker *w, struct str type, struct str *digest, 
 struct worker_c_activity {
     const char *name;
     const char *task_queue;
+    /* Lasts as long as the worker. Served only while the text of a loaded script has this word: a
+     * worker whose scripts define no activity must not take those of others. NULL: always. */
+    const char *if_named;
     /* ERR_NOMEM: the attempt has not begun; it is given again later */
     int (*fn)(void *ud, uint64_t call, struct str input_json);
     void *ud;

@@ -40,6 +40,7 @@ struct w_script {
 
 struct w_c_activity {
     char *name, *task_queue;
+    const char *if_named;
     int (*fn)(void *, uint64_t, struct str);
     void *ud;
 };
