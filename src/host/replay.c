@@ -14,10 +14,10 @@ static void on_page(void *ud, const struct backend_reply *r)
     for (size_t i = 0; i < r->n_events && !e.code; i++) {
         if (x->n == x->cap) {
             size_t cap = x->cap ? x->cap * 2 : 128;
-            struct rec **p =
-                cap > HOST_HISTORY_EVENTS_MAX * 2 ? NULL : arena_alloc(&c->arena, cap * sizeof *p);
+            bool over = cap > HOST_HISTORY_EVENTS_MAX * 2;
+            struct rec **p = over ? NULL : arena_alloc(&c->arena, cap * sizeof *p);
             if (!p) {
-                err_set(&e, ERR_LIMIT, "the history does not fit in memory");
+                err_set(&e, over ? ERR_LIMIT : ERR_NOMEM, "the history does not fit in memory");
                 break;
             }
             if (x->n) memcpy(p, x->events, x->n * sizeof *p);

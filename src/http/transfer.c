@@ -162,7 +162,7 @@ static size_t on_header(char *p, size_t size, size_t n, void *ud)
     for (size_t i = 0; i < value.n; i++)
         buf_putc(&t->head, value.p[i] ? value.p[i] : ' ');
     if (buf_putc(&t->head, 0) < 0 || ++t->n_head > HTTP_HEADER_COUNT_MAX) {
-        t->head_over = true;
+        t->head_over = t->head.code != ERR_NOMEM; /* for want of memory it may go well again */
         return 0;
     }
     return n;
