@@ -455,7 +455,8 @@ static bool closing(const struct run *r)
 static int chain_end(struct engine *g, struct run **r, struct arena *a, struct backend_reply *reply)
 {
     for (int hops = 0; hops < 100000; hops++) {
-        if ((*r)->status == RUN_RUNNING || closing(*r)) {
+        bool undone = (*r)->txn && (*r)->txn->failed; /* its end is thrown away and decided again */
+        if ((*r)->status == RUN_RUNNING || undone || closing(*r)) {
             return 1;
         }
         struct rec *ev = NULL;
