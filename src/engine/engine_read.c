@@ -455,8 +455,11 @@ static bool closing(const struct run *r)
 static int chain_end(struct engine *g, struct run **r, struct arena *a, struct backend_reply *reply)
 {
     for (int hops = 0; hops < 100000; hops++) {
-        bool undone = (*r)->txn && (*r)->txn->failed; /* its end is thrown away and decided again */
-        if ((*r)->status == RUN_RUNNING || undone || closing(*r)) {
+        if ((*r)->txn &&
+            (*r)->txn->failed) { /* what it says of itself is about to be thrown away */
+            return err_set(&reply->err, ERR_NOMEM, "out of memory");
+        }
+        if ((*r)->status == RUN_RUNNING || closing(*r)) {
             return 1;
         }
         struct rec *ev = NULL;
