@@ -22,18 +22,14 @@ int act_http_raise(lua_State *L, const struct http_failure *f)
 
 /* ---- the response ---- */
 
-void act_push_response(lua_State *L, const struct http_response *r, struct str method, bool stream)
+void act_push_headers(lua_State *L, const struct http_header *h, size_t n, bool request)
 {
-    lua_createtable(L, 0, 6);
-    lua_pushinteger(L, r->status);
-    lua_setfield(L, -2, "status");
-    lua_createtable(L, 0, (int)r->n_headers);
-    for (size_t i = 0; i < r->n_headers; i++) {
-        const struct http_header *h = &r->headers[i];
+    lua_createtable(L, 0, (int)n);
+    for (; n; n--, h++) {
         lua_pushlstring(L, h->name.p, h->name.n);
         lua_pushvalue(L, -1);
         if (lua_rawget(L, -3) == LUA_TSTRING) {
-            lua_pushliteral(L, ", ");
+            lua_pushstring(L, request && str_eqz(h->name, "cookie") ? "; " : ", ");
             lua_pushlstring(L, h->value.p, h->value.n);
             lua_concat(L, 3);
         } else {
@@ -42,6 +38,14 @@ void act_push_response(lua_State *L, const struct http_response *r, struct str m
         }
         lua_rawset(L, -3);
     }
+}
+
+void act_push_response(lua_State *L, const struct http_response *r, struct str method, bool stream)
+{
+    lua_createtable(L, 0, 6);
+    lua_pushinteger(L, r->status);
+    lua_setfield(L, -2, "status");
+    act_push_headers(L, r->headers, r->n_headers, false);
     lua_setfield(L, -2, "headers");
     if (!stream) {
         lua_pushlstring(L, r->body.p, r->body.n);

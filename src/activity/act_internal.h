@@ -220,6 +220,10 @@ int act_fail(lua_State *L, const char *type, bool retryable, const char *fmt, ..
 int act_fail_err(lua_State *L, const char *fname,
                  const struct err *e); /* an operation's failure by its code */
 void act_where(lua_State *L, char *out, size_t n);
+struct http_header;
+/* Pushes a table of headers; a name that came again is joined by ", ", a request's cookies by "; "
+ * (RFC 9110 5.3, RFC 9113 8.2.3). */
+void act_push_headers(lua_State *L, const struct http_header *h, size_t n, bool request);
 void act_push_time(lua_State *L, int64_t ns);
 int64_t act_now(struct act_host *h);
 struct str act_check_str(lua_State *L, int idx); /* strings, ml.bytes and ml.env handles */

@@ -43,6 +43,11 @@ static int core_route(lua_State *L)
     luaL_checktype(L, 3, LUA_TTABLE);
     luaL_checktype(L, 4, LUA_TTABLE);
     lua_settop(L, 4);
+    lua_getfield(L, LUA_REGISTRYINDEX, "moonloop.require");
+    lua_pushliteral(L, "moonloop");
+    lua_call(L, 1, 1);
+    lua_getfield(L, -1, "response"); /* enters names and methods of moonloop.serve */
+    lua_settop(L, 4);
     luaL_getsubtable(L, LUA_REGISTRYINDEX, "moonloop.routes");
     lua_pushvalue(L, 4);
     lua_rawseti(L, -2, (lua_Integer)++st->n_routes);
@@ -348,25 +353,6 @@ static void set_str(lua_State *L, const char *key, struct str s)
     lua_setfield(L, -2, key);
 }
 
-static void push_headers(lua_State *L, const struct http_incoming *in)
-{
-    lua_createtable(L, 0, (int)in->n_headers);
-    for (size_t i = 0; i < in->n_headers; i++) {
-        const struct http_header *h = &in->headers[i];
-        lua_pushlstring(L, h->name.p, h->name.n);
-        lua_pushvalue(L, -1);
-        if (lua_rawget(L, -3) == LUA_TSTRING) {
-            lua_pushstring(L, str_eqz(h->name, "cookie") ? "; " : ", ");
-            lua_pushlstring(L, h->value.p, h->value.n);
-            lua_concat(L, 3);
-        } else {
-            lua_pop(L, 1);
-            lua_pushlstring(L, h->value.p, h->value.n);
-        }
-        lua_rawset(L, -3);
-    }
-}
-
 /* Pushes run, the route's entry and the request; moved to the coroutine. */
 static int push_request(lua_State *L)
 {
@@ -374,11 +360,6 @@ static int push_request(lua_State *L)
     const struct http_incoming *in = p->in;
     lua_settop(L, 0);
     luaL_checkstack(L, 30, NULL);
-    lua_getfield(L, LUA_REGISTRYINDEX, "moonloop.require");
-    lua_pushliteral(L, "moonloop");
-    lua_call(L, 1, 1);
-    lua_getfield(L, 1, "response"); /* enters what moonloop.serve has, the first time */
-    lua_settop(L, 0);
     lua_getfield(L, LUA_REGISTRYINDEX, "moonloop.require");
     lua_pushliteral(L, "moonloop.serve");
     lua_call(L, 1, 1);
@@ -404,7 +385,7 @@ static int push_request(lua_State *L)
     set_str(L, "host", in->host);
     set_str(L, "query_string", in->query);
     if (p->m->allow.n) set_str(L, "allow", buf_str(&p->m->allow));
-    push_headers(L, in);
+    act_push_headers(L, in->headers, in->n_headers, true);
     lua_setfield(L, -2, "headers");
     lua_createtable(L, 0, (int)p->m->n_params);
     for (size_t i = 0; i < p->m->n_params; i++) {

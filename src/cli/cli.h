@@ -127,6 +127,9 @@ struct cli_loaded {
 int cli_load(struct cli *c, const char *script, const char *const *args, size_t argc,
              struct cli_loaded *l);
 void cli_loaded_free(struct cli_loaded *l);
+/* Loads a script that must define something: a plain program is a usage error that says what it
+ * lacks ("no tool and no workflow"). An exit code. */
+int cli_load_served(struct cli *c, const char *path, const char *name, const char *lacks);
 /* From begin to end SIGINT and SIGTERM stop the host in order; a second one ends the process. */
 void cli_signals_begin(struct cli *c);
 void cli_signals_end(void);

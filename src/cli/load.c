@@ -65,3 +65,12 @@ void cli_loaded_free(struct cli_loaded *l)
 {
     free(l->text);
 }
+
+int cli_load_served(struct cli *c, const char *path, const char *name, const char *lacks)
+{
+    struct cli_loaded l;
+    int code = cli_load(c, path, NULL, 0, &l);
+    if (code == 0 && l.is_program) code = cli_fail(c, EXIT_USAGE, "%s defines %s", name, lacks);
+    cli_loaded_free(&l);
+    return code;
+}

@@ -232,7 +232,6 @@ int verb_mcp(struct cli *c, int argc, char **argv)
                                     &c->durability, NULL},
                                    {NULL, NULL, NULL, NULL, NULL}};
     static const char *const pos[] = {"SCRIPT", NULL};
-    struct cli_loaded l;
     int n = cli_parse(c, argc, argv, opts, pos, NULL);
     if (n < 0) return c->help ? EXIT_OK : EXIT_USAGE;
     char *path = realpath(argv[0], NULL);
@@ -243,10 +242,7 @@ int verb_mcp(struct cli *c, int argc, char **argv)
     if (code == 0) code = cli_open(c, ML_ATTACH | ML_DRIVE_ALL);
     if (code == 0) {
         cli_signals_begin(c);
-        code = cli_load(c, path, NULL, 0, &l);
-        if (code == 0 && l.is_program)
-            code = cli_fail(c, EXIT_USAGE, "%s defines no tool and no workflow", argv[0]);
-        cli_loaded_free(&l);
+        code = cli_load_served(c, path, argv[0], "no tool and no workflow");
         if (code == 0 && !cli_stop_signal()) code = loop(&m);
         cli_signals_end();
         cli_close(c);

@@ -161,16 +161,6 @@ static int serve(struct serve *s, const ml_http_options *o)
     return EXIT_OK;
 }
 
-static int load(struct cli *c, const char *script)
-{
-    struct cli_loaded l;
-    int code = cli_load(c, script, NULL, 0, &l);
-    if (code == 0 && l.is_program)
-        code = cli_fail(c, EXIT_USAGE, "%s defines no route, no workflow and no activity", script);
-    cli_loaded_free(&l);
-    return code;
-}
-
 static int read_port(struct cli *c, const char *text, int *port)
 {
     char *end = NULL;
@@ -224,7 +214,7 @@ int verb_serve(struct cli *c, int argc, char **argv)
     if (code) return code;
     cli_signals_begin(c);
     for (int i = 0; i < s.n && code == 0 && !cli_stop_signal(); i++)
-        code = load(c, argv[i]);
+        code = cli_load_served(c, argv[i], argv[i], "no route, no workflow and no activity");
     if (code == 0 && ml_serve(c->host) < 0)
         code = cli_fail(c, EXIT_ENGINE, "%s", ml_error(c->host));
     if (code == 0 && !cli_stop_signal()) code = serve(&s, &o);

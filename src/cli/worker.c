@@ -97,16 +97,6 @@ static int serve(struct cli *c)
     return rc < 0 ? cli_fail(c, cli_code_exit(rc), "%s", ml_error(c->host)) : 0;
 }
 
-static int load(struct cli *c, const char *script)
-{
-    struct cli_loaded l;
-    int code = cli_load(c, script, NULL, 0, &l);
-    if (code == 0 && l.is_program)
-        code = cli_fail(c, EXIT_USAGE, "%s defines no workflow and no activity", script);
-    cli_loaded_free(&l);
-    return code;
-}
-
 /* The first question, so that a wrong address or namespace is an answer and not a log line. */
 static int reach(struct cli *c)
 {
@@ -163,7 +153,7 @@ int verb_worker(struct cli *c, int argc, char **argv)
     signal(SIGUSR1, on_asked);
     code = reach(c);
     for (int i = 0; i < n && code == 0 && !cli_stop_signal(); i++)
-        code = load(c, argv[i]);
+        code = cli_load_served(c, argv[i], argv[i], "no workflow and no activity");
     if (code == 0 && ml_serve(c->host) < 0)
         code = cli_fail(c, EXIT_ENGINE, "%s", ml_error(c->host));
     if (code == 0 && !cli_stop_signal()) {

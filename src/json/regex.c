@@ -45,18 +45,6 @@ static bool at(const struct compiler *c, char ch)
     return c->p < c->end && *c->p == ch;
 }
 
-static uint32_t next_char(struct compiler *c)
-{
-    const unsigned char *p = (const unsigned char *)c->p;
-    uint32_t v = *p;
-    int more = v < 0x80 ? 0 : v < 0xE0 ? 1 : v < 0xF0 ? 2 : 3;
-    if (more) v &= 0x3Fu >> more;
-    for (int i = 1; i <= more; i++)
-        v = v << 6 | (p[i] & 0x3F);
-    c->p += more + 1;
-    return v;
-}
-
 static int add_range(struct compiler *c, uint32_t from, uint32_t to)
 {
     if (c->n_ranges >= REGEX_RANGES_MAX) return too_large(c);
@@ -166,7 +154,7 @@ static int escaped_char(struct compiler *c, uint32_t *out)
     if (ch == 'k') return fail(c, "a back-reference, which is not supported,");
     if (ch == 'p' || ch == 'P') return fail(c, "\\p{...}, which is not supported (use ranges),");
     if ((ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z')) return fail(c, "an unknown escape");
-    *out = next_char(c);
+    *out = regex_char(&c->p);
     return 0;
 }
 
@@ -175,7 +163,7 @@ static int class_atom(struct compiler *c, uint32_t *out, bool *is_class)
 {
     *is_class = false;
     if (!at(c, '\\')) {
-        *out = next_char(c);
+        *out = regex_char(&c->p);
         return 0;
     }
     c->p++;
@@ -293,7 +281,7 @@ static int atom(struct compiler *c)
     case '?':
         return fail(c, "nothing to repeat");
     default:
-        return emit(c, REGEX_CHAR, (int32_t)next_char(c), 0);
+        return emit(c, REGEX_CHAR, (int32_t)regex_char(&c->p), 0);
     }
 }
 

@@ -39,6 +39,19 @@ struct regex {
     const struct regex_range *ranges;
     uint32_t n_insns, n_ranges;
 };
+/* The code point at *p, which moves behind it. Pattern and text are UTF-8 (who hands them in has
+ * looked). */
+static inline uint32_t regex_char(const char **at)
+{
+    const unsigned char *p = (const unsigned char *)*at;
+    uint32_t v = *p;
+    int more = v < 0x80 ? 0 : v < 0xE0 ? 1 : v < 0xF0 ? 2 : 3;
+    if (more) v &= 0x3Fu >> more;
+    for (int i = 1; i <= more; i++)
+        v = v << 6 | (p[i] & 0x3F);
+    *at += more + 1;
+    return v;
+}
 /* Into `m`. ERR_ARG with what is wrong and where in the pattern, ERR_LIMIT, ERR_NOMEM. */
 int regex_compile(struct str pattern, struct json_mem *m, const struct regex **out, struct err *e);
 /* How many uint32_t of scratch a search needs. */

@@ -80,18 +80,6 @@ static bool takes(const struct regex *r, const struct regex_insn *i, uint32_t ch
     return in == (i->op == REGEX_SET);
 }
 
-static uint32_t next_char(struct runner *run)
-{
-    const unsigned char *p = (const unsigned char *)run->p;
-    uint32_t v = *p;
-    int more = v < 0x80 ? 0 : v < 0xE0 ? 1 : v < 0xF0 ? 2 : 3;
-    if (more) v &= 0x3Fu >> more;
-    for (int i = 1; i <= more; i++)
-        v = v << 6 | (p[i] & 0x3F);
-    run->p += more + 1;
-    return v;
-}
-
 int regex_search(const struct regex *r, struct str text, uint32_t *scratch, uint64_t *steps)
 {
     size_t n = r->n_insns;
@@ -113,7 +101,7 @@ int regex_search(const struct regex *r, struct str text, uint32_t *scratch, uint
             return ERR_LIMIT;
         }
         *steps -= cost;
-        uint32_t ch = next_char(&run);
+        uint32_t ch = regex_char(&run.p);
         run.turn++;
         then.n = 0;
         for (uint32_t i = 0; i < now.n; i++)

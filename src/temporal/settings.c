@@ -215,19 +215,24 @@ static int read_all(struct settings *s, const struct settings_flags *f, char *co
     return read_metadata(s, f, env, &p, e);
 }
 
+/* What was read, or nothing of it. */
+static int hand_out(struct settings *s, int rc, struct settings *out, struct err *e)
+{
+    if (rc == 0 && arena_failed(&s->arena))
+        rc = err_set(e, ERR_NOMEM, "out of memory for the settings");
+    if (rc)
+        settings_free(s);
+    else
+        *out = *s;
+    return rc;
+}
+
 int settings_read(const struct settings_flags *f, char *const *env, struct settings *out,
                   struct err *e)
 {
     struct settings s = {0};
     arena_init(&s.arena, 0);
-    int rc = read_all(&s, f, env, e);
-    if (rc == 0 && arena_failed(&s.arena))
-        rc = err_set(e, ERR_NOMEM, "out of memory for the settings");
-    if (rc)
-        settings_free(&s);
-    else
-        *out = s;
-    return rc;
+    return hand_out(&s, read_all(&s, f, env, e), out, e);
 }
 
 int settings_read_codec(struct str keys_file, char *const *env, struct settings *out, struct err *e)
@@ -235,14 +240,7 @@ int settings_read_codec(struct str keys_file, char *const *env, struct settings 
     const struct settings_flags f = {.codec_keys_file = keys_file};
     struct settings s = {0};
     arena_init(&s.arena, 0);
-    int rc = read_codec(&s, &f, env, e);
-    if (rc == 0 && arena_failed(&s.arena))
-        rc = err_set(e, ERR_NOMEM, "out of memory for the settings");
-    if (rc)
-        settings_free(&s);
-    else
-        *out = s;
-    return rc;
+    return hand_out(&s, read_codec(&s, &f, env, e), out, e);
 }
 
 void settings_free(struct settings *s)
